@@ -1,0 +1,399 @@
+"""The composition: ports in, `step()` out. Sans wait (R7): one snapshot, act, return when it is next due.
+
+Order within a step: time, the supervisor's look at the rotor, demand, the pulse that is due, sensors, the line. Demand runs
+in whole seconds of the steady tick; the RTC only says which step of the week's schedule is due.
+"""
+
+from ..protocol import catalogue as cat
+from ..protocol.fields import unpack
+from . import alarms as al
+from . import modes, orders
+from .alarms import Alarms
+from .event_log import DayLog, EventLog
+from .infusion import Infusion
+from .ledger import MISSED_FAULT, MISSED_RESET, MISSED_STOP, Ledger
+from .limits import CHECK_S, DAY_S, EMPTY_MARGIN_UL, IDLE_CHECK_S, LEVEL_SHIFT, LOW_DAYS, LOW_UL, MAX_GAP_S, \
+    MAX_RATE_NL_DAY, STOPPED_LONG_S
+from .schedule import Schedule
+from .settings import NO_PROGRAM, Settings
+from .supervisor import LOST, MOVED, Supervisor
+from .telemetry import Telemetry
+
+
+class App:
+    """One pump. `ports` is the bundle of firmware/ports.py; building it boots the pump from its store."""
+
+    def __init__(self, ports):
+        self.ports = ports
+        self._clock = ports.clock
+        self._uart = ports.uart
+        self._encoder = ports.encoder
+        self._motor = ports.motor
+        self.ledger = Ledger()
+        self.infusion = Infusion(self.ledger)
+        self.settings = Settings(ports.store, self.ledger, self.infusion)
+        self.events = EventLog(ports.store)
+        self.days = DayLog(ports.store)
+        self.alarms = Alarms()
+        self.schedule = Schedule()
+        self.supervisor = Supervisor(ports.motor)
+        self.telemetry = Telemetry(self, ports.uart)
+        self.uptime_s = 0
+        self._ms = 0                    # of the second under way
+        self.now_s = 0
+        self.rate = 0                   # nL/day that demand runs at: the program's, or what an alarm made of it
+        self.program_rate = 0
+        self._change_s = 0              # pump time of the schedule's next change
+        self.program_mode = 0
+        self.program_block = b""
+        self.commission_block = b""
+        self.serial = 0
+        self.nl_per_rev = 0
+        self.steps_per_rev = 0
+        self.minimum_rate_nl_day = 0
+        self.residual_ul = 0
+        self.capacity_ul = 0
+        self._battery_empty_mv = 0
+        self._level_nl_per_count = 0
+        self._level = -1                # filtered counts << LEVEL_SHIFT; -1: take the next reading whole
+        self.sensed_ul = 0
+        self.battery_mv = 0
+        self._round_s = 0
+        self._tone_due_s = 0
+        self.stopped_since_s = 0        # uptime
+        self._day = 0
+        self._day_pulses = 0
+        self._day_missed_nl = 0
+        self.reset_cause = ports.system.reset_cause()
+        self._boot()
+
+    # ------------------------------------------------------------------------------------------------ boot
+    def _boot(self):
+        settings, alarms = self.settings, self.alarms
+        self.now_s = self._clock.now_s()
+        settings.load()
+        self.events.load()
+        known = settings.boot_count > 0
+        settings.boot_count += 1
+        alarms.restore(settings.latched, settings.first_alarm)
+        self.events.append(self.now_s, cat.E_BOOT, self.reset_cause, settings.boot_count, self.ledger.pulses)
+        if settings.repaired:
+            self.events.append(self.now_s, cat.E_REPAIRED, settings.repaired)
+        if settings.commissioned:
+            block = settings.load_commission()
+            if block is None:
+                settings.commissioned = 0
+                self._alarm(al.RECORDS, True, 1, 0)
+            else:
+                self.commission(block)
+        if settings.program_slot != NO_PROGRAM:
+            block = settings.load_program()
+            if block is None:
+                self._alarm(al.RECORDS, True, 2, settings.program_slot)
+            else:
+                self.load_program(block)
+        if settings.prime_cut_nl:
+            self.events.append(self.now_s, cat.E_BOLUS_CUT, 0, settings.prime_cut_nl)
+            settings.save_intent(settings.time_s)       # said once: the record no longer owes a bolus
+        if known:
+            self._book_gap(self.now_s - settings.time_s)
+        self.supervisor.clock_set(self.now_s, 0)
+        self._open_day()
+        self.follow(self.now_s)
+        self.save_state()
+
+    def _book_gap(self, gap_s):
+        """The time since the last record passed without delivery: missed, never made up. A senseless gap is a clock fault."""
+        if gap_s < 0 or gap_s > MAX_GAP_S:
+            self._alarm(al.CLOCK_LOST, True, gap_s, 0)
+            return
+        if not self.program_block or gap_s == 0:
+            return
+        cause = MISSED_STOP if self.settings.stopped else MISSED_RESET
+        at, total = self.now_s - gap_s, 0
+        while at < self.now_s:
+            until = min(self.schedule.next_change_s(at), self.now_s)
+            total += self.infusion.miss(cause, self.schedule.rate_at(at), until - at)
+            at = until
+        self.events.append(self.now_s, cat.E_GAP, cause, gap_s, total)
+
+    def commission(self, block):
+        """Take the constants of a canonical commissioning block (also at boot)."""
+        rows = cat.block(cat.COMMISSION)
+        found = [0] * len(rows)
+        unpack(rows, block, 0, len(block), found)
+        (_, self.serial, self.nl_per_rev, self.steps_per_rev, counts_per_rev, step_hz, pulse_nl, self._level_nl_per_count,
+         self.capacity_ul, self.residual_ul, _, self.minimum_rate_nl_day, self._battery_empty_mv, _) = found
+        self.commission_block = block
+        remainder = self.ledger.steps_rem
+        self.ledger.commission(pulse_nl, self.nl_per_rev, self.steps_per_rev)
+        if self.ledger.pulses:
+            self.ledger.steps_rem = remainder % self.nl_per_rev
+        self.infusion.commission(step_hz)
+        self.supervisor.commission(counts_per_rev, self.steps_per_rev, self.ledger.longest_pulse_steps())
+
+    def load_program(self, block):
+        """Run a canonical program block from now on (also at boot)."""
+        rows = cat.block(cat.PROGRAM)
+        found = [0] * len(rows)
+        unpack(rows, block, 0, len(block), found)
+        self.program_block = block
+        self.program_mode = found[1]
+        self.schedule.load(found[-3], found[-2], found[-1])
+
+    # ------------------------------------------------------------------------------------------------ state
+    @property
+    def mode(self):
+        """See firmware/modes.py."""
+        settings = self.settings
+        program = len(self.program_block) > 0 or self.alarms.is_active(al.RECORDS)
+        return modes.derive(settings.commissioned, program, settings.stopped, self.infusion.prime_left_nl > 0)
+
+    def _delivering(self):
+        mode = self.mode
+        return (mode == modes.RUNNING or mode == modes.PRIMING) and self.alarms.action != al.STOP
+
+    def effective_rate(self):
+        """nL/day that is being delivered now; 0 while nothing is."""
+        if not self._delivering():
+            return 0
+        return self.infusion.prime_rate_nl_day if self.infusion.prime_left_nl > 0 else self.rate
+
+    def follow(self, at_s):
+        """Take the schedule's rate at pump time `at_s`, as far as the alarms let it."""
+        if self.program_block:
+            self.program_rate = self.schedule.rate_at(at_s)
+            self._change_s = self.schedule.next_change_s(at_s)
+        else:
+            self.program_rate = 0
+            self._change_s = at_s + DAY_S
+        action = self.alarms.action
+        if action == al.MIN:
+            self.rate = self.minimum_rate_nl_day
+        elif action == al.FALLBACK:
+            self.rate = self.settings.fallback_nl_day
+        elif action == al.FLAT:
+            self.rate = min(MAX_RATE_NL_DAY, self.schedule.daily_nl(at_s // DAY_S % 7))
+        else:
+            self.rate = self.program_rate
+
+    def low_reservoir_days(self):
+        """Whole days of the heaviest weekday that the computed contents above the residual last; 65535 with no program."""
+        daily = self.schedule.most_daily_nl()
+        usable = self.ledger.reservoir_nl() - self.residual_ul * 1000
+        if daily == 0:
+            return 65535
+        return min(65535, usable // daily) if usable > 0 else 0
+
+    def save_state(self):
+        """Write the state record; a store that refuses raises alarm 14 and nothing else. Returns True when it stands."""
+        settings, alarms = self.settings, self.alarms
+        settings.latched, settings.first_alarm = alarms.latched, alarms.first
+        try:
+            settings.save_state(self.now_s)
+        except OSError:
+            self._alarm(al.STORE, True, 0, 0)
+            return False
+        if alarms.is_active(al.STORE):
+            self._alarm(al.STORE, False, 0, 0)
+        return True
+
+    def log(self, code, cause=0, a=0, b=0):
+        """Append an event; a store that refuses raises alarm 14."""
+        try:
+            self.events.append(self.now_s, code, cause, a, b)
+        except OSError:
+            if self.alarms.set(al.STORE, True):
+                self.follow(self.now_s)
+
+    def _alarm(self, row, on, a, b):
+        """Raise or end an alarm: logged, latched, and the rate follows its action."""
+        if self.alarms.set(row, on):
+            self.log(cat.E_ALARM if on else cat.E_ALARM_END, row, a, b)
+            if self.alarms.action >= al.NOBOLUS and self.infusion.prime_left_nl > 0:
+                self.log(cat.E_BOLUS_CUT, 0, self.infusion.cut_prime())
+            self.follow(self.now_s)
+            self._tone_due_s = self.uptime_s
+
+    # ------------------------------------------------------------------------------------------------ orders
+    def may_execute(self, block):
+        """0, or the reason why this checked block cannot be executed now."""
+        return orders.refusal(self, block)
+
+    def execute(self, block):
+        """Execute a checked block; 0 or a reason. The order's digest and its effect go to the store in one record."""
+        reason = orders.refusal(self, block)
+        if reason == 0:
+            reason = orders.execute(self, block)
+        if reason:
+            self.log(cat.E_REFUSED, reason, block.kind, 0)
+        return reason
+
+    def refilled(self):
+        """The contents changed under the level filter: start it anew; the causes of a low reservoir are gone."""
+        self._level = -1
+        for row in (al.EMPTY_SENSED, al.EMPTY_COMPUTED, al.LOW):
+            self._alarm(row, False, 0, 0)
+
+    def end_alarm(self, row):
+        """A cause was removed by order."""
+        self._alarm(row, False, 0, 0)
+
+    # ------------------------------------------------------------------------------------------------ step
+    def step(self):
+        """Act on one snapshot of the inputs; returns milliseconds until the next step is due, 1..3,600,000."""
+        elapsed_ms = self._clock.elapsed_ms()
+        total_ms = self._ms + elapsed_ms
+        seconds = total_ms // 1000
+        self._ms = total_ms % 1000
+        self.uptime_s += seconds
+        self.now_s = self._clock.now_s()
+        outcome = self.supervisor.look(self._encoder.angle(), elapsed_ms)
+        if outcome:
+            self._motion(outcome)
+        if seconds:
+            self._demand(seconds)
+        if self.infusion.pulse_due() and not self.supervisor.busy and self._delivering():
+            self._pulse()
+        if self.uptime_s - self._round_s >= CHECK_S // 2 or self._level < 0:
+            self._round()
+        uart = self._uart
+        while uart.any():
+            self.telemetry.receive(uart.read_byte())
+        if self.telemetry.live_s and self.uptime_s >= self.telemetry.live_due_s:
+            self.telemetry.push_live()
+        return self._delay_ms()
+
+    def _motion(self, outcome):
+        supervisor = self.supervisor
+        if outcome == MOVED:
+            if self.alarms.is_active(al.STALL):
+                self._alarm(al.STALL, False, 0, 0)
+        elif outcome == LOST:
+            self.ledger.lose_pulse()
+            self.log(cat.E_PULSE_LOST, 0, supervisor.seen, supervisor.expected)
+            self.save_state()
+            if supervisor.stalled:
+                self._alarm(al.STALL, True, supervisor.lost_in_a_row, supervisor.seen)
+        else:
+            self._alarm(al.MOTION, True, supervisor.seen, 0)
+            self.save_state()
+
+    def _demand(self, seconds):
+        """Integrate the seconds since the last step over the schedule: demanded while permitted, else missed."""
+        jump_s = self.supervisor.clock_jump_s(self.now_s, self.uptime_s)
+        if jump_s:
+            self.log(cat.E_CLOCK_JUMP, 0, jump_s)
+            self._alarm(al.CLOCK_LOST, True, jump_s, 0)
+            self.follow(self.now_s - seconds)
+        at = self.now_s - seconds
+        delivering = self._delivering()
+        cause = MISSED_STOP if self.settings.stopped else MISSED_FAULT
+        while seconds > 0:
+            if at >= self._change_s:
+                self.follow(at)
+            part = self._change_s - at
+            if part > seconds:
+                part = seconds
+            if delivering:
+                self._run(part)
+            elif self.program_rate:
+                self.infusion.miss(cause, self.program_rate, part)
+            at += part
+            seconds -= part
+        if at >= self._change_s:
+            self.follow(at)
+        if self.now_s // DAY_S != self._day:
+            self._close_day()
+
+    def _run(self, seconds):
+        priming = self.infusion.prime_left_nl > 0
+        self.infusion.run(self.rate, seconds)
+        if priming and self.infusion.prime_left_nl == 0:
+            self.log(cat.E_PRIME_END, 0, 0)
+
+    def _pulse(self):
+        """Intent first, then the lease, then the order: a reset in between counts the pulse as delivered."""
+        steps = self.infusion.take_pulse()
+        hold_ms = self.infusion.hold_ms(steps)
+        try:
+            self.settings.save_intent(self.now_s)
+        except OSError:
+            self._alarm(al.STORE, True, 1, 0)
+        self.supervisor.lease(steps, hold_ms)
+        self._motor.order(steps, hold_ms)
+
+    def _round(self):
+        """Sensors, the alarms that hang on them, the tone."""
+        self._round_s = self.uptime_s
+        self.battery_mv = self.ports.battery.read()
+        level = self.ports.level.read() << LEVEL_SHIFT
+        self._level = level if self._level < 0 else self._level + ((level - self._level) >> LEVEL_SHIFT)
+        self.sensed_ul = (self._level * self._level_nl_per_count >> LEVEL_SHIFT) // 1000
+        if self.settings.commissioned:
+            self._watch_contents()
+            if self.battery_mv < self._battery_empty_mv:
+                self._alarm(al.BATTERY, True, self.battery_mv, 0)
+        if self.settings.stopped:
+            self._alarm(al.STOPPED_LONG, self.uptime_s - self.stopped_since_s >= STOPPED_LONG_S, 0, 0)
+            if self.now_s - self.settings.time_s >= IDLE_CHECK_S:
+                self.save_state()
+        period_s = self.alarms.tone_period_s()
+        if period_s and self.uptime_s >= self._tone_due_s:
+            self.ports.tone.sound(self.alarms.tone)
+            self._tone_due_s = self.uptime_s + period_s
+
+    def _watch_contents(self):
+        computed_nl = self.ledger.reservoir_nl()
+        if self.ledger.base_nl == 0 or not self.program_block:
+            return
+        usable_nl = computed_nl - self.residual_ul * 1000
+        if self.sensed_ul <= self.residual_ul:
+            self._alarm(al.EMPTY_SENSED, True, self.sensed_ul, computed_nl)
+        elif usable_nl <= 0 and self.sensed_ul > self.residual_ul + EMPTY_MARGIN_UL:
+            self._alarm(al.EMPTY_COMPUTED, True, self.sensed_ul, computed_nl)
+        if usable_nl < LOW_UL * 1000 or self.low_reservoir_days() < LOW_DAYS:
+            self._alarm(al.LOW, True, self.sensed_ul, computed_nl)
+
+    def _open_day(self):
+        self._day = self.now_s // DAY_S
+        self._day_pulses = self.ledger.pulses
+        self._day_missed_nl = self._missed_nl()
+
+    def _missed_nl(self):
+        total = 0
+        for cause in range(len(self.ledger.missed_ul)):
+            total += self.ledger.missed_ul[cause] % 500000 * 1000 + self.ledger.missed_nl[cause]
+        return total
+
+    def _close_day(self):
+        """Write the day that ended into the ring. After a clock jump the partial day stands under its old number."""
+        pulses = self.ledger.pulses - self._day_pulses
+        missed_nl = max(0, self._missed_nl() - self._day_missed_nl)
+        try:
+            self.days.write(self._day, pulses, pulses * self.ledger.pulse_nl, missed_nl, self.sensed_ul,
+                            self.alarms.active)
+        except OSError:
+            self._alarm(al.STORE, True, 2, 0)
+        self._open_day()
+        self.settings.last_day = self._day
+        self.save_state()
+
+    def _delay_ms(self):
+        if self.supervisor.busy and self.infusion.pulse_due():
+            return 50                   # the next pulse waits for the lease of the last: only a very late step gets here
+        due_s = CHECK_S
+        if self._delivering():
+            pulse_s = self.infusion.due_s(self.rate)
+            if 0 <= pulse_s < due_s:
+                due_s = pulse_s
+            if self.infusion.prime_left_nl > 0:
+                due_s = min(due_s, self.infusion.prime_due_s())
+        elif self.alarms.tone == al.SILENT and not self.supervisor.busy:
+            due_s = IDLE_CHECK_S
+        if self.program_block:
+            due_s = min(due_s, self._change_s - self.now_s)
+        if self.telemetry.live_s:
+            due_s = min(due_s, self.telemetry.live_due_s - self.uptime_s)
+        delay_ms = due_s * 1000 - self._ms
+        return delay_ms if delay_ms > 0 else 1

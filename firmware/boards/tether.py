@@ -1,0 +1,119 @@
+"""The tether: real MicroPython (or CPython) in lockstep with hw_sim over two inherited pipes. Spec: hw_sim/TETHER.md.
+
+Started as `main.py READ_FD WRITE_FD STORE_FILE [FIRMWARE_DIR]`. The link never uses stdout: an uncaught traceback of this
+MicroPython goes there. A failing step is reported in its reply and ends the process with status 1.
+"""
+
+import io
+import sys
+
+from ..ports import MAX_DELAY_MS, PowerCut
+from .latched import DONE, FAILED, POWER_LOST, QUIT, REPLY_BYTES, REQUEST_BYTES, Latch, bundle, lose_power, torn_length
+
+_MAX_TEXT = 3000
+
+
+class FileStore:
+    """The store of a tethered pump: a preallocated file, byte-addressed."""
+
+    def __init__(self, path, latch):
+        self._file = open(path, "r+b", buffering=0)     # and no flush(): on MicroPython that is an fsync, 200 us a write
+        self._latch = latch
+
+    def read(self, address, buffer, length):
+        """Fill buffer[:length] from `address`."""
+        self._file.seek(address)
+        self._file.readinto(memoryview(buffer)[:length])
+
+    def write(self, address, buffer, length):
+        """Write buffer[:length]; raises PowerCut at the write the simulator chose."""
+        cut = self._latch.count_write()
+        if cut:
+            length = torn_length(self._latch, length)
+        self._file.seek(address)
+        self._file.write(memoryview(buffer)[:length])
+        if cut:
+            lose_power()
+
+
+def read_exactly(stream, buffer, length):
+    """Fill buffer[:length] from a pipe; False at its end."""
+    view = memoryview(buffer)
+    got = 0
+    while got < length:
+        count = stream.readinto(view[got:length])
+        if not count:
+            return False
+        got += count
+    return True
+
+
+def _traceback(error):
+    text = io.StringIO()
+    if hasattr(sys, "print_exception"):
+        sys.print_exception(error, text)
+    else:
+        import traceback
+        text.write("".join(traceback.format_exception(error)))
+    return text.getvalue()
+
+
+def _build(ports, folder):
+    """The pump: our App, or whatever `build(ports)` of FOLDER/pump.py returns (anything with a step())."""
+    if folder:
+        sys.path.insert(0, folder)
+        return __import__("pump").build(ports)
+    from ..app import App
+    return App(ports)
+
+
+class Tether:
+    """Reads requests, steps the firmware, writes replies."""
+
+    def __init__(self, rx, tx, store_path, folder):
+        self._rx = rx
+        self._tx = tx
+        self._store_path = store_path
+        self._folder = folder
+        self._latch = Latch()
+        self._request = bytearray(REQUEST_BYTES)
+        self._reply = bytearray(REPLY_BYTES)
+        self._pump = None
+
+    def exchange(self):
+        """One request and its reply; False when the simulator is done with us."""
+        request, latch = self._request, self._latch
+        if not read_exactly(self._rx, request, REQUEST_BYTES):
+            return False
+        length = request[REQUEST_BYTES - 2] | request[REQUEST_BYTES - 1] << 8
+        rx = b""
+        if length:
+            rx = bytearray(length)
+            if not read_exactly(self._rx, rx, length):
+                return False
+        if latch.begin(request, rx) == QUIT:
+            return False
+        try:
+            if self._pump is None:
+                self._pump = _build(bundle(latch, FileStore(self._store_path, latch), "simulated"), self._folder)
+            latch.end(self._reply, DONE, self._pump.step())
+        except PowerCut:
+            latch.tx_length = 0
+            latch.end(self._reply, POWER_LOST, MAX_DELAY_MS)
+        except Exception as error:
+            text = _traceback(error)[-_MAX_TEXT:].encode()
+            latch.tx[:len(text)] = text
+            latch.tx_length = len(text)
+            latch.end(self._reply, FAILED, MAX_DELAY_MS)
+        self._tx.write(self._reply)
+        if latch.tx_length:
+            self._tx.write(memoryview(latch.tx)[:latch.tx_length])
+        return self._reply[2] == DONE
+
+
+def run():
+    """Serve the two pipes of the command line until the simulator quits, the power goes or a step fails."""
+    store, folder = sys.argv[3], sys.argv[4] if len(sys.argv) > 4 else ""
+    tether = Tether(open(int(sys.argv[1]), "rb", buffering=0), open(int(sys.argv[2]), "wb", buffering=0), store, folder)
+    while tether.exchange():
+        continue

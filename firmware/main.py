@@ -1,0 +1,14 @@
+"""The entry: chooses a board by sys.platform and runs it. The only place that does (R2)."""
+
+import sys
+
+
+def main():
+    """Run the pump of this platform for ever (until the simulator quits, on a tether)."""
+    if sys.platform == "rp2":
+        from .boards.pico import run
+    elif sys.platform == "esp32":
+        from .boards.esp32 import run
+    else:
+        from .boards.tether import run
+    run()

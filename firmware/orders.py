@@ -1,0 +1,164 @@
+"""What a committed block does. Each order is checked against the mode table, stored with its digest, then takes effect.
+
+The state record carries digest and effect together, so a power cut leaves the order wholly done or wholly not done, and a
+retry after it is answered from the store (DESIGN 6: at most once, even across a reset).
+"""
+
+from ..protocol import catalogue as cat
+from . import alarms as al
+from . import modes
+
+EVENT_OF_KIND = {
+    cat.COMMISSION: modes.EV_COMMISSION, cat.PROGRAM: modes.EV_PROGRAM, cat.REFILL: modes.EV_REFILL,
+    cat.STOP: modes.EV_STOP, cat.RESUME: modes.EV_RESUME, cat.PRIME: modes.EV_PRIME, cat.SET_CLOCK: modes.EV_SET_CLOCK,
+}
+
+
+def refusal(app, block):
+    """0, or the R_* reason why `block` cannot be executed in this mode and state."""
+    if not app.settings.commissioned and block.kind not in (cat.COMMISSION, cat.SET_CLOCK):
+        return cat.R_NOT_COMMISSIONED
+    if modes.leads_to(app.mode, EVENT_OF_KIND[block.kind]) == modes.REFUSE:
+        return cat.R_STATE
+    values = block.values
+    if block.kind == cat.REFILL and values["volume_ul"] > app.capacity_ul - _residual_ul(app):
+        return cat.R_LIMIT
+    if block.kind == cat.PRIME and app.alarms.action >= al.NOBOLUS:
+        return cat.R_STATE
+    return 0
+
+
+def _residual_ul(app):
+    """What stays in the bellows when it is emptied; nothing before the first fill."""
+    return app.residual_ul if app.ledger.base_nl else 0
+
+
+def execute(app, block):
+    """Store and perform a block that `refusal` let pass; returns 0 or R_STORE with nothing changed."""
+    return _EXECUTE[block.kind](app, block, block.values)
+
+
+def _store(app, block):
+    """Write the state record with this order's digest. On failure the old digest is back and R_STORE returned."""
+    settings = app.settings
+    before = settings.last_kind, settings.order_digest
+    settings.last_kind, settings.order_digest = block.kind, block.digest
+    if app.save_state():
+        return 0
+    settings.last_kind, settings.order_digest = before
+    return cat.R_STORE
+
+
+def _commission(app, block, values):
+    settings = app.settings
+    before = settings.commissioned
+    try:
+        settings.save_commission(block.canonical, len(block.canonical))
+    except OSError:
+        return cat.R_STORE
+    settings.commissioned = 1
+    reason = _store(app, block)
+    if reason:
+        settings.commissioned = before
+        return reason
+    app.commission(block.canonical)
+    app.log(cat.E_COMMISSION, 0, values["serial"], values["nl_per_rev"])
+    return 0
+
+
+def _program(app, block, values):
+    settings = app.settings
+    before = settings.program_slot, settings.program_digest, settings.fallback_nl_day
+    try:
+        slot = settings.save_program(block.canonical, len(block.canonical))
+    except OSError:
+        return cat.R_STORE
+    settings.program_slot, settings.program_digest = slot, block.digest
+    settings.fallback_nl_day = values["fallback_nl_day"]
+    reason = _store(app, block)
+    if reason:
+        settings.program_slot, settings.program_digest, settings.fallback_nl_day = before
+        return reason
+    app.load_program(block.canonical)
+    app.end_alarm(al.RECORDS)
+    _acknowledge(app)
+    app.follow(app.now_s)
+    app.log(cat.E_PROGRAM, values["mode"], app.schedule.daily_nl(app.now_s // 86400 % 7), app.program_rate)
+    return 0
+
+
+def _acknowledge(app):
+    """What a clinician has just looked at is acknowledged: only standing causes stay latched."""
+    app.alarms.latched = app.alarms.active
+    if not app.alarms.active:
+        app.alarms.first = 0
+
+
+def _refill(app, block, values):
+    ledger = app.ledger
+    before = ledger.base_nl, ledger.base_pulses, ledger.lost_pulses
+    ledger.refill((values["volume_ul"] + _residual_ul(app)) * 1000)
+    reason = _store(app, block)
+    if reason:
+        ledger.base_nl, ledger.base_pulses, ledger.lost_pulses = before
+        return reason
+    app.refilled()
+    app.log(cat.E_REFILL, 0, values["volume_ul"], values["withdrawn_ul"])
+    return 0
+
+
+def _stop(app, block, values):
+    app.settings.stopped = 1
+    reason = _store(app, block)
+    if reason:
+        app.settings.stopped = 0
+        return reason
+    app.stopped_since_s = app.uptime_s
+    left_nl = app.infusion.cut_prime()
+    if left_nl:
+        app.log(cat.E_BOLUS_CUT, 0, left_nl)
+    app.log(cat.E_STOP, values["reason"])
+    return 0
+
+
+def _resume(app, block, values):
+    app.settings.stopped = 0
+    reason = _store(app, block)
+    if reason:
+        app.settings.stopped = 1
+        return reason
+    app.end_alarm(al.STOPPED_LONG)
+    app.end_alarm(al.MOTION)
+    _acknowledge(app)
+    app.follow(app.now_s)
+    app.log(cat.E_RESUME)
+    return 0
+
+
+def _prime(app, block, values):
+    reason = _store(app, block)         # before any motion: a retry after a reset finds the digest and moves nothing
+    if reason:
+        return reason
+    app.infusion.start_prime(values["volume_nl"], values["rate_nl_day"])
+    app.log(cat.E_PRIME, 0, values["volume_nl"], values["rate_nl_day"])
+    return 0
+
+
+def _set_clock(app, block, values):
+    old_s, app.now_s = app.now_s, values["time_s"]
+    reason = _store(app, block)
+    if reason:
+        app.now_s = old_s
+        return reason
+    app.ports.clock.set_s(app.now_s)
+    app.supervisor.clock_set(app.now_s, app.uptime_s)
+    app.end_alarm(al.CLOCK_LOST)
+    app.follow(app.now_s)
+    app.log(cat.E_SET_CLOCK, 0, app.now_s, old_s)
+    return 0
+
+
+_EXECUTE = {
+    cat.COMMISSION: _commission, cat.PROGRAM: _program, cat.REFILL: _refill, cat.STOP: _stop, cat.RESUME: _resume,
+    cat.PRIME: _prime, cat.SET_CLOCK: _set_clock,
+}

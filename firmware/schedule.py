@@ -1,0 +1,74 @@
+"""The committed program as a schedule: the rate due at a time of the week, and when it next changes.
+
+A program is a set of day patterns (1..13 steps each, the first from minute 0) and a map weekday -> pattern. Simple
+continuous is one pattern of one step. Times are pump seconds; the epoch is a Monday at midnight.
+"""
+
+from ..protocol.fields import get
+from .limits import DAY_S
+
+
+class Schedule:
+    """Rates by weekday and minute. Loading allocates; looking up does not."""
+
+    def __init__(self):
+        self._weekdays = (0, 0, 0, 0, 0, 0, 0)
+        self._starts = ((0,),)
+        self._rates = ((0,),)
+
+    def load(self, weekdays, patterns, steps):
+        """Take the three fields of a program block (firmware/blocks.py has checked them)."""
+        starts, rates, at = [], [], 0
+        for _ in range(patterns):
+            count = steps[at]
+            at += 1
+            start, rate = [], []
+            for _ in range(count):
+                start.append(get(steps, at, 2) * 60)
+                rate.append(get(steps, at + 2, 4))
+                at += 6
+            starts.append(tuple(start))
+            rates.append(tuple(rate))
+        self._weekdays = tuple(weekdays)
+        self._starts = tuple(starts)
+        self._rates = tuple(rates)
+
+    def _index(self, pattern, second):
+        starts = self._starts[pattern]
+        index = len(starts) - 1
+        while starts[index] > second:
+            index -= 1
+        return index
+
+    def rate_at(self, now_s):
+        """nL/day due at pump time `now_s`."""
+        pattern = self._weekdays[now_s // DAY_S % 7]
+        return self._rates[pattern][self._index(pattern, now_s % DAY_S)]
+
+    def next_change_s(self, now_s):
+        """Pump time of the next step boundary or midnight, whichever comes first; always later than `now_s`."""
+        day_start = now_s - now_s % DAY_S
+        starts = self._starts[self._weekdays[now_s // DAY_S % 7]]
+        index = self._index(self._weekdays[now_s // DAY_S % 7], now_s % DAY_S) + 1
+        return day_start + (starts[index] if index < len(starts) else DAY_S)
+
+    def daily_nl(self, weekday):
+        """Volume of that weekday in nL, rounded down: sum of rate x seconds / 86400, in minutes to stay small."""
+        pattern = self._weekdays[weekday]
+        starts, rates = self._starts[pattern], self._rates[pattern]
+        whole = rest = 0
+        for index in range(len(starts)):
+            end = starts[index + 1] if index + 1 < len(starts) else DAY_S
+            minutes = (end - starts[index]) // 60
+            whole += rates[index] // 1440 * minutes
+            rest += rates[index] % 1440 * minutes
+        return whole + rest // 1440
+
+    def most_daily_nl(self):
+        """The largest day of the week in nL: the worst case for the low-reservoir date."""
+        most = 0
+        for weekday in range(7):
+            daily = self.daily_nl(weekday)
+            if daily > most:
+                most = daily
+        return most

@@ -1,0 +1,197 @@
+"""The telemetry server: one handler per message id, each reading the request's fields and writing the reply's.
+
+Only this module allocates in a step, and only while a frame is served (DESIGN R8). It reads the app and asks it to execute
+committed blocks; it holds the staging area and nothing else of the therapy.
+"""
+
+from ..protocol import catalogue as cat
+from ..protocol.fields import pack, unpack
+from ..protocol.frame import HEADER
+from ..protocol.link import Responder
+from .blocks import Stage
+from .limits import SMALL, STAGE_LIFE_S
+
+FIRMWARE_VERSION = 0x0001
+
+
+class Telemetry:
+    """Serves one line. `app` is the composition (firmware/app.py); see its `execute` for what a commit does."""
+
+    def __init__(self, app, uart):
+        self._app = app
+        self._uart = uart
+        self.schema_crc = cat.schema_crc()
+        self._responder = Responder(self.schema_crc, self._serve, uart.write)
+        self.stage = Stage()
+        self.live_s = 0
+        self.live_due_s = 0
+        self._handlers = {
+            cat.HELLO: self._hello, cat.IDENTITY: self._identity, cat.ALARMS: self._alarms, cat.STATUS: self._status,
+            cat.FILE_INFO: self._file_info, cat.FILE_READ: self._file_read, cat.STAGE: self._stage, cat.CHECK: self._check,
+            cat.COMMIT: self._commit, cat.DISCARD: self._discard, cat.LIVE: self._live, cat.IMPLANT: self._implant,
+        }
+
+    @property
+    def frames_bad(self):
+        """Damaged frames since boot."""
+        decoder = self._responder.decoder
+        return decoder.bad_cobs + decoder.bad_length + decoder.bad_version + decoder.bad_class + decoder.bad_crc
+
+    def receive(self, byte):
+        """Take one byte off the line."""
+        self._responder.feed(byte)
+
+    def _serve(self, decoder):
+        message_id = decoder.message_id
+        row = cat.message(message_id)
+        handler = self._handlers.get(message_id)
+        if handler is None or row is None:
+            return self._refuse(message_id, cat.R_UNKNOWN_MESSAGE, 0, message_id)
+        if decoder.message_class != row[3]:
+            return self._refuse(message_id, cat.R_SESSION, 0, decoder.message_class)
+        values = [0] * len(row[5])
+        end = unpack(row[5], decoder.body, HEADER, HEADER + decoder.length, values)
+        if end < 0:
+            return self._refuse(message_id, cat.R_BAD_FIELD, -end - 1, decoder.length)
+        return handler(*values)
+
+    def _refuse(self, message_id, reason, field, value):
+        return self._reply(cat.REFUSED, (message_id, reason, field, max(-SMALL + 1, min(SMALL - 1, value))))
+
+    def _reply(self, message_id, values):
+        end = pack(cat.message(message_id)[5], values, self._responder.payload)
+        assert end >= 0, (message_id, -end - 1, values)
+        return message_id, end
+
+    def _hello(self, version, schema_crc):
+        app = self._app
+        return self._reply(cat.HELLO | cat.REPLY_BIT, (
+            cat.PROTOCOL_VERSION, self.schema_crc, app.serial, app.settings.boot_count, 220))
+
+    def _identity(self):
+        runtime = self._app.ports.runtime.encode()[:40]
+        return self._reply(cat.IDENTITY | cat.REPLY_BIT, (self._app.serial, FIRMWARE_VERSION, runtime))
+
+    def _alarms(self):
+        alarms = self._app.alarms
+        return self._reply(cat.ALARMS | cat.REPLY_BIT, (alarms.active, alarms.latched, alarms.first))
+
+    def _status(self):
+        app = self._app
+        ledger, settings, alarms = app.ledger, app.settings, app.alarms
+        demanded_nl = ledger.pulsed_nl + app.infusion.acc_nl
+        values = [
+            app.now_s, app.mode, app.program_mode, app.effective_rate(), app.schedule.daily_nl(app.now_s // 86400 % 7),
+            settings.program_digest, ledger.pulses, ledger.pulse_nl, ledger.pulsed_ul + demanded_nl // 1000,
+            demanded_nl % 1000, ledger.revs, ledger.steps, app.nl_per_rev, app.steps_per_rev]
+        for cause in range(len(ledger.missed_ul)):
+            values.append(ledger.missed_ul[cause])
+            values.append(ledger.missed_nl[cause])
+        values += [
+            ledger.reservoir_nl(), app.sensed_ul, app.low_reservoir_days(), app.infusion.prime_left_nl, app.battery_mv,
+            alarms.active, alarms.latched, alarms.first, settings.boot_count, app.reset_cause, app.events.head,
+            app.uptime_s, self.frames_bad]
+        return self._reply(cat.STATUS | cat.REPLY_BIT, values)
+
+    def _span(self, file):
+        """First and end offset of a file."""
+        app = self._app
+        if file == cat.FILE_EVENTS:
+            return app.events.first_byte(), app.events.end_byte()
+        if file == cat.FILE_DAYS:
+            last_day = app.settings.last_day
+            return app.days.first_byte(last_day), last_day * cat.DAY_BYTES
+        if file == cat.FILE_PROGRAM:
+            return 0, len(app.program_block)
+        return 0, len(self.stage.block.canonical) if self.stage.checked else 0
+
+    def _file_info(self, file):
+        first, end = self._span(file)
+        return self._reply(cat.FILE_INFO | cat.REPLY_BIT, (file, first, end))
+
+    def _file_read(self, file, offset, length):
+        first, end = self._span(file)
+        if offset < first or offset > end:
+            return self._refuse(cat.FILE_READ, cat.R_NO_FILE, 1, offset)
+        length = min(length, end - offset)
+        if file == cat.FILE_EVENTS:
+            data = self._app.events.read(offset, length)
+        elif file == cat.FILE_DAYS:
+            data = self._app.days.read(offset, length)
+        else:
+            source = self._app.program_block if file == cat.FILE_PROGRAM else self.stage.block.canonical
+            data = source[offset:offset + length]
+        return self._reply(cat.FILE_READ | cat.REPLY_BIT, (file, offset, data))
+
+    def _stage(self, kind, total, offset, data):
+        reason = self.stage.put(kind, total, offset, data, self._app.uptime_s)
+        if reason:
+            return self._refuse(cat.STAGE, reason, 2, offset)
+        return self._reply(cat.STAGE | cat.REPLY_BIT, (self.stage.received,))
+
+    def _check(self):
+        stage = self.stage
+        reason = self._stage_problem()
+        if reason == 0 and stage.received != stage.total:
+            reason = cat.R_BAD_LENGTH
+        if reason:
+            return self._refuse(cat.CHECK, reason, 0, stage.received)
+        block = stage.block
+        if block.take(stage.kind, stage.buffer, stage.total, self._app.minimum_rate_nl_day):
+            return self._refuse(cat.CHECK, block.reason, block.field, block.value)
+        reason = self._app.may_execute(block)
+        if reason:
+            return self._refuse(cat.CHECK, reason, 0, self._app.mode)
+        stage.checked = True
+        left = STAGE_LIFE_S - (self._app.uptime_s - stage.opened_s)
+        return self._reply(cat.CHECK | cat.REPLY_BIT, (block.kind, len(block.canonical), block.digest, left))
+
+    def _stage_problem(self):
+        stage = self.stage
+        if stage.kind == 0:
+            return cat.R_NOT_STAGED
+        if self._app.uptime_s - stage.opened_s >= STAGE_LIFE_S:
+            stage.drop()
+            return cat.R_EXPIRED
+        return 0
+
+    def _commit(self, digest):
+        app = self._app
+        if digest == app.settings.order_digest:
+            return self._committed(digest, 1)       # a retry, perhaps across a reset: answered from the store
+        reason = self._stage_problem()
+        if reason == 0 and not self.stage.checked:
+            reason = cat.R_NOT_STAGED
+        if reason == 0 and digest != self.stage.block.digest:
+            reason = cat.R_WRONG_DIGEST
+        if reason == 0:
+            reason = app.execute(self.stage.block)
+        if reason:
+            return self._refuse(cat.COMMIT, reason, 0, app.mode)
+        self.stage.drop()
+        return self._committed(digest, 0)
+
+    def _committed(self, digest, again):
+        settings = self._app.settings
+        return self._reply(cat.COMMIT | cat.REPLY_BIT, (digest, again, settings.program_digest, self._app.now_s))
+
+    def _discard(self):
+        self.stage.drop()
+        return self._reply(cat.DISCARD | cat.REPLY_BIT, ())
+
+    def _live(self, interval_s):
+        self.live_s = interval_s
+        self.live_due_s = self._app.uptime_s + interval_s
+        return self._reply(cat.LIVE | cat.REPLY_BIT, (interval_s,))
+
+    def _implant(self):
+        return self._reply(cat.IMPLANT | cat.REPLY_BIT, (self._app.commission_block,))
+
+    def push_live(self):
+        """Send the live frame that is due."""
+        app = self._app
+        self.live_due_s = app.uptime_s + self.live_s
+        end = pack(cat.message(cat.LIVE_FRAME)[5], (
+            app.now_s, app.mode, app.effective_rate(), app.ledger.pulses, app.ledger.reservoir_nl(), app.sensed_ul,
+            app.alarms.active), self._responder.payload)
+        self._responder.push(cat.LIVE_FRAME, end)

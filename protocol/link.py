@@ -1,0 +1,201 @@
+"""The link, sans I/O and sans clock: `Requester` for the host, `Responder` for the pump.
+
+Host-driven: a request is repeated until its reply comes, with a timer that learns (RFC 6298, section 2) on the clock the
+caller passes in. Commands have window 1; idempotent reads (bulk pull by file and offset) may have several outstanding.
+The pump keeps its last reply and answers a repeated request id from that cache: executed at most once. Across a pump reset
+the cache is gone, so what changes therapy is stage -> commit with the digest in the store (firmware/settings.py).
+"""
+
+from .catalogue import F_THERAPY, HELLO, PUSH, REFUSED, REPLY_BIT, message
+from .crc import crc32
+from .frame import FRAME, MAX_FRAME, Decoder, encode
+
+MIN_RTO_MS = 25         # simulation.md 4.4
+MAX_RTO_MS = 5000
+FIRST_RTO_MS = 1000     # RFC 6298 2.1
+TRIES = 6
+
+OUT_REPLY, OUT_REFUSED, OUT_TIMEOUT, OUT_PUSH = 0, 1, 2, 3
+
+
+class _Pending:
+    def __init__(self, message_id, frame, now_ms):
+        self.message_id = message_id
+        self.frame = frame
+        self.sent_ms = now_ms
+        self.tries = 1
+
+
+class Requester:
+    """The host's end. Feed it line bytes and the time; it says what to send and what came.
+
+    `outbox` is a bytearray the caller drains to the line. Times are milliseconds of any steady clock. Counters: retries,
+    timeouts, stray (replies nobody waits for), push_gaps (telemetry frames that never arrived).
+    """
+
+    def __init__(self, schema_crc, crc=crc32, frame_ms=22, turnaround_ms=30):
+        self._schema_crc = schema_crc
+        self._crc = crc
+        self.decoder = Decoder(schema_crc, crc)
+        self.outbox = bytearray()
+        self._scratch = bytearray(MAX_FRAME)
+        self._pending = {}
+        self._next_id = 1
+        self._seq = 0
+        self._floor_ms = max(MIN_RTO_MS, 3 * frame_ms + turnaround_ms)
+        self._srtt = None
+        self._rttvar = 0
+        self.rto_ms = FIRST_RTO_MS
+        self.retries = 0
+        self.timeouts = 0
+        self.stray = 0
+        self.push_gaps = 0
+        self._push_seq = None
+
+    def submit(self, message_id, payload, now_ms):
+        """Queue a request and return its request id (1..255). Raises ValueError for an id the catalogue does not have."""
+        row = message(message_id)
+        if row is None:
+            raise ValueError("message id 0x%02x is not in the catalogue" % message_id)
+        if row[4] & F_THERAPY and self._pending:
+            raise ValueError("%s waits for the reply before it: commands have window 1" % row[1])
+        request_id = self._next_id
+        self._next_id = request_id % 255 + 1
+        size = encode(self._scratch, row[3], message_id, self._seq, request_id, payload, len(payload),
+                      self._schema_crc, self._crc)
+        if size == 0:
+            raise ValueError("%s: a payload of %d bytes is over 220" % (row[1], len(payload)))
+        self._seq = (self._seq + 1) & 0xFF
+        frame = bytes(memoryview(self._scratch)[:size])
+        self._pending[request_id] = _Pending(message_id, frame, now_ms)
+        self.outbox.extend(frame)
+        return request_id
+
+    @property
+    def outstanding(self):
+        """Requests that wait for a reply."""
+        return len(self._pending)
+
+    def feed(self, data, now_ms):
+        """Take bytes off the line; return a list of (OUT_*, request id, message id, payload)."""
+        came = []
+        for byte in data:
+            if self.decoder.feed(byte) == FRAME:    # BAD is counted by the decoder; the timer will ask again
+                event = self._frame(now_ms)
+                if event is not None:
+                    came.append(event)
+        return came
+
+    def _frame(self, now_ms):
+        decoder = self.decoder
+        row = message(decoder.message_id)
+        if row is not None and row[2] == PUSH:
+            if self._push_seq is not None:
+                self.push_gaps += (decoder.seq - self._push_seq - 1) & 0xFF
+            self._push_seq = decoder.seq
+            return (OUT_PUSH, 0, decoder.message_id, decoder.payload())
+        pending = self._pending.get(decoder.request_id)
+        if pending is None or decoder.message_id not in (pending.message_id | REPLY_BIT, REFUSED):
+            self.stray += 1
+            return None
+        del self._pending[decoder.request_id]
+        if pending.tries == 1:      # Karn: a repeated request says nothing about the round trip
+            self._learn(now_ms - pending.sent_ms)
+        kind = OUT_REFUSED if decoder.message_id == REFUSED else OUT_REPLY
+        return (kind, decoder.request_id, pending.message_id, decoder.payload())
+
+    def _learn(self, rtt_ms):
+        if self._srtt is None:
+            self._srtt = rtt_ms
+            self._rttvar = rtt_ms // 2
+        else:
+            self._rttvar = (3 * self._rttvar + abs(self._srtt - rtt_ms)) // 4
+            self._srtt = (7 * self._srtt + rtt_ms) // 8
+        self.rto_ms = min(MAX_RTO_MS, max(self._floor_ms, self._srtt + 4 * self._rttvar))
+
+    def poll(self, now_ms):
+        """Repeat what is overdue; return a list of OUT_TIMEOUT events for requests that are given up."""
+        gone = []
+        for request_id in sorted(self._pending):
+            pending = self._pending[request_id]
+            if now_ms - pending.sent_ms < self._wait_ms(pending):
+                continue
+            if pending.tries >= TRIES:
+                del self._pending[request_id]
+                self.timeouts += 1
+                gone.append((OUT_TIMEOUT, request_id, pending.message_id, b""))
+                continue
+            pending.tries += 1
+            pending.sent_ms = now_ms
+            self.retries += 1
+            self.outbox.extend(pending.frame)
+        return gone
+
+    def _wait_ms(self, pending):
+        return min(MAX_RTO_MS, self.rto_ms << (pending.tries - 1))
+
+    def next_due_ms(self, now_ms):
+        """Milliseconds until `poll` has something to do; None when nothing is outstanding."""
+        due = None
+        for pending in self._pending.values():
+            left = max(0, self._wait_ms(pending) - (now_ms - pending.sent_ms))
+            if due is None or left < due:
+                due = left
+        return due
+
+
+class Responder:
+    """The pump's end: takes bytes, hands whole requests to `serve`, keeps the last reply for repeats.
+
+    `serve(decoder) -> (reply id, length)` reads the request off the decoder and writes the reply into `responder.payload`.
+    `write(buffer, length)` puts a finished frame on the line. Counter: repeats.
+    """
+
+    def __init__(self, schema_crc, serve, write):
+        self._schema_crc = schema_crc
+        self.decoder = Decoder(schema_crc)
+        self._serve = serve
+        self._write = write
+        self._payload = bytearray(256)
+        self._frame = bytearray(MAX_FRAME)
+        self._frame_length = 0
+        self._last_request = -1
+        self._last_message = -1
+        self._push = bytearray(MAX_FRAME)
+        self._push_seq = 0
+        self._seq = 0
+        self.repeats = 0
+
+    def feed(self, byte):
+        """Take one byte; when it completes a good request, execute it (or repeat the kept reply) and write the reply."""
+        if self.decoder.feed(byte) != FRAME:
+            return
+        decoder = self.decoder
+        if decoder.message_id & REPLY_BIT:
+            return              # our own echo, or a second pump: never a request
+        if decoder.message_id == HELLO:
+            self._last_request = -1     # a new host: its request ids start anew
+        if decoder.request_id == self._last_request and decoder.message_id == self._last_message:
+            self.repeats += 1
+            self._write(self._frame, self._frame_length)
+            return
+        reply_id, length = self._serve(decoder)
+        row = message(reply_id)
+        self._frame_length = encode(self._frame, row[3], reply_id, self._seq, decoder.request_id, self.payload, length,
+                                    self._schema_crc)
+        self._seq = (self._seq + 1) & 0xFF
+        self._last_request = decoder.request_id
+        self._last_message = decoder.message_id
+        self._write(self._frame, self._frame_length)
+
+    @property
+    def payload(self):
+        """The buffer (256 bytes) that `serve` and `push` callers write reply payloads into."""
+        return self._payload
+
+    def push(self, message_id, length):
+        """Send `payload[:length]` unasked and unacknowledged; gaps are the host's to count."""
+        row = message(message_id)
+        size = encode(self._push, row[3], message_id, self._push_seq, 0, self._payload, length, self._schema_crc)
+        self._push_seq = (self._push_seq + 1) & 0xFF
+        self._write(self._push, size)
