@@ -1,0 +1,35 @@
+"""Primary cell: energy used, and the voltage that is left of it.
+
+The voltage stays on a gently falling plateau and drops over a knee where the nominal capacity ends, so a voltage says
+little about the remaining life until late: end-of-life estimates have to count energy.
+"""
+from __future__ import annotations
+
+import math
+
+from .params import BatteryParams, MotorParams
+
+
+class Battery:
+    """The cell and what draws on it. Nothing is integrated: the energy is a sum of counters, so any jump is exact."""
+
+    __slots__ = ("cell", "_idle_mj_us", "_start_mj", "_step_mj", "_byte_mj")
+
+    def __init__(self, cell: BatteryParams, motor: MotorParams):
+        self.cell = cell
+        self._idle_mj_us = cell.idle_uw * 1e-9      # 1 uW for 1 us is 1e-9 mJ
+        self._start_mj = motor.start_energy_mj
+        self._step_mj = motor.step_energy_mj
+        self._byte_mj = cell.telemetry_byte_mj
+
+    def used_mj(self, t_us: int, pulses: int, steps: int, telemetry_bytes: int) -> float:
+        """Energy drawn since the start: standing load, motor trains and their steps (turned or stalled), telemetry."""
+        return (self._idle_mj_us * t_us + self._start_mj * pulses + self._step_mj * steps + self._byte_mj * telemetry_bytes)
+
+
+def voltage_mv(cell: BatteryParams, energy_mj: float) -> float:
+    """Cell voltage after `energy_mj` was drawn; never below 0."""
+    depth = energy_mj / cell.capacity_mj
+    # The bound keeps exp() finite; a cell that deep is flat whatever its knee.
+    knee = cell.knee_mv * math.exp(min((depth - 1) / cell.knee_width, 50.0))
+    return max(0.0, cell.full_mv - cell.plateau_slope_mv * depth - knee)

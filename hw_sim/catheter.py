@@ -1,0 +1,280 @@
+"""Fluid path from the head to the tip: parcels of liquid that are pushed in, spread along the bore, and leave at the tip.
+
+Liquid does not give way, so a change of *rate* shows at the tip at once and a change of *concentration* only after the
+dead volume. While all content is alike it is one parcel and a push costs O(1). Otherwise the content lies in cells of at
+most CELL_UL that move with the flow (no numerical diffusion from advection); dispersion between them is Taylor-Aris,
+D_eff = D (1 + (a u / D)^2 / 48), applied once per BATCH_UL of flow with that batch's mean velocity by one backward Euler
+step: tridiagonal, mass-conserving, stable for any time, and its variance 2 D_eff t is exact for any step. Numerical error
+of a front's width: about CELL_UL^2 / 12 of added variance, 1 % at 0.5 mL/day (tests/hw_sim/test_catheter.py).
+
+Limits, stated: the mean velocity is used as if the flow were steady. Strokes of 1 uL further apart than about 10 s
+(radial homogenisation, a^2 / 14.7 D) would each smear by a third of their squared length instead: a front of about 3.5 cm
+in place of 1.2 cm at 0.5 mL/day. Above 24 mL/day (a runaway) a batch is shorter than that time and the spread overstated.
+The internal tubing is taken as more catheter of the same bore.
+
+A kink stores what the head pushes: `stored_ul` over the compliance is the line pressure; `leak_ul_kpa_s` lets it ooze on
+(partial kink), and healing releases it at once. What flows back through the tip is what had just left it.
+"""
+from __future__ import annotations
+
+import math
+
+from .params import CatheterParams
+from .reservoir import Conc
+
+CELL_UL = 1.0       # widest cell: 0.45 cm of the reference bore, against a front of 1.2 cm at 0.5 mL/day
+BATCH_UL = 4.0      # flow between two dispersion steps: about 1 % of the dead volume
+SPECK_UL = 1e-6     # less than this is mixed into its neighbour whatever it holds: no cell is too thin to compute with
+ALIKE = 1e-6        # spread below which content counts as one parcel, relative to the drug's highest inflow
+
+Pieces = list[tuple[float, Conc]]       # volume (uL) and concentrations that left at the tip, in order
+
+
+def spread_m2_s(diffusion_m2_s: float, radius_m: float, speed_m_s: float) -> float:
+    """Taylor-Aris effective axial diffusion of a steady laminar flow."""
+    peclet = radius_m * speed_m_s / diffusion_m2_s if diffusion_m2_s else 0.0
+    return diffusion_m2_s * (1 + peclet * peclet / 48)
+
+
+def diffused(widths: list[float], columns: list[list[float]], spread_ul2: float) -> list[list[float]]:
+    """One backward Euler step of diffusion between cells, closed at both ends.
+
+    `widths` in uL, one column of cell concentrations per drug, `spread_ul2` = D_eff t in volume coordinates (uL^2).
+    """
+    count = len(widths)
+    across = [2 * spread_ul2 / (widths[i] + widths[i + 1]) for i in range(count - 1)]
+    across.append(0.0)
+    ratios, pivots = [], []
+    ratio = before = 0.0
+    for width, after in zip(widths, across):
+        pivot = 1 / (width + before + after - before * ratio)
+        ratio = after * pivot
+        pivots.append(pivot)
+        ratios.append(ratio)
+        before = after
+    spread = []
+    for column in columns:
+        value = before = 0.0
+        forward = []
+        for width, conc, after, pivot in zip(widths, column, across, pivots):
+            value = (width * conc + before * value) * pivot
+            forward.append(value)
+            before = after
+        for i in range(count - 2, -1, -1):
+            forward[i] += ratios[i] * forward[i + 1]
+        spread.append(forward)
+    return spread
+
+
+class Catheter:
+    """The line's content. Either `_alike` holds its one concentration, or `_widths` and `_columns` its cells, tip first."""
+
+    __slots__ = ("dead_ul", "stored_ul", "leak_ul_kpa_s", "kinked", "_compliance", "_bore_ul_cm", "_diffusion", "_alike",
+                 "_widths", "_columns", "_highest", "_moved_ul", "_spread_us")
+
+    def __init__(self, params: CatheterParams):
+        self.dead_ul = params.dead_ul
+        self.stored_ul = 0.0            # swollen beyond the dead volume, behind a kink
+        self.kinked = False
+        self.leak_ul_kpa_s = 0.0        # conductance of the kink, 0 when fully closed
+        self._compliance = params.compliance_ul_kpa
+        self._bore_ul_cm = params.bore_ul_cm
+        self._diffusion = params.diffusion_m2_s
+        self._alike: Conc | None = ()
+        self._widths: list[float] = []
+        self._columns: list[list[float]] = []
+        self._highest: list[float] = []     # highest inflow so far, per drug: the scale of ALIKE
+        self._moved_ul = 0.0                # flow since the last dispersion step ...
+        self._spread_us = 0                 # ... which was at this instant
+
+    def add_drug(self) -> None:
+        """One more drug exists from now on; none of it is here yet."""
+        if self._alike is not None:
+            self._alike += (0.0,)
+        self._columns.append([0.0] * len(self._widths))
+        self._highest.append(0.0)
+
+    @property
+    def back_kpa(self) -> float:
+        """Line pressure above CSF that the head works against."""
+        return self.stored_ul / self._compliance
+
+    @property
+    def tip_conc(self) -> Conc:
+        """Concentrations (ng/uL) of the liquid at the tip."""
+        return self._alike if self._alike is not None else tuple(column[0] for column in self._columns)
+
+    def mass_ng(self) -> Conc:
+        """Drug in the line."""
+        if self._alike is not None:
+            volume = self.dead_ul + self.stored_ul
+            return tuple(conc * volume for conc in self._alike)
+        return tuple(math.fsum(w * c for w, c in zip(self._widths, column)) for column in self._columns)
+
+    def push(self, t_us: int, in_ul: float, conc: Conc, out_ul: float) -> Pieces:
+        """Bring `in_ul` >= 0 in at the head by `t_us` and let `out_ul` out at the tip.
+
+        Unless the line swells behind a kink, both are equal; a negative `out_ul` sucks liquid in at the tip.
+        """
+        alike = self._alike
+        if alike is conc and alike is not None:
+            return [(out_ul, alike)]
+        if alike is not None:
+            taken = self._push_alike(alike, in_ul, conc, out_ul)
+            if taken is not None:
+                return taken
+            self._open_cells(t_us, alike)
+        self._append(in_ul, conc)
+        pieces = self._leave(out_ul)
+        self._moved_ul += in_ul
+        if self._moved_ul >= BATCH_UL:
+            self._spread(t_us)
+            self._collapse(conc, pieces)
+        return pieces
+
+    def release(self, out_ul: float) -> Pieces:
+        """Let `out_ul` out at the tip while nothing comes in (the line relaxes); a negative volume is sucked in there."""
+        return [(out_ul, self._alike)] if self._alike is not None else self._leave(out_ul)
+
+    def pull(self, back_ul: float, out_ul: float) -> tuple[Conc, Pieces]:
+        """The head takes `back_ul` > 0 back; returns what it took, and what left at the tip (`out_ul` <= 0: was sucked in)."""
+        pieces = self.release(out_ul)
+        if self._alike is not None:
+            return self._alike, pieces
+        taken = [0.0] * len(self._columns)
+        left = back_ul
+        while left > 0:
+            part = min(left, self._widths[-1])
+            for i, column in enumerate(self._columns):
+                taken[i] += part * column[-1]
+            left -= part
+            self._widths[-1] -= part
+            if self._widths[-1] <= 0:
+                self._widths.pop()
+                for column in self._columns:
+                    column.pop()
+        return tuple(mass / back_ul for mass in taken), pieces
+
+    def outflow_ul(self, in_ul: float, dt_s: float) -> float:
+        """Outflow at the tip while `in_ul` comes in evenly over `dt_s`; the rest swells or relaxes the line (`stored_ul`).
+
+        Exact for any dt: stored' = in/dt - stored/tau with tau = compliance / leak.
+        """
+        if not self.kinked:
+            out, self.stored_ul = in_ul + self.stored_ul, 0.0
+            return out
+        before = self.stored_ul
+        after = before + in_ul
+        if self.leak_ul_kpa_s and dt_s > 0:
+            decades = dt_s * self.leak_ul_kpa_s / self._compliance
+            gone = -math.expm1(-decades)
+            after = before * (1 - gone) + in_ul / decades * gone
+        self.stored_ul = after
+        return before + in_ul - after
+
+    def room_ul(self, limit_kpa: float) -> float:
+        """What the head can still push before the line reaches `limit_kpa` above CSF; endless in an open line."""
+        return self._compliance * limit_kpa - self.stored_ul if self.kinked else math.inf
+
+    def _push_alike(self, alike: Conc, in_ul: float, conc: Conc, out_ul: float) -> Pieces | None:
+        """Take a barely different inflow as alike; None if it differs by more than ALIKE.
+
+        The line then holds the inflow's concentrations and the tiny difference leaves with this outflow: mass is exact.
+        It must be an outflow that can carry it: none of its concentrations may become negative.
+        """
+        nearly = True
+        for i, new in enumerate(conc):
+            if new > self._highest[i]:
+                self._highest[i] = new
+            nearly = nearly and abs(new - alike[i]) <= ALIKE * self._highest[i]
+        if not nearly or out_ul <= 0:
+            return None
+        volume = self.dead_ul + self.stored_ul      # behind the exchange: the plant has booked what is stored
+        before = volume - in_ul + out_ul
+        leaving = tuple((before * old + in_ul * new - volume * new) / out_ul for old, new in zip(alike, conc))
+        if leaving and min(leaving) < 0:
+            return None
+        self._alike = conc
+        return [(out_ul, leaving)]
+
+    def _open_cells(self, t_us: int, alike: Conc) -> None:
+        volume = self.dead_ul + self.stored_ul
+        count = max(1, math.ceil(volume / CELL_UL))
+        self._widths = [volume / count] * count
+        self._columns = [[conc] * count for conc in alike]
+        self._alike = None
+        self._moved_ul = 0.0
+        self._spread_us = t_us
+
+    def _append(self, in_ul: float, conc: Conc) -> None:
+        """Grow the cell at the head while it is alike within 1 % and not full, then open new ones."""
+        left = in_ul
+        last = self._widths[-1] if self._widths else CELL_UL
+        room = CELL_UL - last
+        alike = min(last, in_ul) < SPECK_UL or all(
+            abs(new - column[-1]) <= 0.01 * highest for new, column, highest in zip(conc, self._columns, self._highest))
+        if room > 0 and alike:
+            part = min(left, room)
+            share = part / (self._widths[-1] + part)
+            for new, column in zip(conc, self._columns):
+                column[-1] += (new - column[-1]) * share
+            self._widths[-1] += part
+            left -= part
+        while left > 0:
+            part = min(left, CELL_UL) if left > CELL_UL + SPECK_UL else left
+            self._widths.append(part)
+            for new, column in zip(conc, self._columns):
+                column.append(new)
+            left -= part
+
+    def _leave(self, out_ul: float) -> Pieces:
+        """Take `out_ul` off at the tip; a negative volume swells the tip's cell with its own liquid."""
+        if out_ul <= 0:
+            self._widths[0] -= out_ul
+            return [(out_ul, self.tip_conc)]
+        pieces: Pieces = []
+        whole, left = 0, out_ul
+        for width in self._widths:
+            if width > left:
+                break
+            pieces.append((width, tuple(column[whole] for column in self._columns)))
+            left -= width
+            whole += 1
+        del self._widths[:whole]
+        for column in self._columns:
+            del column[:whole]
+        if left > 0:
+            pieces.append((left, self.tip_conc))
+            self._widths[0] -= left
+        return pieces
+
+    def _spread(self, t_us: int) -> None:
+        """Disperse for the time since the last step, at that time's mean velocity."""
+        dt_s = (t_us - self._spread_us) * 1e-6
+        if dt_s <= 0:
+            return
+        area_m2 = self._bore_ul_cm * 1e-7       # 1 uL/cm is 1e-9 m3 per 1e-2 m
+        radius_m = math.sqrt(area_m2 / math.pi)
+        speed_m_s = self._moved_ul * 1e-9 / dt_s / area_m2
+        per_s = spread_m2_s(self._diffusion, radius_m, speed_m_s) * (area_m2 * 1e9) ** 2
+        self._columns = diffused(self._widths, self._columns, per_s * dt_s)
+        self._moved_ul = 0.0
+        self._spread_us = t_us
+
+    def _collapse(self, conc: Conc, pieces: Pieces) -> None:
+        """Become one parcel of the inflow's `conc` when all cells are alike; what is left over leaves with the present outflow."""
+        for new, column, highest in zip(conc, self._columns, self._highest):
+            if max(column) - new > ALIKE * highest or new - min(column) > ALIKE * highest:
+                return
+        at = max(range(len(pieces)), key=lambda i: pieces[i][0])
+        out_ul, leaving = pieces[at]
+        if out_ul <= 0:
+            return
+        volume = self.dead_ul + self.stored_ul
+        carried = tuple(old + (mass - new * volume) / out_ul for old, mass, new in zip(leaving, self.mass_ng(), conc))
+        if min(carried) < 0:
+            return
+        pieces[at] = out_ul, carried
+        self._alike = conc
+        self._widths = []
+        self._columns = [[] for _ in self._columns]

@@ -1,0 +1,281 @@
+"""Parameter records of the plant's bodies, and the loader that reads them from params/*.toml.
+
+One file per body and variant (`head-reference.toml`, `reservoir-reference-40ml.toml`, `drug-baclofen.toml`), so another
+head or drug is another data file. Every number is a table {value, unit, source, confidence}: a missing unit or source, a
+unit other than the record's, an unknown or absent key, or a value out of range is refused in one sentence (ParamError).
+Confidence marks are those of the reference notes: R read in a source, D derived, M-H/M-M/M-L memory, J judgement here.
+"""
+from __future__ import annotations
+
+import math
+import tomllib
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any, TypeVar
+
+PARAMS_DIR = Path(__file__).parent / "params"
+SCHEMA = "thecal.params/1"
+MARKS = ("R", "D", "M-H", "M-M", "M-L", "J")
+POSITIVE = 1e-30    # "more than nothing" as a lower bound; no parameter is as small
+
+Record = TypeVar("Record")
+
+
+class ParamError(ValueError):
+    """A parameter file cannot be used; the message names the file, the key, the value and the bound."""
+
+
+def _quantity(unit: str, low: float = POSITIVE, high: float = math.inf) -> Any:
+    """A record's number: the unit its file must state and the range it must lie in (both ends included)."""
+    return field(metadata={"unit": unit, "low": low, "high": high})
+
+
+@dataclass(frozen=True, slots=True)
+class MotorParams:
+    """Stepper, gear train, driver."""
+
+    steps_per_rev: int = _quantity("steps/rev", 64, 65536)
+    steps_per_s: int = _quantity("steps/s", 1, 100000)
+    start_energy_mj: float = _quantity("mJ", 0)
+    step_energy_mj: float = _quantity("mJ/step", 0)
+
+
+@dataclass(frozen=True, slots=True)
+class HeadParams:
+    """Roller pump head; pressures are gauge against CSF."""
+
+    volume_per_rev_ul: float = _quantity("uL/rev")
+    rollers: int = _quantity("1", 1, 64)
+    recoil_ul: float = _quantity("uL", 0)
+    recoil_angle_deg: float = _quantity("deg", 0.1, 360)
+    slip_per_kpa: float = _quantity("1/kPa", 0, 0.1)
+    stall_kpa: float = _quantity("kPa")
+
+
+@dataclass(frozen=True, slots=True)
+class ReservoirParams:
+    """Bellows with a two-phase propellant; pressures are absolute."""
+
+    capacity_ul: float = _quantity("uL")
+    residual_ul: float = _quantity("uL", 0)
+    initial_ul: float = _quantity("uL", 0)
+    overfill_limit_ul: float = _quantity("uL")
+    overfill_stiffness_kpa_ml: float = _quantity("kPa/mL", 0)
+    starved_kpa: float = _quantity("kPa", 0)
+    boiling_point_k: float = _quantity("K", 150, 500)
+    vaporisation_kj_mol: float = _quantity("kJ/mol", 1, 100)
+
+
+@dataclass(frozen=True, slots=True)
+class CatheterParams:
+    """Fluid path from the head to the tip."""
+
+    tubing_ul: float = _quantity("uL", 0)
+    bore_ul_cm: float = _quantity("uL/cm", 0.1, 100)
+    length_cm: float = _quantity("cm", 1, 200)
+    diffusion_m2_s: float = _quantity("m2/s", 0, 1e-7)
+    compliance_ul_kpa: float = _quantity("uL/kPa", 1e-3)
+
+    @property
+    def dead_ul(self) -> float:
+        """Volume between head and tip: a change of concentration needs this much flow to arrive."""
+        return self.tubing_ul + self.length_cm * self.bore_ul_cm
+
+
+@dataclass(frozen=True, slots=True)
+class BatteryParams:
+    """Primary cell and the standing loads on it."""
+
+    capacity_mj: float = _quantity("mJ")
+    idle_uw: float = _quantity("uW", 0)
+    telemetry_byte_mj: float = _quantity("mJ/byte", 0)
+    full_mv: float = _quantity("mV", 500, 10000)
+    plateau_slope_mv: float = _quantity("mV", 0)
+    knee_mv: float = _quantity("mV", 0)
+    knee_width: float = _quantity("1", 1e-3, 1)
+
+
+@dataclass(frozen=True, slots=True)
+class SensorParams:
+    """Converters: a count times its quantum is the physical value."""
+
+    encoder_counts: int = _quantity("counts/rev", 16, 65536)
+    encoder_jitter: int = _quantity("counts", 0, 64)
+    level_quantum_ul: float = _quantity("uL/count")
+    level_sigma_ul: float = _quantity("uL", 0)
+    level_drift_ul_sqrt_day: float = _quantity("uL/sqrt(day)", 0)
+    level_per_k: float = _quantity("1/K", -0.1, 0.1)
+    level_reference_c: float = _quantity("C", 0, 60)
+    inlet_quantum_kpa: float = _quantity("kPa/count")
+    inlet_sigma_kpa: float = _quantity("kPa", 0)
+    temperature_quantum_c: float = _quantity("C/count")
+    temperature_sigma_c: float = _quantity("C", 0)
+    battery_sigma_mv: float = _quantity("mV", 0)
+
+
+@dataclass(frozen=True, slots=True)
+class CsfParams:
+    """One drug in the spinal fluid of the typical adult: two compartments and an effect site."""
+
+    lumbar_ml: float = _quantity("mL")
+    cisternal_ml: float = _quantity("mL")
+    lumbar_clearance_ml_h: float = _quantity("mL/h", 0)
+    exchange_ml_h: float = _quantity("mL/h")
+    cisternal_clearance_ml_h: float = _quantity("mL/h")
+    effect_rate_1_h: float = _quantity("1/h")
+
+
+@dataclass(frozen=True, slots=True)
+class OralParams:
+    """One drug taken by mouth: first-order absorption, one plasma compartment, CSF that follows plasma."""
+
+    bioavailability: float = _quantity("1", POSITIVE, 1)
+    absorption_1_h: float = _quantity("1/h")
+    volume_l: float = _quantity("L")
+    half_life_h: float = _quantity("h")
+    csf_ratio: float = _quantity("1", 0)
+    csf_rate_1_h: float = _quantity("1/h")
+
+
+@dataclass(frozen=True, slots=True)
+class DrugParams:
+    """Kinetics of one drug; `oral` is None where the oral route does not exist or is not modelled."""
+
+    name: str
+    csf: CsfParams
+    oral: OralParams | None
+
+
+@dataclass(frozen=True, slots=True)
+class PatientParams:
+    """The body around the pump. `sigma` (log-normal, 0..2) scales clearances and volumes; `seed` picks the patient."""
+
+    temperature_c: float = _quantity("C", 20, 45)
+    csf_kpa: float = _quantity("kPa", 0, 10)
+    bulk_absorption_ml_h: float = _quantity("mL/h", 0)
+    sigma: float = _quantity("1", 0, 2)
+    seed: int = 0
+
+    @classmethod
+    def load(cls, model: str = "adult", *, sigma: float | None = None, seed: int = 0,
+             folder: Path = PARAMS_DIR) -> PatientParams:
+        """Read `patient-MODEL.toml`; `sigma` replaces the file's. Raises ParamError."""
+        patient = _record(cls, _read(folder, "patient", model), "patient-%s.toml" % model, given={"seed": seed})
+        if sigma is None:
+            return patient
+        _check_range("patient sigma", sigma, {"unit": "1", "low": 0, "high": 2})
+        return replace(patient, sigma=float(sigma))
+
+
+@dataclass(frozen=True, slots=True)
+class PlantParams:
+    """All of one pump, and the kinetics of every drug that has a file."""
+
+    motor: MotorParams
+    head: HeadParams
+    reservoir: ReservoirParams
+    catheter: CatheterParams
+    battery: BatteryParams
+    sensors: SensorParams
+    drugs: dict[str, DrugParams]
+
+    @classmethod
+    def load(cls, name: str = "reference", *, head: str | None = None, reservoir: str | None = None,
+             catheter_cm: float | None = None, folder: Path = PARAMS_DIR) -> PlantParams:
+        """The pump called `name`; `head`, `reservoir` name other files, `catheter_cm` (1..200) trims the catheter.
+
+        The reservoir of pump NAME is `NAME-20ml` unless another is named. Raises ParamError.
+        """
+        def body(record: type[Record], kind: str, variant: str) -> Record:
+            return _record(record, _read(folder, kind, variant), "%s-%s.toml" % (kind, variant))
+
+        catheter = body(CatheterParams, "catheter", name)
+        if catheter_cm is not None:
+            _check_range("catheter length", catheter_cm, {"unit": "cm", "low": 1, "high": 200})
+            catheter = replace(catheter, length_cm=float(catheter_cm))
+        vessel = body(ReservoirParams, "reservoir", reservoir or name + "-20ml")
+        if not vessel.residual_ul < vessel.capacity_ul <= vessel.overfill_limit_ul:
+            raise ParamError("reservoir %s: residual_ul %g, capacity_ul %g and overfill_limit_ul %g must rise in this order"
+                             % (reservoir or name, vessel.residual_ul, vessel.capacity_ul, vessel.overfill_limit_ul))
+        return cls(
+            motor=body(MotorParams, "motor", name), head=body(HeadParams, "head", head or name), reservoir=vessel,
+            catheter=catheter, battery=body(BatteryParams, "battery", name), sensors=body(SensorParams, "sensors", name),
+            drugs=_drugs(folder))
+
+
+def _drugs(folder: Path) -> dict[str, DrugParams]:
+    drugs = {}
+    for path in sorted(folder.glob("drug-*.toml")):
+        name = path.stem.removeprefix("drug-")
+        table = _read(folder, "drug", name)
+        for key in table:
+            if key not in ("csf", "oral"):
+                raise ParamError("%s: key '%s' is not known (known: csf, oral)" % (path.name, key))
+        if "csf" not in table:
+            raise ParamError("%s: table [csf] is missing" % path.name)
+        oral = _record(OralParams, table["oral"], path.name) if "oral" in table else None
+        drugs[name] = DrugParams(name, _record(CsfParams, table["csf"], path.name), oral)
+    return drugs
+
+
+def _read(folder: Path, body: str, name: str) -> dict[str, Any]:
+    """The tables of one file, its heading checked and taken off."""
+    path = folder / ("%s-%s.toml" % (body, name))
+    if not path.is_file():
+        known = ", ".join(sorted(p.stem.removeprefix(body + "-") for p in folder.glob(body + "-*.toml")))
+        raise ParamError("no %s is called '%s' (known: %s)" % (body, name, known))
+    try:
+        table = tomllib.loads(path.read_text(encoding="utf-8"))
+    except tomllib.TOMLDecodeError as error:
+        raise ParamError("%s is not TOML: %s" % (path.name, error)) from error
+    for key, wanted in (("schema", SCHEMA), ("body", body), ("name", name)):
+        if table.pop(key, None) != wanted:
+            raise ParamError("%s: %s must be '%s'" % (path.name, key, wanted))
+    return table
+
+
+def _record(cls: type[Record], table: Any, where: str, given: dict[str, Any] | None = None) -> Record:
+    """Build one record from its tables; fields in `given` do not come from the file."""
+    if not isinstance(table, dict):
+        raise ParamError("%s: a table of numbers is expected, not %r" % (where, table))
+    values: dict[str, Any] = dict(given or {})
+    wanted = {f.name: f for f in fields(cls) if f.name not in values}  # type: ignore[arg-type]
+    for key in table:
+        if key not in wanted:
+            raise ParamError("%s: key '%s' is not known (known: %s)" % (where, key, ", ".join(wanted)))
+    for key, spec in wanted.items():
+        if key not in table:
+            raise ParamError("%s: %s is missing" % (where, key))
+        values[key] = _number("%s: %s" % (where, key), table[key], spec.metadata, whole=spec.type == "int")
+    return cls(**values)
+
+
+def _number(where: str, entry: Any, metadata: Any, whole: bool) -> float:
+    """The value of one {value, unit, source, confidence} table."""
+    if not isinstance(entry, dict):
+        raise ParamError("%s must be a table {value, unit, source}, not %r" % (where, entry))
+    for key in entry:
+        if key not in ("value", "unit", "source", "confidence"):
+            raise ParamError("%s has an unknown key '%s' (known: value, unit, source, confidence)" % (where, key))
+    for key in ("value", "unit", "source"):
+        if key not in entry:
+            raise ParamError("%s has no %s" % (where, key))
+    if entry["unit"] != metadata["unit"]:
+        raise ParamError("%s has unit '%s', it must be in '%s'" % (where, entry["unit"], metadata["unit"]))
+    if not isinstance(entry["source"], str) or not entry["source"].strip():
+        raise ParamError("%s has an empty source" % where)
+    if entry.get("confidence", "J") not in MARKS:
+        raise ParamError("%s has confidence '%s', it must be one of %s" % (where, entry["confidence"], ", ".join(MARKS)))
+    value = entry["value"]
+    if whole and not isinstance(value, int):
+        raise ParamError("%s is %r, it must be a whole number" % (where, value))
+    _check_range(where, value, metadata)
+    return value if whole else float(value)
+
+
+def _check_range(where: str, value: Any, metadata: Any) -> None:
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+        raise ParamError("%s is %r, it must be a finite number" % (where, value))
+    if not metadata["low"] <= value <= metadata["high"]:
+        raise ParamError("%s is %g %s, it must lie between %g and %g"
+                         % (where, value, metadata["unit"], metadata["low"], metadata["high"]))
