@@ -9,11 +9,11 @@ from ..protocol.fields import unpack
 from . import alarms as al
 from . import modes, orders
 from .alarms import Alarms
+from .contents import NOT_YET, Contents
 from .event_log import DayLog, EventLog
 from .infusion import Infusion
 from .ledger import MISSED_FAULT, MISSED_RESET, MISSED_STOP, Ledger
-from .limits import CHECK_S, DAY_S, EMPTY_MARGIN_UL, IDLE_CHECK_S, LEVEL_SHIFT, LOW_DAYS, LOW_UL, MAX_GAP_S, \
-    MAX_RATE_NL_DAY, STOPPED_LONG_S
+from .limits import CHECK_S, DAY_S, IDLE_CHECK_S, MAX_GAP_S, MAX_RATE_NL_DAY, STOPPED_LONG_S
 from .schedule import Schedule
 from .settings import NO_PROGRAM, Settings
 from .supervisor import LOST, MOVED, Supervisor
@@ -32,6 +32,7 @@ class App:
         self.ledger = Ledger()
         self.infusion = Infusion(self.ledger)
         self.settings = Settings(ports.store, self.ledger, self.infusion)
+        self.contents = Contents(self.ledger, self.settings)
         self.events = EventLog(ports.store)
         self.days = DayLog(ports.store)
         self.alarms = Alarms()
@@ -41,6 +42,7 @@ class App:
         self.uptime_s = 0
         self._ms = 0                    # of the second under way
         self.now_s = 0
+        self.delivering = False         # demand runs: the mode and the alarms permit it
         self.rate = 0                   # nL/day that demand runs at: the program's, or what an alarm made of it
         self.program_rate = 0
         self._change_s = 0              # pump time of the schedule's next change
@@ -51,12 +53,7 @@ class App:
         self.nl_per_rev = 0
         self.steps_per_rev = 0
         self.minimum_rate_nl_day = 0
-        self.residual_ul = 0
-        self.capacity_ul = 0
         self._battery_empty_mv = 0
-        self._level_nl_per_count = 0
-        self._level = -1                # filtered counts << LEVEL_SHIFT; -1: take the next reading whole
-        self.sensed_ul = 0
         self.battery_mv = 0
         self._round_s = 0
         self._tone_due_s = 0
@@ -122,8 +119,9 @@ class App:
         rows = cat.block(cat.COMMISSION)
         found = [0] * len(rows)
         unpack(rows, block, 0, len(block), found)
-        (_, self.serial, self.nl_per_rev, self.steps_per_rev, counts_per_rev, step_hz, pulse_nl, self._level_nl_per_count,
-         self.capacity_ul, self.residual_ul, _, self.minimum_rate_nl_day, self._battery_empty_mv, _) = found
+        (_, self.serial, self.nl_per_rev, self.steps_per_rev, counts_per_rev, step_hz, pulse_nl, level_nl_per_count,
+         capacity_ul, residual_ul, _, self.minimum_rate_nl_day, self._battery_empty_mv, _) = found
+        self.contents.commission(level_nl_per_count, capacity_ul, residual_ul)
         self.commission_block = block
         remainder = self.ledger.steps_rem
         self.ledger.commission(pulse_nl, self.nl_per_rev, self.steps_per_rev)
@@ -149,25 +147,22 @@ class App:
         program = len(self.program_block) > 0 or self.alarms.is_active(al.RECORDS)
         return modes.derive(settings.commissioned, program, settings.stopped, self.infusion.prime_left_nl > 0)
 
-    def _delivering(self):
-        mode = self.mode
-        return (mode == modes.RUNNING or mode == modes.PRIMING) and self.alarms.action != al.STOP
-
     def effective_rate(self):
         """nL/day that is being delivered now; 0 while nothing is."""
-        if not self._delivering():
+        if not self.delivering:
             return 0
         return self.infusion.prime_rate_nl_day if self.infusion.prime_left_nl > 0 else self.rate
 
     def follow(self, at_s):
-        """Take the schedule's rate at pump time `at_s`, as far as the alarms let it."""
+        """Derive `rate` and `delivering` anew for pump time `at_s`: behind every change of mode, program, alarm or day step."""
         if self.program_block:
             self.program_rate = self.schedule.rate_at(at_s)
             self._change_s = self.schedule.next_change_s(at_s)
         else:
             self.program_rate = 0
             self._change_s = at_s + DAY_S
-        action = self.alarms.action
+        action, mode = self.alarms.action, self.mode
+        self.delivering = (mode == modes.RUNNING or mode == modes.PRIMING) and action != al.STOP
         if action == al.MIN:
             self.rate = self.minimum_rate_nl_day
         elif action == al.FALLBACK:
@@ -179,11 +174,7 @@ class App:
 
     def low_reservoir_days(self):
         """Whole days of the heaviest weekday that the computed contents above the residual last; 65535 with no program."""
-        daily = self.schedule.most_daily_nl()
-        usable = self.ledger.reservoir_nl() - self.residual_ul * 1000
-        if daily == 0:
-            return 65535
-        return min(65535, usable // daily) if usable > 0 else 0
+        return self.contents.days_left(self.schedule.most_daily_nl)
 
     def save_state(self):
         """Write the state record; a store that refuses raises alarm 14 and nothing else. Returns True when it stands."""
@@ -225,13 +216,14 @@ class App:
         reason = orders.refusal(self, block)
         if reason == 0:
             reason = orders.execute(self, block)
+            self.follow(self.now_s)
         if reason:
             self.log(cat.E_REFUSED, reason, block.kind, 0)
         return reason
 
     def refilled(self):
         """The contents changed under the level filter: start it anew; the causes of a low reservoir are gone."""
-        self._level = -1
+        self.contents.refilled()
         for row in (al.EMPTY_SENSED, al.EMPTY_COMPUTED, al.LOW):
             self._alarm(row, False, 0, 0)
 
@@ -253,9 +245,9 @@ class App:
             self._motion(outcome)
         if seconds:
             self._demand(seconds)
-        if self.infusion.pulse_due() and not self.supervisor.busy and self._delivering():
+        if self.infusion.pulse_due() and not self.supervisor.busy and self.delivering:
             self._pulse()
-        if self.uptime_s - self._round_s >= CHECK_S // 2 or self._level < 0:
+        if self.uptime_s - self._round_s >= CHECK_S // 2 or self.contents.fresh:
             self._round()
         uart = self._uart
         while uart.any():
@@ -287,7 +279,6 @@ class App:
             self._alarm(al.CLOCK_LOST, True, jump_s, 0)
             self.follow(self.now_s - seconds)
         at = self.now_s - seconds
-        delivering = self._delivering()
         cause = MISSED_STOP if self.settings.stopped else MISSED_FAULT
         while seconds > 0:
             if at >= self._change_s:
@@ -295,8 +286,8 @@ class App:
             part = self._change_s - at
             if part > seconds:
                 part = seconds
-            if delivering:
-                self._run(part)
+            if self.delivering:
+                self._run(part, at + part)
             elif self.program_rate:
                 self.infusion.miss(cause, self.program_rate, part)
             at += part
@@ -306,11 +297,12 @@ class App:
         if self.now_s // DAY_S != self._day:
             self._close_day()
 
-    def _run(self, seconds):
+    def _run(self, seconds, until_s):
         priming = self.infusion.prime_left_nl > 0
         self.infusion.run(self.rate, seconds)
         if priming and self.infusion.prime_left_nl == 0:
             self.log(cat.E_PRIME_END, 0, 0)
+            self.follow(until_s)
 
     def _pulse(self):
         """Intent first, then the lease, then the order: a reset in between counts the pulse as delivered."""
@@ -327,9 +319,9 @@ class App:
         """Sensors, the alarms that hang on them, the tone."""
         self._round_s = self.uptime_s
         self.battery_mv = self.ports.battery.read()
-        level = self.ports.level.read() << LEVEL_SHIFT
-        self._level = level if self._level < 0 else self._level + ((level - self._level) >> LEVEL_SHIFT)
-        self.sensed_ul = (self._level * self._level_nl_per_count >> LEVEL_SHIFT) // 1000
+        if self.contents.look(self.ports.level.read()) != NOT_YET:
+            self.log(cat.E_TARE, 0, self.contents.off_ul, self.settings.level_offset_ul)
+            self.save_state()
         if self.settings.commissioned:
             self._watch_contents()
             if self.battery_mv < self._battery_empty_mv:
@@ -344,16 +336,13 @@ class App:
             self._tone_due_s = self.uptime_s + period_s
 
     def _watch_contents(self):
-        computed_nl = self.ledger.reservoir_nl()
-        if self.ledger.base_nl == 0 or not self.program_block:
-            return
-        usable_nl = computed_nl - self.residual_ul * 1000
-        if self.sensed_ul <= self.residual_ul:
-            self._alarm(al.EMPTY_SENSED, True, self.sensed_ul, computed_nl)
-        elif usable_nl <= 0 and self.sensed_ul > self.residual_ul + EMPTY_MARGIN_UL:
-            self._alarm(al.EMPTY_COMPUTED, True, self.sensed_ul, computed_nl)
-        if usable_nl < LOW_UL * 1000 or self.low_reservoir_days() < LOW_DAYS:
-            self._alarm(al.LOW, True, self.sensed_ul, computed_nl)
+        contents = self.contents
+        daily_nl = self.schedule.most_daily_nl
+        row = contents.alarm(daily_nl)
+        if row:
+            self._alarm(row, True, contents.sensed_ul, contents.usable_nl())
+        if contents.low(daily_nl):
+            self._alarm(al.LOW, True, contents.sensed_ul, contents.usable_nl())
 
     def _open_day(self):
         self._day = self.now_s // DAY_S
@@ -371,7 +360,7 @@ class App:
         pulses = self.ledger.pulses - self._day_pulses
         missed_nl = max(0, self._missed_nl() - self._day_missed_nl)
         try:
-            self.days.write(self._day, pulses, pulses * self.ledger.pulse_nl, missed_nl, self.sensed_ul,
+            self.days.write(self._day, pulses, pulses * self.ledger.pulse_nl, missed_nl, self.contents.sensed_ul,
                             self.alarms.active)
         except OSError:
             self._alarm(al.STORE, True, 2, 0)
@@ -383,7 +372,7 @@ class App:
         if self.supervisor.busy and self.infusion.pulse_due():
             return 50                   # the next pulse waits for the lease of the last: only a very late step gets here
         due_s = CHECK_S
-        if self._delivering():
+        if self.delivering:
             pulse_s = self.infusion.due_s(self.rate)
             if 0 <= pulse_s < due_s:
                 due_s = pulse_s

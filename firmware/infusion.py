@@ -61,11 +61,11 @@ class Infusion:
             part = self.prime_due_s()
             if part > seconds:
                 part = seconds
-            volume = self.demand.run(self.prime_rate_nl_day, part)
-            if volume > self.prime_left_nl:
-                volume = self.prime_left_nl
-            self.prime_left_nl -= volume
-            self.acc_nl += volume
+            volume_nl = self.demand.run(self.prime_rate_nl_day, part)
+            if volume_nl > self.prime_left_nl:
+                volume_nl = self.prime_left_nl
+            self.prime_left_nl -= volume_nl
+            self.acc_nl += volume_nl
             seconds -= part
         self.acc_nl += self.demand.run(rate_nl_day, seconds)
         pulse = self.ledger.pulse_nl
@@ -75,9 +75,9 @@ class Infusion:
 
     def miss(self, cause, rate_nl_day, seconds):
         """Book `seconds` of `rate_nl_day` as missed; returns the nL."""
-        volume = self.missing.run(rate_nl_day, seconds)
-        self.ledger.miss(cause, volume)
-        return volume
+        volume_nl = self.missing.run(rate_nl_day, seconds)
+        self.ledger.miss(cause, volume_nl)
+        return volume_nl
 
     def pulse_due(self):
         """True when a whole pulse is demanded."""

@@ -21,7 +21,7 @@ def refusal(app, block):
     if modes.leads_to(app.mode, EVENT_OF_KIND[block.kind]) == modes.REFUSE:
         return cat.R_STATE
     values = block.values
-    if block.kind == cat.REFILL and values["volume_ul"] > app.capacity_ul - _residual_ul(app):
+    if block.kind == cat.REFILL and values["volume_ul"] > app.contents.capacity_ul - _residual_ul(app):
         return cat.R_LIMIT
     if block.kind == cat.PRIME and app.alarms.action >= al.NOBOLUS:
         return cat.R_STATE
@@ -30,7 +30,7 @@ def refusal(app, block):
 
 def _residual_ul(app):
     """What stays in the bellows when it is emptied; nothing before the first fill."""
-    return app.residual_ul if app.ledger.base_nl else 0
+    return app.contents.residual_ul if app.ledger.base_nl else 0
 
 
 def execute(app, block):
@@ -82,7 +82,7 @@ def _program(app, block, values):
     app.load_program(block.canonical)
     app.end_alarm(al.RECORDS)
     _acknowledge(app)
-    app.follow(app.now_s)
+    app.follow(app.now_s)       # the event tells the new rate
     app.log(cat.E_PROGRAM, values["mode"], app.schedule.daily_nl(app.now_s // 86400 % 7), app.program_rate)
     return 0
 
@@ -130,7 +130,6 @@ def _resume(app, block, values):
     app.end_alarm(al.STOPPED_LONG)
     app.end_alarm(al.MOTION)
     _acknowledge(app)
-    app.follow(app.now_s)
     app.log(cat.E_RESUME)
     return 0
 
@@ -153,7 +152,6 @@ def _set_clock(app, block, values):
     app.ports.clock.set_s(app.now_s)
     app.supervisor.clock_set(app.now_s, app.uptime_s)
     app.end_alarm(al.CLOCK_LOST)
-    app.follow(app.now_s)
     app.log(cat.E_SET_CLOCK, 0, app.now_s, old_s)
     return 0
 

@@ -136,3 +136,20 @@ class Ports:
     clock, motor, encoder, level, inlet_pressure, temperature, battery, uart, store, tone, magnet, entropy, system;
     `runtime` is a short text for the identity message.
     """
+
+    def __init__(self, clock, motor, encoder, level, inlet_pressure, temperature, battery, uart, store, tone, magnet, entropy,
+                 system, runtime):
+        self.clock = clock
+        self.motor = motor
+        self.encoder = encoder
+        self.level = level
+        self.inlet_pressure = inlet_pressure
+        self.temperature = temperature
+        self.battery = battery
+        self.uart = uart
+        self.store = store
+        self.tone = tone
+        self.magnet = magnet
+        self.entropy = entropy
+        self.system = system
+        self.runtime = runtime

@@ -12,9 +12,10 @@ class Schedule:
     """Rates by weekday and minute. Loading allocates; looking up does not."""
 
     def __init__(self):
-        self._weekdays = (0, 0, 0, 0, 0, 0, 0)
-        self._starts = ((0,),)
-        self._rates = ((0,),)
+        self._weekdays: tuple = (0, 0, 0, 0, 0, 0, 0)
+        self._starts: tuple = ((0,),)
+        self._rates: tuple = ((0,),)
+        self.most_daily_nl = 0      # the largest day of the week: the worst case for the low-reservoir date
 
     def load(self, weekdays, patterns, steps):
         """Take the three fields of a program block (firmware/blocks.py has checked them)."""
@@ -32,6 +33,11 @@ class Schedule:
         self._weekdays = tuple(weekdays)
         self._starts = tuple(starts)
         self._rates = tuple(rates)
+        self.most_daily_nl = 0
+        for weekday in range(7):
+            daily_nl = self.daily_nl(weekday)
+            if daily_nl > self.most_daily_nl:
+                self.most_daily_nl = daily_nl
 
     def _index(self, pattern, second):
         starts = self._starts[pattern]
@@ -63,12 +69,3 @@ class Schedule:
             whole += rates[index] // 1440 * minutes
             rest += rates[index] % 1440 * minutes
         return whole + rest // 1440
-
-    def most_daily_nl(self):
-        """The largest day of the week in nL: the worst case for the low-reservoir date."""
-        most = 0
-        for weekday in range(7):
-            daily = self.daily_nl(weekday)
-            if daily > most:
-                most = daily
-        return most

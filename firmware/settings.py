@@ -23,7 +23,7 @@ NO_PROGRAM = 255
 STATE_AT, COMMISSION_AT, INTENT_AT, PROGRAM_AT = 0x0000, 0x0400, 0x0800, 0x1000
 STATE_SLOT, COMMISSION_SLOT, INTENT_SLOT, PROGRAM_SLOT = 0x0100, 0x0100, 0x0040, 0x0400
 
-_STATE = "<BIIIBBBB8s8sIIIIIBHIIIIIIHHHHHH"
+_STATE = "<BIIIBBBB8s8sIIIIIBHhIIIIIIHHHHHH"
 _INTENT = "<BIIIIHHIIHII"
 assert struct.calcsize(_STATE) + 2 <= STATE_SLOT
 assert struct.calcsize(_INTENT) + 2 <= INTENT_SLOT
@@ -107,6 +107,7 @@ class Settings:
         self.last_day = 0
         self.fallback_nl_day = 0
         self.first_alarm = 0
+        self.level_offset_ul = 0        # what the level sensor reads above the contents, found at the last refill
         self.prime_cut_nl = 0           # volume a prime had left when the power went; reported once at boot
         self.repaired = 0               # damaged slots found at boot
 
@@ -130,7 +131,7 @@ class Settings:
             _STATE, slots.buffer, 0, VERSION, slots.seq, time_s, self.boot_count, self.program_slot, self.stopped,
             self.commissioned, self.last_kind, self.order_digest, self.program_digest, ledger.base_nl, ledger.base_pulses,
             ledger.lost_pulses, self.latched, self.fallback_nl_day, self.first_alarm, self.last_day,
-            ul[0], ul[1], ul[2], ul[3], ul[4], ul[5], nl[0], nl[1], nl[2], nl[3], nl[4], nl[5])
+            self.level_offset_ul, ul[0], ul[1], ul[2], ul[3], ul[4], ul[5], nl[0], nl[1], nl[2], nl[3], nl[4], nl[5])
         slots.save()
 
     def _unpack_state(self):
@@ -139,9 +140,9 @@ class Settings:
          self.order_digest, self.program_digest) = row[:10]
         ledger = self._ledger
         (ledger.base_nl, ledger.base_pulses, ledger.lost_pulses, self.latched, self.fallback_nl_day, self.first_alarm,
-         self.last_day) = row[10:17]
-        ledger.missed_ul[:] = row[17:23]
-        ledger.missed_nl[:] = row[23:29]
+         self.last_day, self.level_offset_ul) = row[10:18]
+        ledger.missed_ul[:] = row[18:24]
+        ledger.missed_nl[:] = row[24:30]
 
     def save_intent(self, time_s):
         """Write the pulse that is about to start: on boot it counts as delivered. Allocates nothing."""

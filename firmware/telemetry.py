@@ -25,7 +25,7 @@ class Telemetry:
         self.stage = Stage()
         self.live_s = 0
         self.live_due_s = 0
-        self._handlers = {
+        self._handlers: dict = {
             cat.HELLO: self._hello, cat.IDENTITY: self._identity, cat.ALARMS: self._alarms, cat.STATUS: self._status,
             cat.FILE_INFO: self._file_info, cat.FILE_READ: self._file_read, cat.STAGE: self._stage, cat.CHECK: self._check,
             cat.COMMIT: self._commit, cat.DISCARD: self._discard, cat.LIVE: self._live, cat.IMPLANT: self._implant,
@@ -88,7 +88,7 @@ class Telemetry:
             values.append(ledger.missed_ul[cause])
             values.append(ledger.missed_nl[cause])
         values += [
-            ledger.reservoir_nl(), app.sensed_ul, app.low_reservoir_days(), app.infusion.prime_left_nl, app.battery_mv,
+            ledger.reservoir_nl(), app.contents.sensed_ul, app.low_reservoir_days(), app.infusion.prime_left_nl, app.battery_mv,
             alarms.active, alarms.latched, alarms.first, settings.boot_count, app.reset_cause, app.events.head,
             app.uptime_s, self.frames_bad]
         return self._reply(cat.STATUS | cat.REPLY_BIT, values)
@@ -192,6 +192,6 @@ class Telemetry:
         app = self._app
         self.live_due_s = app.uptime_s + self.live_s
         end = pack(cat.message(cat.LIVE_FRAME)[5], (
-            app.now_s, app.mode, app.effective_rate(), app.ledger.pulses, app.ledger.reservoir_nl(), app.sensed_ul,
+            app.now_s, app.mode, app.effective_rate(), app.ledger.pulses, app.ledger.reservoir_nl(), app.contents.sensed_ul,
             app.alarms.active), self._responder.payload)
         self._responder.push(cat.LIVE_FRAME, end)

@@ -197,7 +197,7 @@ EVENT_FIELDS = (
     ("a", I32, "", -_U30, _U30), ("b", I32, "", -_U30, _U30), ("crc", U16, "", 0, 65535))
 
 E_BOOT, E_REPAIRED, E_COMMISSION, E_PROGRAM, E_REFILL, E_STOP, E_RESUME, E_PRIME, E_PRIME_END, E_SET_CLOCK, E_GAP, \
-    E_PULSE_LOST, E_ALARM, E_ALARM_END, E_CLOCK_JUMP, E_REFUSED, E_BOLUS_CUT = range(1, 18)
+    E_PULSE_LOST, E_ALARM, E_ALARM_END, E_CLOCK_JUMP, E_REFUSED, E_BOLUS_CUT, E_TARE = range(1, 19)
 EVENTS = (
     (E_BOOT, "boot", "cause: reset cause; a: boot count; b: pulses"),
     (E_REPAIRED, "store repaired", "cause: record; a: address"),
@@ -216,6 +216,7 @@ EVENTS = (
     (E_CLOCK_JUMP, "clock jumped", "a: seconds"),
     (E_REFUSED, "order refused", "cause: reason; a: message; b: field"),
     (E_BOLUS_CUT, "bolus cut short", "a: volume left nL"),
+    (E_TARE, "level compared", "a: sensed minus computed uL; b: offset from now on uL"),
 )
 
 DAY_FIELDS = (

@@ -230,22 +230,10 @@ class _Entropy(_Port):
 
 def bundle(latch, store, runtime):
     """The Ports that an App or a foreign `build(ports)` gets."""
-    ports = Ports()
-    ports.clock = _Clock(latch)
-    ports.motor = _Motor(latch)
-    ports.encoder = _Encoder(latch)
-    ports.level = _Analog(latch, "level")
-    ports.inlet_pressure = _Analog(latch, "inlet")
-    ports.temperature = _Analog(latch, "temperature")
-    ports.battery = _Analog(latch, "battery_mv")
-    ports.uart = _Uart(latch)
-    ports.store = store
-    ports.tone = _Tone(latch)
-    ports.magnet = _Magnet(latch)
-    ports.entropy = _Entropy(latch)
-    ports.system = _System(latch)
-    ports.runtime = runtime
-    return ports
+    return Ports(
+        _Clock(latch), _Motor(latch), _Encoder(latch), _Analog(latch, "level"), _Analog(latch, "inlet"),
+        _Analog(latch, "temperature"), _Analog(latch, "battery_mv"), _Uart(latch), store, _Tone(latch), _Magnet(latch),
+        _Entropy(latch), _System(latch), runtime)
 
 
 def torn_length(latch, length):

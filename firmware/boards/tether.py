@@ -1,4 +1,4 @@
-"""The tether: real MicroPython (or CPython) in lockstep with hw_sim over two inherited pipes. Spec: hw_sim/TETHER.md.
+"""The tether: real MicroPython in lockstep with hw_sim over two inherited pipes. Spec: hw_sim/TETHER.md.
 
 Started as `main.py READ_FD WRITE_FD STORE_FILE [FIRMWARE_DIR]`. The link never uses stdout: an uncaught traceback of this
 MicroPython goes there. A failing step is reported in its reply and ends the process with status 1.
@@ -11,6 +11,7 @@ from ..ports import MAX_DELAY_MS, PowerCut
 from .latched import DONE, FAILED, POWER_LOST, QUIT, REPLY_BYTES, REQUEST_BYTES, Latch, bundle, lose_power, torn_length
 
 _MAX_TEXT = 3000
+_NOTHING = bytearray()
 
 
 class FileStore:
@@ -50,11 +51,7 @@ def read_exactly(stream, buffer, length):
 
 def _traceback(error):
     text = io.StringIO()
-    if hasattr(sys, "print_exception"):
-        sys.print_exception(error, text)
-    else:
-        import traceback
-        text.write("".join(traceback.format_exception(error)))
+    sys.print_exception(error, text)
     return text.getvalue()
 
 
@@ -86,7 +83,7 @@ class Tether:
         if not read_exactly(self._rx, request, REQUEST_BYTES):
             return False
         length = request[REQUEST_BYTES - 2] | request[REQUEST_BYTES - 1] << 8
-        rx = b""
+        rx = _NOTHING
         if length:
             rx = bytearray(length)
             if not read_exactly(self._rx, rx, length):
