@@ -1,0 +1,175 @@
+"""Therapy blocks on the host's side: a prescription, fill or implant to the bytes that STAGE carries, and back.
+
+The layouts are the catalogue's rows; nothing here knows a byte offset. A value that a row refuses is named with its bound before
+anything is sent, so the pump's own refusal is the second line and not the first.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Mapping
+
+from ..protocol import catalogue, fields
+from . import drug_library
+from .drug_library import Drug
+from .errors import ProtocolProblem, RequestInvalid
+from .fill import Fill
+from .implant import Implant
+from .prescription import FLEX, SAFE_MINIMUM, SAFE_STOP, SIMPLE, Ingredient, Pattern, Prescription, Step
+
+_MODES = {SIMPLE: catalogue.SIMPLE, FLEX: catalogue.FLEX}
+_SAFE = {SAFE_MINIMUM: catalogue.SAFE_MINIMUM, SAFE_STOP: catalogue.SAFE_STOP}
+STOP_REASONS = ("not given", "clinician order", "adverse effect", "mri", "replacement", "emergency")
+_BYTES_A_STEP = 6
+
+
+def block_name(kind: int) -> str:
+    """The catalogue's name of a block kind."""
+    return next(row[1] for row in catalogue.BLOCKS if row[0] == kind)
+
+
+def pack(kind: int, values: Mapping[str, Any]) -> bytes:
+    """The bytes of one block; `values` has one entry per field of the catalogue's row.
+
+    Raises RequestInvalid naming the field, the value and its bounds when a value does not fit.
+    """
+    rows = catalogue.block(kind)
+    ordered = [values[row[fields.NAME]] for row in rows]
+    out = bytearray(catalogue.MAX_BLOCK)
+    end = fields.pack(rows, ordered, out)
+    if end < 0:
+        row = rows[-1 - end]
+        raise RequestInvalid(refused_field(block_name(kind), row, ordered[-1 - end]), row[fields.NAME])
+    return bytes(out[:end])
+
+
+def refused_field(where: str, row: tuple[Any, ...], value: Any) -> str:
+    """One sentence: which field of which message, its value and its bounds."""
+    shown = "%d bytes" % len(value) if isinstance(value, (bytes, bytearray)) else "%d %s" % (value, row[fields.UNIT])
+    return "%s: %s is %s; allowed are %d .. %d" % (where, row[fields.NAME], shown.strip(), row[fields.LOW], row[fields.HIGH])
+
+
+def unpack(kind: int, data: bytes) -> dict[str, Any]:
+    """The fields of a block as the pump sent it. Raises ProtocolProblem when the bytes break the catalogue's own ranges."""
+    rows = catalogue.block(kind)
+    values: list[Any] = [None] * len(rows)
+    if fields.unpack(rows, data, 0, len(data), values) < 0:
+        raise ProtocolProblem("the pump sent a %s block of %d bytes that does not fit the catalogue" % (block_name(kind), len(data)))
+    return {row[fields.NAME]: value for row, value in zip(rows, values)}
+
+
+def wire_name(name: str) -> bytes:
+    """A drug's or editor's name as the wire carries it: ascii, cut and zero-padded to the catalogue's width."""
+    try:
+        text = name.encode("ascii")
+    except UnicodeEncodeError as error:
+        raise RequestInvalid("name %r must be plain ascii" % name, "name") from error
+    return text[: catalogue.DRUG_NAME_BYTES].ljust(catalogue.DRUG_NAME_BYTES, b"\0")
+
+
+def _drug_fields(ingredients: tuple[Ingredient, ...]) -> dict[str, Any]:
+    values: dict[str, Any] = {}
+    for index in range(catalogue.MAX_DRUGS):
+        item = ingredients[index] if index < len(ingredients) else None
+        values["drug_%d" % (index + 1)] = wire_name(item.name if item else "")
+        values["concentration_%d_ng_ml" % (index + 1)] = item.concentration_ng_ml if item else 0
+    return values
+
+
+def read_drugs(values: Mapping[str, Any], library: dict[str, Drug]) -> tuple[Ingredient, ...]:
+    """The ingredients a block names; a drug that this library does not know keeps the pump's name and has no entry."""
+    by_wire = {wire_name(name): drug for name, drug in library.items()}
+    found = []
+    for index in range(1, catalogue.MAX_DRUGS + 1):
+        raw = bytes(values["drug_%d" % index])
+        if raw.strip(b"\0"):
+            drug = by_wire.get(raw)
+            name = drug.name if drug else raw.rstrip(b"\0").decode("ascii", "replace")
+            found.append(Ingredient(name, values["concentration_%d_ng_ml" % index], drug))
+    return tuple(found)
+
+
+def commission_block(implant: Implant, order_id: int) -> bytes:
+    """The COMMISSION block of an implant record. Raises RequestInvalid for a constant out of its bounds."""
+    rows = catalogue.block(catalogue.COMMISSION)
+    values = {row[fields.NAME]: order_id if row[fields.NAME] == "order_id" else getattr(implant, row[fields.NAME]) for row in rows}
+    return pack(catalogue.COMMISSION, values)
+
+
+def read_implant(record: bytes) -> Implant | None:
+    """The implant record the pump keeps, or None before commissioning. Raises ProtocolProblem."""
+    if not record:
+        return None
+    values = unpack(catalogue.COMMISSION, record)
+    known = {name: value for name, value in values.items() if name in Implant.__dataclass_fields__}
+    dead, length = values["dead_volume_nl"], values["catheter_mm"]
+    return Implant(**known, tubing_nl=dead - length * Implant.catheter_nl_per_mm)
+
+
+def program_block(program: Prescription, order_id: int) -> bytes:
+    """The PROGRAM block of a prescription. Raises RequestInvalid for a field out of its bounds."""
+    steps = bytearray()
+    for pattern in program.patterns:
+        steps.append(len(pattern))
+        for step in pattern:
+            steps += (step.from_s // 60).to_bytes(2, "little") + step.rate_nl_day.to_bytes(4, "little")
+    return pack(catalogue.PROGRAM, {
+        "order_id": order_id,
+        "mode": _MODES[program.mode],
+        "fallback_nl_day": program.fallback_nl_day,
+        "safe_state": _SAFE[program.safe_state],
+        "editor": wire_name(program.editor),
+        **_drug_fields(program.ingredients),
+        "weekdays": bytes(program.weekdays),
+        "patterns": len(program.patterns),
+        "steps": bytes(steps),
+    })
+
+
+def read_program(data: bytes, library: dict[str, Drug] | None = None) -> Prescription | None:
+    """The prescription in a PROGRAM block as the pump keeps it, or None for no bytes. Raises ProtocolProblem when it contradicts itself."""
+    if not data:
+        return None
+    values = unpack(catalogue.PROGRAM, data)
+    patterns = _read_patterns(values["patterns"], values["steps"])
+    weekdays = tuple(values["weekdays"])
+    if max(weekdays) >= len(patterns):
+        raise ProtocolProblem("the pump's program names pattern %d and has %d" % (max(weekdays), len(patterns)))
+    return Prescription(
+        mode=next(name for name, value in _MODES.items() if value == values["mode"]),
+        ingredients=read_drugs(values, drug_library.load() if library is None else library),
+        patterns=patterns,
+        weekdays=weekdays,
+        fallback_nl_day=values["fallback_nl_day"],
+        safe_state=next(name for name, value in _SAFE.items() if value == values["safe_state"]),
+        editor=bytes(values["editor"]).rstrip(b"\0").decode("ascii", "replace"),
+    )
+
+
+def _read_patterns(count: int, steps: bytes) -> tuple[Pattern, ...]:
+    patterns, at = [], 0
+    for _ in range(count):
+        size = steps[at] if at < len(steps) else 0
+        chunk = steps[at + 1: at + 1 + size * _BYTES_A_STEP]
+        if size == 0 or len(chunk) != size * _BYTES_A_STEP:
+            raise ProtocolProblem("the pump's program ends inside its steps")
+        patterns.append(tuple(
+            Step(int.from_bytes(chunk[i: i + 2], "little") * 60, int.from_bytes(chunk[i + 2: i + 6], "little"))
+            for i in range(0, len(chunk), _BYTES_A_STEP)
+        ))
+        at += 1 + size * _BYTES_A_STEP
+    if any(pattern[0].from_s for pattern in patterns):
+        raise ProtocolProblem("the pump's program has a day that does not start at 00:00")
+    return tuple(patterns)
+
+
+def refill_block(fill: Fill, order_id: int) -> bytes:
+    """The REFILL block of a fill. Raises RequestInvalid for a field out of its bounds."""
+    return pack(catalogue.REFILL, {
+        "order_id": order_id, "withdrawn_ul": fill.withdrawn_ul, "volume_ul": fill.volume_ul, **_drug_fields(fill.ingredients)})
+
+
+def stop_reason(reason: str) -> int:
+    """The wire's number of a stop reason. Raises RequestInvalid listing the reasons there are."""
+    if reason not in STOP_REASONS:
+        raise RequestInvalid("stop reason %r is none of: %s" % (reason, ", ".join(STOP_REASONS)), "reason")
+    return STOP_REASONS.index(reason)

@@ -1,0 +1,250 @@
+"""`thecal`: the command line of the programmer. stdout is data, stderr is talk; `--json` prints one object with `schema`.
+
+Exit status: 0 ok, 1 refused or failed check, 2 usage, 3 no connection, 4 timeout, 5 protocol or version error, 130 interrupted. Commands
+of other rooms come in by the entry point group `thecal.commands`. Here are the group and the reading commands; what changes therapy is in
+cli_therapy.py.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from fractions import Fraction
+from typing import Any, Sequence
+
+import click
+
+from . import cli_therapy, present, report, transport, units
+from . import doctor as doctor_room
+from .errors import RequestInvalid, ThecalError, UsageProblem
+from .programmer import describe
+from .records import Event
+from .terminal import Session, bar, emit_json, json_option, show_table
+
+INTERRUPTED = 130
+NOT_KNOWN = "not known: nothing is programmed"
+
+
+class Rooms(click.Group):
+    """The group: our own commands and those that other rooms announce, loaded only when they are asked for."""
+
+    def _announced(self, ctx: click.Context) -> dict[str, Any]:
+        session = ctx.obj if isinstance(ctx.obj, Session) else Session()
+        return session.plugins()
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted(set(super().list_commands(ctx)) | set(self._announced(ctx)))
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+        own = super().get_command(ctx, name)
+        entry = self._announced(ctx).get(name)
+        if own is not None or entry is None:
+            return own
+        try:
+            return entry.load()
+        except (ImportError, AttributeError) as error:
+            return _missing_command(name, error)
+
+
+def _missing_command(name: str, error: Exception) -> click.Command:
+    """Stands in for a command whose room cannot be loaded: it is listed, and says why it does not run."""
+    reason = "command %r cannot be loaded: %s" % (name, error)
+
+    def refuse() -> None:
+        raise UsageProblem(reason)
+
+    return click.Command(name, callback=refuse, help="(not available: %s)" % error)
+
+
+@click.group(cls=Rooms, context_settings={"help_option_names": ["-h", "--help"]})
+@click.option("--port", metavar="URL", help="Port of the pump: /dev/ttyACM0, socket://host:port, sim://...  [default: $%s]" % transport.ENVIRONMENT)
+@click.option("--timeout", "timeout_s", type=click.FloatRange(min=0, min_open=True), default=5.0, show_default=True, help="Seconds to wait for each answer.")
+@click.version_option(package_name="thecal", prog_name="thecal")
+@click.pass_context
+def cli(ctx: click.Context, port: str | None, timeout_s: float) -> None:
+    """thecal: the clinician's programmer of an open intrathecal pump. Not a medical device."""
+    ctx.obj = ctx.obj if isinstance(ctx.obj, Session) else Session()
+    ctx.obj.url = port or ctx.obj.url
+    ctx.obj.timeout_s = timeout_s
+
+
+@cli.command()
+@json_option
+@click.pass_obj
+def status(session: Session, as_json: bool) -> None:
+    """What the pump does now."""
+    with session.pump() as pump:
+        identity, now, program = pump.identity(), pump.status(), pump.program_running()
+    if as_json:
+        return emit_json("thecal.status/1", {
+            "identity": identity.to_dict(), "state": present.state_text(now, program), "status": now.to_dict(), "program": describe(program)})
+    rows = [("alarms", "; ".join("%d %s (%s)" % (a.row, a.name, a.action) for a in now.alarms) or "none")]
+    rows += [("state", present.state_text(now, program))]
+    if program is not None:
+        rows += [("drug", "%s %s" % (item.name, item.show_concentration())) for item in program.ingredients]
+        rows += [("a day", program.dose_text())] + [("schedule", line) for line in present.schedule_lines(program)]
+    rows += [
+        ("reservoir", present.reservoir_text(now)),
+        ("lasts", NOT_KNOWN if now.low_reservoir_days is None else "%d d above the residual" % now.low_reservoir_days),
+        ("ordered", "%s mL in %d pulses" % (units.decimal_text(now.ordered_nl / 10**6, 6), now.pulses)),
+        ("missed", "%s mL" % units.decimal_text(Fraction(now.missed_total_nl, 10**6), 6)),
+        ("battery", "%d mV" % now.battery_mv),
+        ("pump", "serial %d, firmware %s on %s" % (identity.serial, identity.firmware_version, identity.runtime)),
+        ("clock", units.pump_time_text(now.time_s)),
+    ]
+    show_table(("", ""), rows)
+
+
+
+@cli.command("alarms")
+@json_option
+@click.pass_obj
+def alarms_command(session: Session, as_json: bool) -> None:
+    """Active and latched alarms; readable by anyone."""
+    with session.pump() as pump:
+        now = pump.status()
+    if as_json:
+        return emit_json("thecal.alarms/1", {
+            "active": [a.to_dict() for a in now.alarms], "latched": [a.to_dict() for a in now.latched], "first": now.first_alarm})
+    if not now.alarms and not now.latched:
+        click.echo("no alarm")
+        return None
+    active = {alarm.row for alarm in now.alarms}
+    rows = [(str(a.row), a.name, str(a.priority), "active" if a.row in active else "latched", a.action, a.ends) for a in now.latched]
+    show_table(("row", "alarm", "priority", "", "delivery", "ends"), rows)
+    return None
+
+
+@cli.command()
+@click.option("--since", type=click.IntRange(min=0), default=0, help="First event number.")
+@json_option
+@click.pass_obj
+def log(session: Session, since: int, as_json: bool) -> None:
+    """The pump's event log."""
+    with session.pump() as pump, bar("reading the log") as progress:
+        events = pump.log(since, progress)
+    if as_json:
+        return emit_json("thecal.log/1", {"since": since, "events": [event.to_dict() for event in events]})
+    return show_table(("event", "time", "", ""), [_event_row(event) for event in events])
+
+
+def _event_row(event: Event) -> tuple[str, str, str, str]:
+    return str(event.seq), units.pump_time_text(event.time_s), event.name, event.text
+
+
+@cli.command()
+@json_option
+@click.pass_obj
+def history(session: Session, as_json: bool) -> None:
+    """Daily totals of closed days."""
+    with session.pump() as pump, bar("reading the history") as progress:
+        days = [day.to_dict() for day in pump.history(progress)]
+    if as_json:
+        return emit_json("thecal.history/1", {"days": days})
+    return show_table(("date", "pulses", "demanded nL", "missed nL", "sensed mL", "alarms"), [
+        (day["date"], day["pulses"], day["demanded_nl"], day["missed_nl"], units.decimal_text(Fraction(day["sensed_nl"], 10**6), 3),
+         ", ".join(str(alarm["code"]) for alarm in day["alarms"]) or "-") for day in days])
+
+
+@cli.command()
+@click.argument("duration")
+@json_option
+@click.pass_obj
+def wait(session: Session, duration: str, as_json: bool) -> None:
+    """Wait on the pump's own clock, e.g. '6 h' or '3 d 01:00'."""
+    seconds = units.duration_s(duration, "duration")
+    with session.pump() as pump, bar("waiting %s of pump time" % duration) as progress:
+        now = pump.wait(seconds=seconds, progress=progress)
+    if as_json:
+        return emit_json("thecal.wait/1", {"waited_s": seconds, "status": now.to_dict()})
+    return click.echo("pump clock %s, %s" % (units.pump_time_text(now.time_s), now.mode))
+
+
+@cli.command()
+@click.option("--every", default="1 min", show_default=True, help="Pump time between two lines.")
+@click.option("--count", type=click.IntRange(min=1), help="Stop after so many lines  [default: until Ctrl-C].")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line.")
+@click.pass_obj
+def watch(session: Session, every: str, count: int | None, as_json: bool) -> None:
+    """Follow the pump's pushed telemetry."""
+    interval_s = units.duration_s(every, "--every")
+    if not 1 <= interval_s <= 3600:
+        raise RequestInvalid("--every %r must be 1 s .. 1 h" % every, "every")
+    with session.pump() as pump:
+        frames = pump.watch(interval_s)
+        try:
+            for number, frame in enumerate(frames, 1):
+                if as_json:
+                    click.echo(json.dumps({"schema": "thecal.watch/1", **frame.to_dict()}))
+                else:
+                    click.echo("%s  %-8s %s  pulses %d  reservoir %s mL  alarms %s" % (
+                        units.pump_time_text(frame.time_s), frame.mode, present.show_flow(frame.rate_nl_day), frame.pulses,
+                        units.decimal_text(Fraction(frame.reservoir_computed_nl, 10**6), 3), ",".join(str(a.row) for a in frame.alarms) or "none"))
+                if number == count:
+                    break
+        finally:
+            frames.close()
+        if pump.telemetry_gaps:
+            click.echo("%d frames were lost on the line" % pump.telemetry_gaps, err=True)
+
+
+@cli.command("report")
+@click.option("--since", type=click.IntRange(min=0), help="First event number to list  [default: the last committed program].")
+@json_option
+@click.pass_obj
+def report_command(session: Session, since: int | None, as_json: bool) -> None:
+    """The visit report, to file and sign."""
+    with session.pump() as pump, bar("reading the pump") as progress:
+        host_s = None if pump.clock.virtual else units.host_pump_time_s()
+        visit = report.collect(pump, host_s, since, progress)
+    click.echo(json.dumps(visit, indent=2) if as_json else report.as_text(visit))
+
+
+@cli.command("doctor")
+@json_option
+def doctor_command(as_json: bool) -> None:
+    """What is there on this computer and what is missing."""
+    findings = doctor_room.examine()
+    if as_json:
+        emit_json(doctor_room.SCHEMA, {"findings": [finding.to_dict() for finding in findings]})
+    else:
+        show_table(("", "", "", ""), [
+            ("ok" if f.ok else ("MISSING" if f.needed else "missing"), f.name, f.found, "" if f.ok else f.advice) for f in findings])
+    if any(finding.needed and not finding.ok for finding in findings):
+        click.get_current_context().exit(1)
+
+
+def run(args: Sequence[str] | None = None, session: Session | None = None) -> int:
+    """Run one command line and return its exit status; declared failures are told in one sentence on stderr."""
+    try:
+        result = cli.main(args=list(args) if args is not None else None, prog_name="thecal", standalone_mode=False, obj=session)
+        return result if isinstance(result, int) else 0
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except (KeyboardInterrupt, click.Abort):
+        click.echo("interrupted", err=True)
+        return INTERRUPTED
+    except BrokenPipeError:
+        silence_stdout()
+        return 0
+    except Exception as error:
+        status_of = getattr(error, "exit_status", None)     # other rooms' declared failures carry one too
+        if not isinstance(error, ThecalError) and not isinstance(status_of, int):
+            raise
+        click.echo("thecal: %s" % error, err=True)
+        return int(status_of or 1)
+
+
+def silence_stdout() -> None:
+    """The reader (head, less) has gone: nothing is left to say, and the interpreter must not try again at exit."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def main() -> None:
+    """Entry point of `thecal` and `python -m thecal`."""
+    sys.exit(run())
+
+
+cli_therapy.add_to(cli)

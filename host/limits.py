@@ -1,0 +1,131 @@
+"""A program against the drug library: hard limits refuse with one sentence, soft limits warn.
+
+What a limit means depends on where the patient stands: `Baseline` says which dose runs now and since when. Without one the
+program is a first one and the starting limits bind; with one the step limits do. Intervals have an hour's grace, because visits
+are not kept to the minute [judgement of this project].
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from fractions import Fraction
+
+from . import units
+from .drug_library import Drug, Setting
+from .errors import RequestInvalid
+from .prescription import Prescription, show_flow
+
+GRACE_S = 3600
+PULSE_SHARE = Fraction(1, 100)  # of a day's dose: a coarser pulse is worth a warning (regimens.md 6)
+PULSE_NL = 1000  # the reference pulse of 1 uL (DESIGN 3)
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """Where the patient stands: ng/day per drug now (empty: no therapy yet), seconds since the last change, whole days of therapy.
+
+    None means not known; a rule that needs an unknown figure is skipped and says so in a warning.
+    """
+
+    doses_ng_day: dict[str, Fraction] = field(default_factory=dict)
+    since_change_s: int | None = None
+    therapy_day: int | None = None
+
+    @classmethod
+    def of(cls, running: Prescription | None, since_change_s: int | None = None, therapy_day: int | None = None) -> Baseline:
+        """The baseline that a running program makes (largest weekday)."""
+        return cls(running.daily_dose_ng() if running else {}, since_change_s, therapy_day)
+
+
+def check(program: Prescription, baseline: Baseline | None = None, *, pulse_nl: int = PULSE_NL) -> list[str]:
+    """Warnings about a program; raises RequestInvalid at the first hard limit it breaks, naming the drug, the dose and the bound.
+
+    The bounds are those of each drug of the fill in the program's setting; the largest weekday counts.
+    """
+    baseline = baseline or Baseline()
+    warnings: list[str] = []
+    for item in program.ingredients:
+        if item.drug is None:
+            warnings.append("%s is not in the library: its doses are not checked" % item.name)
+            continue
+        dose = program.daily_dose_ng()[item.name]
+        limits = item.drug.setting(program.setting)
+        warnings += _against(item.drug, "daily dose", dose, limits.dose_soft, limits.dose_hard, limits)
+        warnings += _check_ceiling(item.drug, dose, limits, baseline)
+        running = baseline.doses_ng_day.get(item.name)
+        if running:
+            warnings += _check_step(item.drug, dose, running, limits, baseline)
+        else:
+            warnings += _against(item.drug, "starting dose", dose, limits.start_soft, limits.start_hard, limits)
+    if program.max_daily_nl() * PULSE_SHARE < pulse_nl:
+        warnings.append("one pulse of %s is more than 1 %% of the day's volume of %s" % (
+            units.show(pulse_nl, units.VOLUME, "uL"), units.show(program.max_daily_nl(), units.VOLUME, "mL")))
+    if program.rounding_ng_day():
+        first = program.ingredients[0]
+        warnings.append("%s is rounded to whole nL/day (%s): %s is delivered" % (
+            first.show_dose(program.asked_ng_day or 0), show_flow(program.patterns[0][0].rate_nl_day), program.dose_text()))
+    return warnings
+
+
+def check_bolus(drug: Drug, dose_ng: Fraction, setting: str | None = None) -> list[str]:
+    """Warnings about a single bolus, trial punctures included; raises RequestInvalid above the hard limit or where none is published."""
+    limits = drug.setting(setting)
+    if limits.bolus_hard is None:
+        raise RequestInvalid("the library has no bolus of %s in the setting %r" % (drug.name, limits.name), "dose")
+    if dose_ng > limits.bolus_hard:
+        raise RequestInvalid("bolus of %s %s is above the hard limit of %s (setting %s)" % (
+            drug.name, drug.show_amount(dose_ng), drug.show_amount(limits.bolus_hard), limits.name), "dose")
+    if limits.bolus_soft is not None and dose_ng > limits.bolus_soft:
+        return ["bolus of %s %s is above the usual limit of %s" % (
+            drug.name, drug.show_amount(dose_ng), drug.show_amount(limits.bolus_soft))]
+    return []
+
+
+def _against(drug: Drug, what: str, dose: Fraction, soft: Fraction | None, hard: Fraction | None, limits: Setting) -> list[str]:
+    if hard is not None and dose > hard:
+        raise RequestInvalid("%s of %s %s is above the hard limit of %s (setting %s)" % (
+            what, drug.name, drug.show_dose(dose), drug.show_dose(hard), limits.name), "dose")
+    if soft is not None and dose > soft:
+        return ["%s of %s %s is above the usual limit of %s (setting %s)" % (
+            what, drug.name, drug.show_dose(dose), drug.show_dose(soft), limits.name)]
+    return []
+
+
+def has_ceiling(program: Prescription) -> bool:
+    """Whether any drug of the program has a dose that may not be reached before a day of therapy."""
+    return any(item.drug is not None and item.drug.setting(program.setting).ceiling_not_before is not None for item in program.ingredients)
+
+
+def _check_ceiling(drug: Drug, dose: Fraction, limits: Setting, baseline: Baseline) -> list[str]:
+    """A ceiling dose that may not be reached before a day of therapy (ziconotide: 19.2 ug/day not before day 21)."""
+    if limits.ceiling_not_before is None or dose < limits.dose_hard:
+        return []
+    first_day = limits.ceiling_not_before // units.DAY_S
+    if baseline.therapy_day is None:
+        return ["%s %s must not be reached before day %d; the day of therapy is not known" % (drug.name, drug.show_dose(dose), first_day)]
+    if baseline.therapy_day < first_day:
+        raise RequestInvalid("%s %s must not be reached before day %d of therapy; this is day %d" % (
+            drug.name, drug.show_dose(dose), first_day, baseline.therapy_day), "dose")
+    return []
+
+
+def _check_step(drug: Drug, dose: Fraction, running: Fraction, limits: Setting, baseline: Baseline) -> list[str]:
+    """Rises are bound in size and in frequency; falls only warn, and only where an abrupt fall is dangerous."""
+    change = dose - running
+    warnings = []
+    share = abs(change) * 100 / running
+    if change > 0 and limits.step_hard is not None and change > limits.step_hard:
+        raise RequestInvalid("step of %s from %s to %s is above the hard limit of %s a step" % (
+            drug.name, drug.show_dose(running), drug.show_dose(dose), drug.show_dose(limits.step_hard)), "dose")
+    if limits.step_soft is not None and share > limits.step_soft and (change > 0 or drug.abrupt_stop_dangerous):
+        warnings.append("step of %s from %s to %s is %s %%, above the usual %s %%" % (
+            drug.name, drug.show_dose(running), drug.show_dose(dose), units.decimal_text(change * 100 / running, 1),
+            units.decimal_text(limits.step_soft, 1)))
+    if change > 0 and baseline.since_change_s is not None:
+        since = baseline.since_change_s
+        sentence = "last change of %s was %s ago" % (drug.name, units.duration_text(since))
+        if limits.step_interval_hard is not None and since + GRACE_S < limits.step_interval_hard:
+            raise RequestInvalid("%s; a rise needs %s" % (sentence, units.duration_text(limits.step_interval_hard)), "dose")
+        if limits.step_interval_soft is not None and since + GRACE_S < limits.step_interval_soft:
+            warnings.append("%s; usual is %s between rises" % (sentence, units.duration_text(limits.step_interval_soft)))
+    return warnings

@@ -1,0 +1,139 @@
+"""Plain lines and side-by-side rows for people: what is delivered, what is pending, what a refill does to it. Makes text, prints nothing."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+from . import units
+from .fill import Bridge, Fill, discrepancy, mixed_ng_ml
+from .implant import Implant
+from .prescription import NL_PER_ML, SAFE_STOP, WEEKDAYS, Ingredient, Prescription, show_flow
+from .records import Status
+
+Row = tuple[str, str, str]
+NONE = "-"
+
+
+def state_text(status: Status, program: Prescription | None) -> str:
+    """The pump's state in words: 'delivering 150 ug/day baclofen, simple continuous'."""
+    if status.mode == "running" and program is not None:
+        doses = " + ".join("%s %s" % (item.show_dose(item.dose_ng(status.rate_nl_day)), item.name) for item in program.ingredients)
+        kind = "flex" if program.mode == "flex" else "simple continuous"
+        return "delivering %s (%s now), %s" % (doses, show_flow(status.rate_nl_day), kind)
+    words = {
+        "shelf": "on the shelf: not commissioned",
+        "idle": "idle: no program committed yet",
+        "running": "delivering %s of an unknown program" % show_flow(status.rate_nl_day),
+        "stopped": "STOPPED by order",
+        "priming": "priming, %s left" % units.show(status.prime_left_nl, units.VOLUME, "mL", places=6),
+    }
+    return words[status.mode]
+
+
+def schedule_lines(program: Prescription) -> list[str]:
+    """The week in words: one line per pattern, its days in front, each step with its rate and the first drug's dose per hour."""
+    lines = []
+    for number, pattern in enumerate(program.patterns):
+        days = [WEEKDAYS[day] for day in range(7) if program.weekdays[day] == number]
+        steps = ", ".join("%02d:%02d %s" % (*divmod(step.from_s // 60, 60), _step_text(program.ingredients[0], step.rate_nl_day)) for step in pattern)
+        lines.append("%s: %s" % ("every day" if len(days) == 7 else "+".join(days), steps))
+    return lines
+
+
+def _step_text(item: Ingredient, rate_nl_day: int) -> str:
+    return "%s (%s)" % (show_flow(rate_nl_day), item.show_dose(item.dose_ng(rate_nl_day)))
+
+
+def program_rows(current: Prescription | None, pending: Prescription) -> list[Row]:
+    """(what, current, pending) with the daily dose of each drug computed back from whole nL/day and its change in percent."""
+    rows = [("mode", current.mode if current else NONE, pending.mode)]
+    before = {item.name: item for item in current.ingredients} if current else {}
+    after = {item.name: item for item in pending.ingredients}
+    old_doses, new_doses = current.daily_dose_ng() if current else {}, pending.daily_dose_ng()
+    for name in {**before, **after}:
+        old, new = before.get(name), after.get(name)
+        rows.append(("%s in the pump" % name, old.show_concentration() if old else NONE, new.show_concentration() if new else NONE))
+        rows.append((
+            "%s a day" % name,
+            old.show_dose(old_doses[name]) if old else NONE,
+            (new.show_dose(new_doses[name]) + _change(old_doses.get(name), new_doses[name])) if new else NONE,
+        ))
+    rows.append(("volume a day", _daily(current), _daily(pending)))
+    rows.append(("schedule", "; ".join(schedule_lines(current)) if current else NONE, "; ".join(schedule_lines(pending))))
+    rows.append(("fallback rate", _fallback(current), _fallback(pending)))
+    rows.append(("safe state", _safe(current), _safe(pending)))
+    return rows
+
+
+def _change(old: Fraction | None, new: Fraction) -> str:
+    return " (%s%s %%)" % ("+" if new >= old else "", units.decimal_text((new - old) * 100 / old, 1)) if old else ""
+
+
+def _daily(program: Prescription | None) -> str:
+    return units.show(program.max_daily_nl(), units.VOLUME, "mL", places=6) if program else NONE
+
+
+def _fallback(program: Prescription | None) -> str:
+    if program is None:
+        return NONE
+    if program.fallback_nl_day == 0:
+        return "0 (stop)"
+    doses = " + ".join("%s %s" % (item.show_dose(item.dose_ng(program.fallback_nl_day)), item.name) for item in program.ingredients)
+    return "%s = %s" % (show_flow(program.fallback_nl_day), doses)
+
+
+def _safe(program: Prescription | None) -> str:
+    if program is None:
+        return NONE
+    return "stop: the minimum rate would still be a dose" if program.safe_state == SAFE_STOP else "minimum rate"
+
+
+def refill_rows(status: Status, program: Prescription | None, fill: Fill, implant: Implant) -> list[Row]:
+    """(what, before, after) of a refill: volumes, concentrations with mixing over the residual, and what the running rate gives then."""
+    old = {item.name: item for item in program.ingredients} if program else {}
+    residual_nl = implant.residual_ul * 1000
+    rows: list[Row] = [
+        ("in the reservoir", units.show(status.reservoir_computed_nl, units.VOLUME, "mL", places=3) + " computed",
+         units.show(fill.volume_ul * 1000 + (residual_nl if program else 0), units.VOLUME, "mL", places=3)),
+        ("withdrawn", NONE, units.show(fill.withdrawn_ul * 1000, units.VOLUME, "mL", places=3)),
+    ]
+    for item in fill.ingredients:
+        before = old.get(item.name)
+        shown = item.show_concentration()
+        if before is not None and before.concentration_ng_ml != item.concentration_ng_ml:
+            mixed = mixed_ng_ml(fill.volume_ul * 1000, item.concentration_ng_ml, before.concentration_ng_ml, residual_nl=residual_nl)
+            shown += " (%s mixed with the residual)" % units.show(mixed, units.CONCENTRATION, item.drug.concentration_unit if item.drug else None, places=2)
+        rows.append((item.name, before.show_concentration() if before else NONE, shown))
+        if program is not None:
+            now = before.show_dose(before.dose_ng(program.max_daily_nl())) if before else NONE
+            rows.append(("%s a day at the running rate" % item.name, now, item.show_dose(item.dose_ng(program.max_daily_nl()))))
+    return rows
+
+
+def refill_notes(status: Status, program: Prescription | None, fill: Fill, implant: Implant, delivered_nl: int) -> list[str]:
+    """What a clinician must be told at this refill: a bridge that is due, a withdrawn volume that does not fit."""
+    notes = []
+    needed = bridge_for(program, fill.ingredients, implant.dead_volume_nl)
+    if needed is not None:
+        notes.append("a bridge is due, %s: program the new concentration with --bridge" % needed.text())
+    if fill.withdrawn_ul:
+        expected_nl = max(0, status.reservoir_computed_nl - implant.residual_ul * 1000)    # a syringe leaves the residual behind
+        odd = discrepancy(expected_nl, fill.withdrawn_ul * 1000, delivered_nl)
+        if odd:
+            notes.append(odd)
+    return notes
+
+
+def bridge_for(program: Prescription | None, ingredients: tuple[Ingredient, ...], dead_volume_nl: int) -> Bridge | None:
+    """The bridge that a new fill makes necessary: old drug in the dead volume at the running flat rate, or None without a change."""
+    if program is None or {(i.name, i.concentration_ng_ml) for i in ingredients} == {(i.name, i.concentration_ng_ml) for i in program.ingredients}:
+        return None
+    rate = round(program.mean_daily_nl())
+    return Bridge(dead_volume_nl, rate, Fraction(dead_volume_nl * units.DAY_S, rate)) if rate else None
+
+
+def reservoir_text(status: Status) -> str:
+    """Computed, sensed and their difference in mL."""
+    computed, sensed = Fraction(status.reservoir_computed_nl, NL_PER_ML), Fraction(status.reservoir_sensed_nl, NL_PER_ML)
+    return "%s mL computed, %s mL sensed, difference %s mL" % (
+        units.decimal_text(computed, 3), units.decimal_text(sensed, 3), units.decimal_text(sensed - computed, 3))

@@ -1,0 +1,316 @@
+"""The clinician's programmer: one object over one port, the same on a board, a live simulator and virtual time (R1).
+
+Everything that may change what is delivered goes STAGE -> CHECK -> read-back compared byte for byte -> COMMIT(digest); the digest is
+recomputed here, so pump and host agree on the bytes by two roads. Nothing is kept between calls but the line.
+"""
+
+from __future__ import annotations
+
+import binascii
+import hashlib
+from dataclasses import dataclass, field
+from typing import Any, Callable, Generator
+
+from ..protocol import catalogue
+from . import blocks, drug_library, units, waiting
+from .drug_library import Drug
+from .errors import ProtocolProblem, PumpRefused, RequestInvalid, UsageProblem
+from .exchange import Exchange
+from .fill import Bridge, Fill
+from .implant import Implant
+from .limits import Baseline, check, has_ceiling
+from .prescription import Prescription
+from .records import Day, Event, Identity, Live, Status, read_days, read_events
+from .alarms import Alarm, of_bits
+from .transport import Clock, Line, open_port
+
+STAGE_CHUNK = 200  # bytes of a block per STAGE message (catalogue)
+RESTAGE = (catalogue.R_NOT_STAGED, catalogue.R_BAD_LENGTH)  # what a pump says that was reset in the middle of a stage
+EVENT_TAIL = 200  # events searched for the last program change: 4 KB, 0.4 s at 115200
+PRIME_RATE = "24 mL/day"  # near 1 mL/h, the head's fastest (clinical.md 1.2)
+MAX_ORDER = 2**30 - 1
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class Review:
+    """What a clinician signs: current and pending side by side, the soft limits met, the digest that COMMIT will carry."""
+
+    current: Prescription | None
+    pending: Prescription
+    warnings: list[str]
+    digest: str
+
+
+@dataclass(frozen=True)
+class OrderResult:
+    """A committed order: its digest, whether the pump had executed it before (a retry), the program that runs now, pump time."""
+
+    kind: str
+    digest: str
+    again: bool
+    running_digest: str
+    time_s: int
+    warnings: list[str] = field(default_factory=list)
+
+    def to_dict(self) -> dict[str, Any]:
+        return {**self.__dict__, "time": units.pump_time_text(self.time_s)}
+
+
+@dataclass(frozen=True)
+class ProgramResult(OrderResult):
+    """A committed program."""
+
+    program: Prescription | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        row = super().to_dict()
+        program = row.pop("program")
+        return {**row, "program": describe(program)}
+
+
+def describe(program: Prescription | None) -> dict[str, Any] | None:
+    """A program as plain data: rates in nL/day, doses back-computed from them, texts with units."""
+    if program is None:
+        return None
+    days = [program.daily_dose_ng(day) for day in range(7)]
+    return {
+        "mode": program.mode,
+        "drugs": [
+            {"name": item.name, "concentration": item.show_concentration(), "concentration_ng_ml": item.concentration_ng_ml,
+             "daily_dose": item.show_dose(max(day[item.name] for day in days)), "daily_dose_ng": [float(day[item.name]) for day in days]}
+            for item in program.ingredients],
+        "daily_nl": [float(program.daily_nl(day)) for day in range(7)],
+        "patterns": [[{"from": "%02d:%02d" % divmod(step.from_s // 60, 60), "rate_nl_day": step.rate_nl_day} for step in p] for p in program.patterns],
+        "weekdays": list(program.weekdays),
+        "fallback_nl_day": program.fallback_nl_day,
+        "safe_state": program.safe_state,
+        "editor": program.editor,
+    }
+
+
+class Programmer:
+    """`with Programmer.open(url) as pump:` or `Programmer(port)` around an open pyserial-like port.
+
+    All methods may raise NoConnection, Timeout, ProtocolProblem and PumpRefused (host/errors.py). `clock` is the port's clock.
+    """
+
+    def __init__(self, port: Any, clock: Clock | None = None, *, timeout_s: float = 5.0, name: str | None = None,
+                 library: dict[str, Drug] | None = None):
+        """`timeout_s` (> 0) bounds each command on the port's clock. Raises UsageProblem for one that is not positive."""
+        if timeout_s <= 0:
+            raise UsageProblem("timeout of %g s: it must be above 0" % timeout_s)
+        self._line = Line(port, clock, name)
+        self._exchange = Exchange(self._line, timeout_s)
+        self._library = drug_library.load() if library is None else library
+        self._orders = 0
+        self.port = port
+        self.clock = self._line.clock
+
+    @classmethod
+    def open(cls, url: str, timeout_s: float = 5.0) -> Programmer:
+        """Open a port URL and greet the pump behind it."""
+        pump = cls(open_port(url), timeout_s=timeout_s, name=url)
+        try:
+            pump._exchange.greet()
+        except BaseException:
+            pump.close()
+            raise
+        return pump
+
+    def __enter__(self) -> Programmer:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the port. Therapy goes on; staged data is dropped by the pump in its own time."""
+        self._line.close()
+
+    # ---------------------------------------------------------------------------------------------- reading
+    def identity(self) -> Identity:
+        """Who answers."""
+        greeting = self._exchange.greet()
+        said = self._exchange.ask(catalogue.IDENTITY)
+        version = "%d.%d" % divmod(said["firmware_version"], 256)
+        return Identity(said["serial"], version, bytes(said["runtime"]).decode("utf-8", "replace"), greeting["boot_count"])
+
+    def status(self) -> Status:
+        """One look at the pump."""
+        return Status.of(self._exchange.ask(catalogue.STATUS))
+
+    def alarms(self) -> list[Alarm]:
+        """The active alarms, most urgent first."""
+        return of_bits(self._exchange.ask(catalogue.ALARMS)["active"])
+
+    def implant(self) -> Implant | None:
+        """The commissioning record, None on the shelf."""
+        return blocks.read_implant(bytes(self._exchange.ask(catalogue.IMPLANT)["record"]))
+
+    def program_running(self) -> Prescription | None:
+        """The committed program, None before the first."""
+        return blocks.read_program(self._exchange.pull(catalogue.FILE_PROGRAM, *self._exchange.file_span(catalogue.FILE_PROGRAM)), self._library)
+
+    def log(self, since: int = 0, progress: Progress | None = None) -> list[Event]:
+        """Events from sequence number `since` on, as far back as the pump's ring goes; what was overwritten is not there."""
+        first, end = self._exchange.file_span(catalogue.FILE_EVENTS)
+        start = min(max(first, since * catalogue.EVENT_BYTES), end)
+        return read_events(self._exchange.pull(catalogue.FILE_EVENTS, start, end, progress), start // catalogue.EVENT_BYTES)
+
+    def history(self, progress: Progress | None = None) -> list[Day]:
+        """Daily totals of closed days, oldest first (the pump keeps 400)."""
+        first, end = self._exchange.file_span(catalogue.FILE_DAYS)
+        return read_days(self._exchange.pull(catalogue.FILE_DAYS, first, max(first, end), progress), first // catalogue.DAY_BYTES)
+
+    # ---------------------------------------------------------------------------------------------- orders
+    def commission(self, implant: Implant) -> OrderResult:
+        """Write the implant record: head, sensors, reservoir, catheter."""
+        return self._order(catalogue.COMMISSION, lambda order: blocks.commission_block(implant, order))
+
+    def set_clock(self, pump_s: int) -> OrderResult:
+        """Set the pump's clock to seconds since its epoch, 0 .. 2^30 - 1."""
+        return self._order(catalogue.SET_CLOCK, lambda order: blocks.pack(catalogue.SET_CLOCK, {"order_id": order, "time_s": pump_s}))
+
+    def program(
+        self, prescription: Prescription, confirm: bool | Callable[[Review], bool] = True, baseline: Baseline | None = None
+    ) -> ProgramResult:
+        """Replace the program after checking it against the library and the dose that runs.
+
+        `confirm` is asked with a Review between read-back and COMMIT; the pump keeps its program when it says no. Without `baseline` the pump's
+        own program and log tell where the patient stands. Raises RequestInvalid at a hard limit, before anything is sent, or without confirmation.
+        """
+        current, warnings = self.examine(prescription, baseline)
+
+        def agreed(digest: bytes) -> bool:
+            return confirm(Review(current, prescription, warnings, digest.hex())) if callable(confirm) else confirm
+
+        done = self._order(catalogue.PROGRAM, lambda order: blocks.program_block(prescription, order), agreed)
+        return ProgramResult(done.kind, done.digest, done.again, done.running_digest, done.time_s, warnings, prescription)
+
+    def examine(self, prescription: Prescription, baseline: Baseline | None = None) -> tuple[Prescription | None, list[str]]:
+        """The program that runs and the soft limits that this one would meet; nothing is sent. Refuses as `program` does."""
+        current = self.program_running()
+        if baseline is None:
+            baseline = self._baseline(current, needs_day=has_ceiling(prescription))
+        return current, check(prescription, baseline, pulse_nl=self._pulse_nl())
+
+    def bridge(self, span: Bridge) -> OrderResult:
+        """Give the old drug in tubing and catheter at its old rate; commit the new program right behind it, it takes over when that volume is used up.
+
+        Until the new program is committed the old one stands behind the bridge, so a link lost in between changes nothing.
+        """
+        return self._order(catalogue.PRIME, lambda order: blocks.pack(
+            catalogue.PRIME, {"order_id": order, "volume_nl": span.volume_nl, "rate_nl_day": span.rate_nl_day}))
+
+    def refill(self, fill: Fill) -> OrderResult:
+        """Record a refill. Raises RequestInvalid when the fill breaks a hard limit (host/fill.py)."""
+        current = self.program_running()
+        warnings = fill.check(current.daily_dose_ng() if current else None)
+        done = self._order(catalogue.REFILL, lambda order: blocks.refill_block(fill, order))
+        return OrderResult(done.kind, done.digest, done.again, done.running_digest, done.time_s, warnings)
+
+    def prime(self, volume: str, rate: str = PRIME_RATE) -> OrderResult:
+        """Push a volume ('0.375 mL') through tubing and catheter at `rate`, 0.048 .. 24 mL/day."""
+        values = {"volume_nl": units.volume_nl(volume, "volume"), "rate_nl_day": round(units.flow_nl_day(rate, "rate"))}
+        return self._order(catalogue.PRIME, lambda order: blocks.pack(catalogue.PRIME, {"order_id": order, **values}))
+
+    def stop(self, reason: str = "not given") -> OrderResult:
+        """Stop delivery; `reason` is one of blocks.STOP_REASONS. What is not delivered meanwhile is missed, never made up."""
+        number = blocks.stop_reason(reason)
+        return self._order(catalogue.STOP, lambda order: blocks.pack(catalogue.STOP, {"order_id": order, "reason": number}))
+
+    def resume(self) -> OrderResult:
+        """Take the committed program up again."""
+        return self._order(catalogue.RESUME, lambda order: blocks.pack(catalogue.RESUME, {"order_id": order}))
+
+    def _order(self, kind: int, build: Callable[[int], bytes], agreed: Callable[[bytes], bool] | None = None) -> OrderResult:
+        """Stage, check, read back, compare, ask, commit. A pump that was reset in between is staged anew with the same bytes, once."""
+        block = build(self._order_id())
+        digest = self._staged_digest(kind, block)
+        if agreed is not None and not agreed(digest):
+            self._exchange.ask(catalogue.DISCARD)
+            raise RequestInvalid("the change was not confirmed; the pump keeps its program")
+        try:
+            said = self._exchange.ask(catalogue.COMMIT, digest)
+        except PumpRefused as refusal:
+            if refusal.code != catalogue.R_NOT_STAGED:
+                raise
+            self._staged_digest(kind, block)
+            said = self._exchange.ask(catalogue.COMMIT, digest)
+        if bytes(said["digest"]) != digest:
+            raise ProtocolProblem("the pump committed another digest than the one it was told")
+        return OrderResult(blocks.block_name(kind), digest.hex(), bool(said["again"]), bytes(said["running_digest"]).hex(), said["time_s"])
+
+    def _staged_digest(self, kind: int, block: bytes) -> bytes:
+        """Stage and check a block; its digest, once the pump's canonical bytes and its digest are both found to be ours."""
+        for last_try in (False, True):
+            try:
+                said = self._stage(kind, block)
+            except PumpRefused as refusal:
+                if last_try or refusal.code not in RESTAGE:
+                    raise
+                continue
+            canonical = self._exchange.pull(catalogue.FILE_STAGED, *self._exchange.file_span(catalogue.FILE_STAGED))
+            if canonical:
+                break
+        if said["kind"] != kind or canonical != block:
+            self._exchange.ask(catalogue.DISCARD)
+            raise ProtocolProblem("the pump's read-back of the %s block is not what was staged; nothing was committed" % blocks.block_name(kind))
+        digest = hashlib.sha256(bytes((kind,)) + block).digest()[: catalogue.DIGEST_BYTES]
+        if bytes(said["digest"]) != digest:
+            raise ProtocolProblem("the pump's digest of the %s block is not ours; nothing was committed" % blocks.block_name(kind))
+        return digest
+
+    def _stage(self, kind: int, block: bytes) -> dict[str, Any]:
+        for at in range(0, len(block), STAGE_CHUNK):
+            self._exchange.ask(catalogue.STAGE, kind, len(block), at, block[at: at + STAGE_CHUNK])
+        return self._exchange.ask(catalogue.CHECK, refused_rows=catalogue.block(kind))
+
+    def _order_id(self) -> int:
+        """1 .. 2^30 - 1 that no other order of this pump has: its event counter moves with every order, so two equal orders differ.
+
+        Made from the pump's own state and not drawn at random: a scenario's clinician must do the same bytes twice (R9).
+        """
+        status = self.status()
+        self._orders += 1
+        seed = "%d.%d.%d.%d" % (status.next_event, status.time_s, status.boot_count, self._orders)
+        return binascii.crc32(seed.encode()) % MAX_ORDER + 1
+
+    def _pulse_nl(self) -> int:
+        implant = self.implant()
+        return implant.pulse_nl if implant else Implant.pulse_nl
+
+    def _baseline(self, current: Prescription | None, needs_day: bool) -> Baseline:
+        """Where the patient stands, from the running program, the end of the log and (where a limit asks for it) the first day on record."""
+        if current is None:
+            return Baseline()
+        status = self.status()
+        changes = [event for event in self.log(max(0, status.next_event - EVENT_TAIL)) if event.code == catalogue.E_PROGRAM]
+        since = status.time_s - changes[-1].time_s if changes else None
+        days = [day for day in self.history() if day.pulses] if needs_day else []
+        return Baseline.of(current, since, status.time_s // units.DAY_S - days[0].day if days else 0)
+
+    # ---------------------------------------------------------------------------------------------- time
+    def wait(self, *, days: float = 0, hours: float = 0, minutes: float = 0, seconds: float = 0, progress: Progress | None = None) -> Status:
+        """Wait on the *pump's* clock, whatever its pace, and return the status then. See host/waiting.py."""
+        span_s = round(days * units.DAY_S + hours * 3600 + minutes * 60 + seconds)
+        return waiting.wait(self.status, self.clock, span_s, self._exchange.timeout_s, progress)
+
+    def watch(self, interval_s: int = 60) -> Generator[Live, None, None]:
+        """Pushed telemetry, one frame every `interval_s` (1 .. 3600) pump seconds, until the iterator is closed.
+
+        Raises Timeout when three intervals and the command timeout pass without a frame.
+        """
+        self._exchange.ask(catalogue.LIVE, interval_s)
+        try:
+            while True:
+                yield Live.of(self._exchange.listen(3 * interval_s + self._exchange.timeout_s))
+        except (GeneratorExit, KeyboardInterrupt):  # the line still stands: leave no pump talking to nobody
+            self._exchange.ask(catalogue.LIVE, 0)
+            raise
+
+    @property
+    def telemetry_gaps(self) -> int:
+        """Pushed frames that never arrived."""
+        return self._exchange.push_gaps

@@ -1,0 +1,233 @@
+"""A scripted pump made of protocol/ alone, behind a pyserial-like port on a clock that tests own. Nothing here reads the wall's clock."""
+
+import hashlib
+import random
+from collections import deque
+
+from thecal.protocol import catalogue as cat
+from thecal.protocol import fields, link
+from thecal.protocol.crc import crc16
+from thecal.protocol.frame import HEADER
+
+
+class FakeClock:
+    """A clock that stands still unless somebody sleeps; `pace` pump seconds pass per second of it."""
+
+    def __init__(self, virtual=True, pace=1.0):
+        self.virtual = virtual
+        self.pace = pace
+        self.now = 100.0
+        self.sleeps = []
+
+    def now_s(self):
+        return self.now
+
+    def sleep(self, seconds):
+        self.sleeps.append(seconds)
+        self.now += seconds
+
+
+def event(seq, time_s, code, cause=0, a=0, b=0):
+    """One event record as the pump keeps it."""
+    out = bytearray(cat.EVENT_BYTES)
+    fields.pack(cat.EVENT_FIELDS, [seq, time_s, code, cause, a, b, 0], out)
+    return seal(out)
+
+
+def day(number, pulses, demanded_nl=0, missed_nl=0, sensed_ul=0, alarms=0):
+    """One daily record as the pump keeps it."""
+    out = bytearray(cat.DAY_BYTES)
+    fields.pack(cat.DAY_FIELDS, [number, pulses, demanded_nl, missed_nl, sensed_ul, alarms, 0], out)
+    return seal(out)
+
+
+def seal(out):
+    crc = crc16(out, 0, len(out) - 2)
+    out[-2:] = crc.to_bytes(2, "little")
+    return bytes(out)
+
+
+class FakePump:
+    """Pump and port in one. Knobs: `mute`, `loss` (share of frames lost each way), `refuse` {message: (reason, field, value)},
+    `readback` (bytes -> bytes), `digest` (bytes -> bytes), `reset_after` (message id after which RAM is lost, once), `gone` (raise on I/O)."""
+
+    def __init__(self, clock=None, schema_crc=None, start_s=63_536_400):
+        self.clock = clock or FakeClock()
+        self.start_s, self._t0 = start_s, self.clock.now_s()
+        self.schema_crc = cat.schema_crc() if schema_crc is None else schema_crc
+        self.timeout = None
+        self.port = "fake"
+        self.closed = False
+        self.mute = False
+        self.loss, self._dice = 0.0, random.Random(1)
+        self.refuse, self.reset_after = {}, None
+        self.readback = self.digest_of_staged = lambda data: data
+        self.gone = None
+        self.status_fields = {}
+        self.events, self.first_event, self.days, self.first_day = [], 0, [], 0
+        self.program, self.implant = b"", b""
+        self.orders, self.last_digest, self.running_digest = [], b"\0" * 8, b"\0" * 8
+        self.mode, self.time_offset_s, self.live_s, self.pushed = 2, 0, 0, 0
+        self._out = deque()
+        self.boot()
+
+    def boot(self):
+        """Power on: RAM is empty."""
+        self.stage, self.checked, self.kind = bytearray(), b"", 0
+        self._responder = link.Responder(self.schema_crc, self._serve, self._write)
+
+    # ------------------------------------------------------------------------------------------------ the port
+    @property
+    def in_waiting(self):
+        return len(self._out)
+
+    def write(self, data):
+        if self.gone:
+            raise self.gone
+        if self._dice.random() >= self.loss and not self.mute:
+            for byte in data:
+                self._responder.feed(byte)
+
+    def read(self, size):
+        if self.gone:
+            raise self.gone
+        if not self._out:
+            due_s = (self._live_due - self.time_s) / self.clock.pace if self.live_s else self.timeout
+            self.clock.now += min(self.timeout, max(0.0, due_s))
+            self._push_due()
+        return bytes(self._out.popleft() for _ in range(min(size, len(self._out))))
+
+    def close(self):
+        self.closed = True
+
+    def _write(self, buffer, length):
+        if self._dice.random() >= self.loss:
+            self._out.extend(bytes(memoryview(buffer)[:length]))
+
+    # ------------------------------------------------------------------------------------------------ the pump
+    @property
+    def time_s(self):
+        return int(self.start_s + self.time_offset_s + (self.clock.now_s() - self._t0) * self.clock.pace)
+
+    def status(self):
+        """Every status field, zero unless a test set it."""
+        values = {row[0]: b"\0" * 8 if row[1] == fields.BYTES else row[3] if row[3] > 0 else 0 for row in cat.message(cat.STATUS | cat.REPLY_BIT)[5]}
+        values.update(time_s=self.time_s, mode=self.mode, steps_per_rev=4096, nl_per_rev=35000, pulse_nl=1000, running_digest=self.running_digest,
+                      next_event=self.first_event + len(self.events), low_reservoir_days=65535, battery_mv=3600)
+        values.update(self.status_fields)
+        return values
+
+    def _file(self, number):
+        if number == cat.FILE_EVENTS:
+            return self.first_event * cat.EVENT_BYTES, b"".join(self.events)
+        if number == cat.FILE_DAYS:
+            return self.first_day * cat.DAY_BYTES, b"".join(self.days)
+        return 0, self.program if number == cat.FILE_PROGRAM else self.checked
+
+    def _serve(self, decoder):
+        message_id = decoder.message_id
+        row = cat.message(message_id)
+        values = [0] * len(row[5])
+        assert fields.unpack(row[5], decoder.body, HEADER, HEADER + decoder.length, values) >= 0
+        if message_id in self.refuse:
+            answer = self._refused(message_id, *self.refuse[message_id])
+        else:
+            answer = getattr(self, "_on_" + row[1])(*values)
+        if message_id == self.reset_after:
+            self.reset_after = None
+            self.boot()
+        return answer
+
+    def _reply(self, message_id, *values):
+        end = fields.pack(cat.message(message_id)[5], values, self._responder.payload)
+        assert end >= 0, (message_id, values)
+        return message_id, end
+
+    def _refused(self, message_id, reason, field=0, value=0):
+        return self._reply(cat.REFUSED, message_id, reason, field, value)
+
+    def _on_hello(self, version, schema_crc):
+        return self._reply(cat.HELLO | cat.REPLY_BIT, cat.PROTOCOL_VERSION, self.schema_crc, 1001, 3, 220)
+
+    def _on_identity(self):
+        return self._reply(cat.IDENTITY | cat.REPLY_BIT, 1001, 0x0102, b"fake")
+
+    def _on_alarms(self):
+        status = self.status()
+        return self._reply(cat.ALARMS | cat.REPLY_BIT, status["alarms"], status["latched"], 0)
+
+    def _on_status(self):
+        status = self.status()
+        return self._reply(cat.STATUS | cat.REPLY_BIT, *(status[row[0]] for row in cat.message(cat.STATUS | cat.REPLY_BIT)[5]))
+
+    def _on_file_info(self, number):
+        first, data = self._file(number)
+        return self._reply(cat.FILE_INFO | cat.REPLY_BIT, number, first, first + len(data))
+
+    def _on_file_read(self, number, offset, length):
+        first, data = self._file(number)
+        if not first <= offset <= first + len(data):
+            return self._refused(cat.FILE_READ, cat.R_NO_FILE, 1, offset)
+        return self._reply(cat.FILE_READ | cat.REPLY_BIT, number, offset, data[offset - first: offset - first + length])
+
+    def _on_stage(self, kind, total, offset, data):
+        if offset == 0:
+            self.kind, self.stage = kind, bytearray()
+        if offset != len(self.stage):
+            return self._refused(cat.STAGE, cat.R_BAD_LENGTH, 2, offset)
+        self.stage += data
+        return self._reply(cat.STAGE | cat.REPLY_BIT, len(self.stage))
+
+    def _on_check(self):
+        if not self.kind:
+            return self._refused(cat.CHECK, cat.R_NOT_STAGED)
+        self.checked = self.readback(bytes(self.stage))
+        digest = hashlib.sha256(bytes((self.kind,)) + bytes(self.stage)).digest()[:8]
+        self._digest = self.digest_of_staged(digest)
+        return self._reply(cat.CHECK | cat.REPLY_BIT, self.kind, len(self.checked), self._digest, 300)
+
+    def _on_commit(self, digest):
+        again = digest == self.last_digest
+        if not again:
+            if not self.checked:
+                return self._refused(cat.COMMIT, cat.R_NOT_STAGED)
+            assert digest == self._digest
+            self._execute(self.kind, self.checked, digest)
+        return self._reply(cat.COMMIT | cat.REPLY_BIT, digest, int(again), self.running_digest, self.time_s)
+
+    def _execute(self, kind, block, digest):
+        self.orders.append((kind, block))
+        self.last_digest = digest
+        seq = self.first_event + len(self.events)
+        if kind == cat.PROGRAM:
+            self.program, self.running_digest = block, digest
+            self.events.append(event(seq, self.time_s, cat.E_PROGRAM, cat.SIMPLE))
+        elif kind == cat.COMMISSION:
+            self.implant = block
+        elif kind == cat.REFILL:
+            self.events.append(event(seq, self.time_s, cat.E_REFILL, 0, int.from_bytes(block[8:12], "little")))
+        elif kind == cat.SET_CLOCK:
+            self.time_offset_s += int.from_bytes(block[4:8], "little") - self.time_s
+        elif kind in (cat.STOP, cat.RESUME):
+            self.mode = 3 if kind == cat.STOP else 2
+
+    def _on_discard(self):
+        self.boot_stage()
+        return self._reply(cat.DISCARD | cat.REPLY_BIT)
+
+    def boot_stage(self):
+        self.stage, self.checked, self.kind = bytearray(), b"", 0
+
+    def _on_implant(self):
+        return self._reply(cat.IMPLANT | cat.REPLY_BIT, self.implant)
+
+    def _on_live(self, interval_s):
+        self.live_s, self._live_due = interval_s, self.time_s + interval_s
+        return self._reply(cat.LIVE | cat.REPLY_BIT, interval_s)
+
+    def _push_due(self):
+        while self.live_s and self.time_s >= self._live_due:
+            end = fields.pack(cat.message(cat.LIVE_FRAME)[5], (self._live_due, self.mode, 300000, self.pushed, 18_000_000, 18_010, 0), self._responder.payload)
+            self._responder.push(cat.LIVE_FRAME, end)
+            self._live_due += self.live_s
+            self.pushed += 1

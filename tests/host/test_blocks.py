@@ -1,0 +1,86 @@
+"""Blocks: what the host packs, the firmware takes; what the pump keeps, the host reads back."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from thecal.firmware.blocks import Block
+from thecal.host import blocks, drug_library
+from thecal.host.errors import ProtocolProblem, RequestInvalid
+from thecal.host.fill import Fill
+from thecal.host.implant import Implant
+from thecal.host.prescription import Prescription
+from thecal.protocol import catalogue as cat
+
+LIBRARY = drug_library.load()
+SIMPLE = Prescription.simple("baclofen", concentration="500 ug/mL", dose="150 ug/day", editor="AB", library=LIBRARY)
+FLEX = Prescription.flex("morphine", concentration="10 mg/mL", also={"bupivacaine": "20 mg/mL"}, library=LIBRARY, steps=[
+    {"from": "06:00", "dose": "0.1 mg/h"}, {"from": "22:00", "dose": "0.2 mg/h"}], weekdays={"sat": [{"from": "00:00", "dose": "minimum"}]})
+
+
+def accepted(kind, data):
+    block = Block()
+    assert block.take(kind, data, len(data), 6000) == 0, (block.reason, block.field, block.value)
+    return block.canonical
+
+
+@pytest.mark.parametrize("program", [SIMPLE, FLEX, Prescription.minimum_rate("hydromorphone", concentration="10 mg/mL", library=LIBRARY)])
+def test_a_program_is_the_firmwares_canonical_form_and_reads_back(program):
+    data = blocks.program_block(program, 7)
+    assert accepted(cat.PROGRAM, data) == data
+    back = blocks.read_program(data, LIBRARY)
+    for name in ("mode", "ingredients", "patterns", "weekdays", "fallback_nl_day", "safe_state", "editor"):
+        assert getattr(back, name) == getattr(program, name)
+
+
+def test_a_name_longer_than_the_wire_comes_back_whole():
+    program = Prescription.minimum_rate("hydromorphone", concentration="10 mg/mL", library=LIBRARY)
+    assert blocks.read_program(blocks.program_block(program, 1), LIBRARY).ingredients[0].name == "hydromorphone"
+    assert len({blocks.wire_name(name) for name in LIBRARY}) == len(LIBRARY), "cut names must stay different"
+
+
+def test_two_equal_orders_differ_in_their_order_id_only():
+    first, second = blocks.program_block(SIMPLE, 1), blocks.program_block(SIMPLE, 2)
+    assert first[4:] == second[4:] and first != second
+
+
+def test_refill_commission_and_the_rest():
+    fill = Fill("18.6 mL", "morphine", "10 mg/mL", withdrawn="2 mL", also={"bupivacaine": "20 mg/mL"}, library=LIBRARY)
+    data = blocks.refill_block(fill, 3)
+    assert accepted(cat.REFILL, data) == data
+    values = blocks.unpack(cat.REFILL, data)
+    assert (values["volume_ul"], values["withdrawn_ul"]) == (18_600, 2000)
+    assert blocks.read_drugs(values, LIBRARY) == fill.ingredients
+    implant = Implant.reference(42, "61.5 cm", "40 mL")
+    data = blocks.commission_block(implant, 4)
+    assert accepted(cat.COMMISSION, data) == data
+    assert blocks.read_implant(data) == implant
+    assert blocks.read_implant(b"") is None and blocks.read_program(b"") is None
+
+
+def test_a_drug_unknown_here_keeps_its_name_and_has_no_entry():
+    back = blocks.read_program(blocks.program_block(SIMPLE, 1), {})
+    assert (back.ingredients[0].name, back.ingredients[0].drug) == ("baclofen", None)
+    assert back.dose_text() == "baclofen 150 ug/day"
+
+
+def test_the_host_refuses_by_field_value_and_bound_before_the_pump_does():
+    with pytest.raises(RequestInvalid, match=r"prime: volume_nl is 1 nL; allowed are 1000 .. 1000000") as caught:
+        blocks.pack(cat.PRIME, {"order_id": 1, "volume_nl": 1, "rate_nl_day": 48_000})
+    assert caught.value.field == "volume_nl"
+    with pytest.raises(RequestInvalid, match="plain ascii"):
+        blocks.wire_name("müller")
+    with pytest.raises(RequestInvalid, match="stop reason 'boredom' is none of: not given, clinician order"):
+        blocks.stop_reason("boredom")
+    assert blocks.stop_reason("mri") == 3
+
+
+@given(st.binary(max_size=200), st.integers(0, 199))
+def test_any_bytes_for_a_program_are_read_or_refused(noise, cut):
+    good = blocks.program_block(FLEX, 1)
+    for data in (noise, good[: cut % len(good)], good[:90] + noise):
+        try:
+            back = blocks.read_program(data, LIBRARY)
+        except ProtocolProblem:
+            continue
+        assert back is None or back.patterns

@@ -1,0 +1,92 @@
+"""Side by side: what a clinician sees before signing."""
+
+from dataclasses import replace
+
+import pytest
+from fake_pump import FakePump
+
+from thecal.host import present
+from thecal.host.fill import Fill
+from thecal.host.implant import Implant
+from thecal.host.prescription import Prescription
+from thecal.host.records import Status
+
+OLD = Prescription.simple("baclofen", concentration="500 ug/mL", dose="400 ug/day")
+NEW = Prescription.simple("baclofen", concentration="2000 ug/mL", dose="440 ug/day")
+FLEX = Prescription.flex("baclofen", concentration="2000 ug/mL", weekdays={"sat": [{"from": "00:00", "dose": "minimum"}]}, steps=[
+    {"from": "00:00", "dose": "20 ug/h"}, {"from": "06:00", "dose": "13.75 ug/h"}])
+
+
+def status(**fields):
+    return Status.of({**FakePump().status(), **fields})
+
+
+def cells(rows):
+    return {name: (left, right) for name, left, right in rows}
+
+
+@pytest.mark.parametrize("mode, program, words", [
+    (2, OLD, "delivering 400 ug/day baclofen (0.8 mL/day now), simple continuous"),
+    (2, FLEX, "flex"),
+    (2, None, "of an unknown program"),
+    (0, None, "on the shelf"),
+    (1, None, "idle"),
+    (3, OLD, "STOPPED by order"),
+    (4, OLD, "priming, 0.1 mL left"),
+])
+def test_the_state_in_words(mode, program, words):
+    assert words in present.state_text(status(mode=mode, rate_nl_day=800_000, prime_left_nl=100_000), program)
+
+
+def test_a_program_side_by_side_shows_each_drugs_derived_dose():
+    rows = cells(present.program_rows(OLD, NEW))
+    assert rows["baclofen in the pump"] == ("500 ug/mL", "2000 ug/mL")
+    assert rows["baclofen a day"] == ("400 ug/day", "440 ug/day (+10 %)")
+    assert rows["volume a day"] == ("0.8 mL", "0.22 mL")
+    assert rows["fallback rate"] == ("0.4 mL/day = 200 ug/day baclofen", "0.11 mL/day = 220 ug/day baclofen")
+    assert rows["safe state"] == ("minimum rate", "minimum rate")
+
+
+def test_a_first_program_and_another_drug():
+    first = cells(present.program_rows(None, OLD))
+    assert first["baclofen a day"] == ("-", "400 ug/day") and first["mode"] == ("-", "simple")
+    strong = Prescription.simple("morphine", concentration="20 mg/mL", dose="1 mg/day")
+    change = cells(present.program_rows(OLD, strong))
+    assert change["baclofen a day"] == ("400 ug/day", "-") and change["morphine a day"] == ("-", "1 mg/day")
+    assert change["fallback rate"][1] == "0 (stop)" and change["safe state"][1].startswith("stop:")
+
+
+def test_the_week_in_words():
+    assert present.schedule_lines(OLD) == ["every day: 00:00 0.8 mL/day (400 ug/day)"]
+    assert present.schedule_lines(FLEX) == [
+        "mon+tue+wed+thu+fri+sun: 00:00 0.24 mL/day (480 ug/day), 06:00 0.165 mL/day (330 ug/day)", "sat: 00:00 0.006 mL/day (12 ug/day)"]
+
+
+def test_a_refill_with_another_concentration():
+    fill = Fill("18.6 mL", "baclofen", "2000 ug/mL", withdrawn="4 mL")
+    now = status(reservoir_computed_nl=3_400_000)
+    rows = cells(present.refill_rows(now, OLD, fill, Implant()))
+    assert rows["baclofen"] == ("500 ug/mL", "2000 ug/mL (1895 ug/mL mixed with the residual)")
+    assert rows["baclofen a day at the running rate"] == ("400 ug/day", "1600 ug/day")
+    assert rows["in the reservoir"] == ("3.4 mL computed", "20 mL")
+    notes = present.refill_notes(now, OLD, fill, Implant(), 10_000_000)
+    assert "0.375 mL of old drug at 0.8 mL/day: 11.25 h" in notes[0]
+    assert "2 mL more withdrawn than expected" in notes[1]
+
+
+def test_a_refill_of_the_same_needs_no_bridge():
+    fill = Fill("18.6 mL", "baclofen", "500 ug/mL", withdrawn="2 mL")
+    assert present.refill_notes(status(reservoir_computed_nl=3_400_000), OLD, fill, Implant(), 10_000_000) == []
+    assert present.bridge_for(None, fill.ingredients, 375_000) is None
+    first = cells(present.refill_rows(status(), None, fill, Implant()))
+    assert first["baclofen"] == ("-", "500 ug/mL") and first["in the reservoir"][1] == "18.6 mL"
+
+
+def test_a_stopped_program_makes_no_bridge_time():
+    still = replace(OLD, patterns=((replace(OLD.patterns[0][0], rate_nl_day=0),),))
+    assert present.bridge_for(still, NEW.ingredients, 375_000) is None
+
+
+def test_the_reservoir():
+    assert present.reservoir_text(status(reservoir_computed_nl=18_000_000, reservoir_sensed_ul=17_950)) == \
+        "18 mL computed, 17.95 mL sensed, difference -0.05 mL"

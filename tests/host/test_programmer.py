@@ -1,0 +1,240 @@
+"""The programmer: stage, read-back, commit; nothing done twice, nothing done that was not read back."""
+
+import pytest
+from fake_pump import FakeClock, FakePump, day, event
+
+from thecal.host import Fill, Implant, Prescription, bridge, programmer
+from thecal.host.blocks import program_block, read_program
+from thecal.host.errors import NoConnection, ProtocolProblem, PumpRefused, RequestInvalid, Timeout, UsageProblem
+from thecal.host.limits import Baseline
+from thecal.host.programmer import Programmer
+from thecal.protocol import catalogue as cat
+
+START = Prescription.simple("baclofen", concentration="500 ug/mL", dose="150 ug/day")
+MORE = Prescription.simple("baclofen", concentration="500 ug/mL", dose="180 ug/day")
+
+
+def test_reading_the_pump(pump, fake):
+    fake.events = [event(0, 5, cat.E_BOOT, 1, 1), event(1, 6, cat.E_STOP)]
+    fake.first_day, fake.days = 735, [day(735, 10), day(736, 20)]
+    fake.status_fields = {"alarms": 1 << 18}
+    identity = pump.identity()
+    assert (identity.serial, identity.firmware_version, identity.runtime, identity.boot_count) == (1001, "1.2", "fake", 3)
+    assert pump.status().mode == "running"
+    assert [alarm.row for alarm in pump.alarms()] == [19]
+    assert [e.name for e in pump.log()] == ["boot", "stopped"]
+    assert [e.seq for e in pump.log(since=1)] == [1] and pump.log(since=50) == []
+    assert [d.day for d in pump.history()] == [735, 736]
+    assert pump.implant() is None and pump.program_running() is None
+
+
+def test_a_log_whose_beginning_was_overwritten(pump, fake):
+    fake.first_event, fake.events = 500, [event(500 + n, n, cat.E_BOOT) for n in range(30)]
+    assert [e.seq for e in pump.log()] == list(range(500, 530))
+    assert [e.seq for e in pump.log(since=520)] == list(range(520, 530))
+
+
+def test_a_program_is_staged_read_back_and_committed(pump, fake):
+    done = pump.program(START)
+    assert read_program(fake.program).patterns == START.patterns
+    assert done.program == START and not done.again and done.running_digest == done.digest
+    assert pump.program_running().dose_text() == "baclofen 150 ug/day"
+    row = done.to_dict()
+    assert row["program"]["drugs"][0]["daily_dose"] == "150 ug/day" and row["digest"] == done.digest
+
+
+def test_a_program_of_many_chunks(pump, fake):
+    steps = [{"from": "%02d:00" % hour, "dose": "%d ug/h" % (5 + hour % 3)} for hour in range(13)]
+    week = {name: steps[: 13 - number] for number, name in enumerate(("mon", "tue", "wed", "thu", "fri", "sat"))}
+    big = Prescription.flex("baclofen", concentration="500 ug/mL", steps=steps[:7], weekdays=week)
+    pump.program(big)
+    assert len(fake.program) > 2 * programmer.STAGE_CHUNK
+    assert pump.program_running().patterns == big.patterns
+
+
+def test_the_review_is_what_a_clinician_signs(pump, fake):
+    pump.program(START)
+    fake.clock.sleep(86_400)
+    seen = []
+    pump.program(MORE, confirm=lambda review: not seen.append(review))
+    assert seen[0].current.dose_text() == "baclofen 150 ug/day" and seen[0].pending == MORE and seen[0].warnings == []
+    assert len(fake.orders) == 2
+
+
+def test_no_confirmation_no_change(pump, fake):
+    for confirm in (False, lambda review: False):
+        with pytest.raises(RequestInvalid, match="not confirmed; the pump keeps its program"):
+            pump.program(START, confirm=confirm)
+    assert fake.orders == [] and fake.checked == b"", "what was staged is discarded"
+
+
+def test_a_hard_limit_stops_before_anything_is_sent(pump, fake):
+    pump.program(START)
+    with pytest.raises(RequestInvalid, match="hard limit"):
+        pump.program(Prescription.simple("baclofen", concentration="2000 ug/mL", dose="2100 ug/day"))
+    assert len(fake.orders) == 1 and fake.kind == cat.PROGRAM
+
+
+def test_the_baseline_comes_from_the_pump(pump, fake):
+    pump.program(START)
+    fake.clock.sleep(3600)
+    assert "1 h" in pump.program(MORE).warnings[0]
+    with pytest.raises(RequestInvalid, match="starting dose"):
+        pump.program(Prescription.simple("baclofen", concentration="500 ug/mL", dose="230 ug/day"), baseline=Baseline())
+
+
+def test_the_day_of_therapy_comes_from_the_history():
+    def zic(dose):
+        return Prescription.simple("ziconotide", concentration="25 ug/mL", dose=dose)
+
+    for first_day, refused in ((735 - 16, True), (735 - 24, False)):
+        fake = FakePump(FakeClock())
+        fake.program = program_block(zic("16.8 ug/day"), 1)
+        fake.first_day, fake.days = first_day - 1, [day(first_day - 1, 0), day(first_day, 5)]
+        pump = Programmer(fake)
+        if refused:
+            with pytest.raises(RequestInvalid, match="this is day 16"):
+                pump.program(zic("19.2 ug/day"))
+        else:
+            assert pump.program(zic("19.2 ug/day")).program is not None
+
+
+@pytest.mark.parametrize("knob, words", [("readback", "read-back of the program block"), ("digest_of_staged", "digest of the program block")])
+def test_a_pump_that_reads_back_something_else_commits_nothing(pump, fake, knob, words):
+    setattr(fake, knob, lambda data: data[:-1] + bytes([data[-1] ^ 1]))
+    with pytest.raises(ProtocolProblem, match=words):
+        pump.program(START)
+    assert fake.orders == []
+
+
+def test_a_refused_block_names_the_blocks_own_field(pump, fake):
+    index = [row[0] for row in cat.block(cat.PROGRAM)].index("fallback_nl_day")
+    fake.refuse[cat.CHECK] = (cat.R_LIMIT, index, 150_000)
+    with pytest.raises(PumpRefused, match=r"the pump refused check: outside the pump's limits \(fallback_nl_day, value 150000\)") as caught:
+        pump.program(START)
+    assert (caught.value.code, caught.value.field) == (cat.R_LIMIT, "fallback_nl_day")
+
+
+@pytest.mark.parametrize("after", [cat.STAGE, cat.CHECK, cat.COMMIT])
+def test_a_pump_reset_in_between_does_the_order_once(pump, fake, after):
+    fake.reset_after = after
+    pump.program(START)
+    assert len(fake.orders) == 1
+
+
+def test_nothing_is_done_twice_on_a_bad_line():
+    again = 0
+    for seed in range(12):
+        fake = FakePump(FakeClock())
+        pump = Programmer(fake, timeout_s=120.0)
+        fake._dice.seed(seed)
+        fake.loss = 0.2
+        pump.program(START)
+        pump.stop()
+        pump.resume()
+        assert [kind for kind, _ in fake.orders] == [cat.PROGRAM, cat.STOP, cat.RESUME]
+        again += fake._responder.repeats
+    assert again > 0, "the line was bad enough to need the pump's kept reply"
+
+
+def test_two_equal_orders_are_two_orders(pump, fake):
+    fill = Fill("18.6 mL", "baclofen", "500 ug/mL")
+    assert not pump.refill(fill).again and not pump.refill(fill).again
+    assert len({block for _, block in fake.orders}) == 2
+
+
+def test_the_same_pump_and_script_give_the_same_bytes():
+    def script():
+        fake = FakePump(FakeClock())
+        pump = Programmer(fake)
+        pump.commission(Implant())
+        pump.program(START)
+        return fake.orders
+    assert script() == script()
+
+
+def test_the_other_orders(pump, fake):
+    pump.commission(Implant.reference(77))
+    assert pump.implant().serial == 77
+    pump.prime("0.375 mL")
+    assert fake.orders[-1][0] == cat.PRIME
+    pump.set_clock(63_600_000)
+    assert pump.status().time_s == 63_600_000
+    pump.stop("mri")
+    assert pump.status().mode == "stopped" and fake.orders[-1][1][-1] == 3
+    assert pump.resume().kind == "resume"
+    assert pump.refill(Fill("18.6 mL", "baclofen", "700 ug/mL")).warnings
+    with pytest.raises(RequestInvalid, match="above the starting dose"):
+        pump.refill(Fill("18.6 mL", "sufentanil", "5000 ug/mL"))
+    with pytest.raises(RequestInvalid, match="stop reason"):
+        pump.stop("boredom")
+    with pytest.raises(RequestInvalid, match="prime: volume_nl is 2000000 nL"):
+        pump.prime("2 mL")
+
+
+def test_a_bridge_is_given_before_the_new_program(pump, fake):
+    pump.program(START)
+    assert pump.examine(MORE)[0].patterns == START.patterns and len(fake.orders) == 1
+    pump.bridge(bridge("0.375 mL", "500 ug/mL", "150 ug/day"))
+    assert fake.orders[-1][0] == cat.PRIME and fake.orders[-1][1][4:8] == (375_000).to_bytes(4, "little")
+
+
+def test_watching(pump, fake):
+    frames = pump.watch(60)
+    first, second = next(frames), next(frames)
+    assert second.time_s - first.time_s == 60 and pump.telemetry_gaps == 0
+    frames.close()
+    assert fake.live_s == 0, "the pump is told to stop pushing"
+    frames = pump.watch(60)
+    next(frames)
+    fake.live_s = 0
+    with pytest.raises(Timeout, match="no telemetry for 185 s"):
+        next(frames)
+
+
+def test_waiting_follows_the_pumps_clock(pump, fake):
+    before = fake.time_s
+    status = pump.wait(days=1, hours=2, minutes=3, seconds=4)
+    assert status.time_s == before + 86_400 + 7384
+    assert len(fake.clock.sleeps) == 1, "virtual time is slept through in one go"
+
+
+def test_opening_and_closing(monkeypatch, fake):
+    monkeypatch.setattr(programmer, "open_port", lambda url: fake)
+    with Programmer.open("toy://", timeout_s=2.0) as pump:
+        assert pump.port is fake and pump.clock is fake.clock
+        assert pump.status().mode == "running"
+    assert fake.closed
+    mute = FakePump(FakeClock())
+    mute.mute = True
+    monkeypatch.setattr(programmer, "open_port", lambda url: mute)
+    with pytest.raises(Timeout, match="the pump on toy:// did not answer within 2 s"):
+        Programmer.open("toy://", timeout_s=2.0)
+    assert mute.closed, "a port that was opened in vain is closed"
+    with pytest.raises(UsageProblem, match="above 0"):
+        Programmer(fake, timeout_s=0)
+
+
+def test_the_whole_line_on_the_real_firmware():
+    """From a prescription to pulses: the same calls on the in-process firmware in virtual time."""
+    with Programmer.open("sim://?runtime=inprocess") as pump:
+        pump.commission(Implant())
+        pump.port.world.plant.fill(18_600.0, {"baclofen": 500.0})
+        pump.refill(Fill("18.6 mL", "baclofen", "500 ug/mL"))
+        pump.prime("0.375 mL")
+        done = pump.program(START)
+        status = pump.wait(days=2)
+        assert (status.mode, status.running_digest, status.alarms) == ("running", done.digest, [])
+        assert abs(status.demanded_nl - status.ordered_nl) < status.pulse_nl
+        assert 970_000 <= status.demanded_nl <= 976_000, "0.375 mL of prime and two days at 0.3 mL less the 22.5 min of priming"
+        assert [event.name for event in pump.log()][:5] == ["boot", "commissioned", "refill", "prime started", "program committed"]
+        assert len(pump.history()) == 2
+        with pytest.raises(PumpRefused, match="not in this mode: it is running"):
+            pump.resume()
+
+
+def test_a_port_that_goes_away_in_mid_command(pump, fake):
+    pump.status()
+    fake.gone = OSError("unplugged")
+    with pytest.raises(NoConnection, match="went away in the middle of a command: unplugged"):
+        pump.program(START)
