@@ -69,10 +69,15 @@ class Alarms:
         self.action = action
         self.tone = tone
 
-    def restore(self, latched, first):
-        """After a reset: what was latched stays on record; causes are found anew."""
+    def restore(self, active, latched, first):
+        """After a reset: what was latched stays on record; a cause that only a session or a refill ends still stands."""
+        for row in TABLE:
+            if row[5] == AUTO or row[0] == STORE:
+                active &= ~(1 << (row[0] - 1))      # found anew, or not
+        self.active = active
         self.latched = latched
         self.first = first
+        self._derive()
 
     def tone_period_s(self):
         """Seconds between two sounds of the present tone; 0 for silence."""

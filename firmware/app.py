@@ -57,7 +57,6 @@ class App:
         self.battery_mv = 0
         self._round_s = 0
         self._tone_due_s = 0
-        self.stopped_since_s = 0        # uptime
         self._day = 0
         self._day_pulses = 0
         self._day_missed_nl = 0
@@ -68,21 +67,21 @@ class App:
     def _boot(self):
         settings, alarms = self.settings, self.alarms
         self.now_s = self._clock.now_s()
-        settings.load()
+        whole = settings.load()
         self.events.load()
         known = settings.boot_count > 0
         settings.boot_count += 1
-        alarms.restore(settings.latched, settings.first_alarm)
-        self.events.append(self.now_s, cat.E_BOOT, self.reset_cause, settings.boot_count, self.ledger.pulses)
+        alarms.restore(settings.active, settings.latched, settings.first_alarm)
+        self.log(cat.E_BOOT, self.reset_cause, settings.boot_count, self.ledger.pulses)
         if settings.repaired:
-            self.events.append(self.now_s, cat.E_REPAIRED, settings.repaired)
-        if settings.commissioned:
+            self.log(cat.E_REPAIRED, settings.repaired)
+        if settings.commissioned or not whole:
             block = settings.load_commission()
-            if block is None:
-                settings.commissioned = 0
-                self._alarm(al.RECORDS, True, 1, 0)
-            else:
+            settings.commissioned = 0 if block is None else 1
+            if block is not None:
                 self.commission(block)
+            if block is None or not whole:
+                self._alarm(al.RECORDS, True, 1, settings.commissioned)
         if settings.program_slot != NO_PROGRAM:
             block = settings.load_program()
             if block is None:
@@ -90,7 +89,7 @@ class App:
             else:
                 self.load_program(block)
         if settings.prime_cut_nl:
-            self.events.append(self.now_s, cat.E_BOLUS_CUT, 0, settings.prime_cut_nl)
+            self.log(cat.E_BOLUS_CUT, 0, settings.prime_cut_nl)
             settings.save_intent(settings.time_s)       # said once: the record no longer owes a bolus
         if known:
             self._book_gap(self.now_s - settings.time_s)
@@ -112,7 +111,7 @@ class App:
             until = min(self.schedule.next_change_s(at), self.now_s)
             total += self.infusion.miss(cause, self.schedule.rate_at(at), until - at)
             at = until
-        self.events.append(self.now_s, cat.E_GAP, cause, gap_s, total)
+        self.log(cat.E_GAP, cause, gap_s, total)
 
     def commission(self, block):
         """Take the constants of a canonical commissioning block (also at boot)."""
@@ -179,7 +178,7 @@ class App:
     def save_state(self):
         """Write the state record; a store that refuses raises alarm 14 and nothing else. Returns True when it stands."""
         settings, alarms = self.settings, self.alarms
-        settings.latched, settings.first_alarm = alarms.latched, alarms.first
+        settings.active, settings.latched, settings.first_alarm = alarms.active, alarms.latched, alarms.first
         try:
             settings.save_state(self.now_s)
         except OSError:
@@ -205,6 +204,7 @@ class App:
                 self.log(cat.E_BOLUS_CUT, 0, self.infusion.cut_prime())
             self.follow(self.now_s)
             self._tone_due_s = self.uptime_s
+            self.save_state()           # a cause that outlasts a reset must be on record before the reset
 
     # ------------------------------------------------------------------------------------------------ orders
     def may_execute(self, block):
@@ -269,7 +269,6 @@ class App:
                 self._alarm(al.STALL, True, supervisor.lost_in_a_row, supervisor.seen)
         else:
             self._alarm(al.MOTION, True, supervisor.seen, 0)
-            self.save_state()
 
     def _demand(self, seconds):
         """Integrate the seconds since the last step over the schedule: demanded while permitted, else missed."""
@@ -327,7 +326,7 @@ class App:
             if self.battery_mv < self._battery_empty_mv:
                 self._alarm(al.BATTERY, True, self.battery_mv, 0)
         if self.settings.stopped:
-            self._alarm(al.STOPPED_LONG, self.uptime_s - self.stopped_since_s >= STOPPED_LONG_S, 0, 0)
+            self._alarm(al.STOPPED_LONG, self.now_s - self.settings.stopped_at_s >= STOPPED_LONG_S, 0, 0)
             if self.now_s - self.settings.time_s >= IDLE_CHECK_S:
                 self.save_state()
         period_s = self.alarms.tone_period_s()
@@ -381,7 +380,7 @@ class App:
         elif self.alarms.tone == al.SILENT and not self.supervisor.busy:
             due_s = IDLE_CHECK_S
         if self.program_block:
-            due_s = min(due_s, self._change_s - self.now_s)
+            due_s = min(due_s, max(1, self._change_s - self.now_s))     # the RTC's second may tick before ours
         if self.telemetry.live_s:
             due_s = min(due_s, self.telemetry.live_due_s - self.uptime_s)
         delay_ms = due_s * 1000 - self._ms

@@ -8,7 +8,7 @@ import struct
 
 from ..protocol.catalogue import DAY_BYTES, EVENT_BYTES
 from ..protocol.crc import crc16
-from .limits import SMALL
+from ..protocol.fields import MAX_SMALL
 
 EVENTS_AT, EVENTS = 0x4000, 2048
 DAYS_AT, DAYS = 0xE000, 400
@@ -57,7 +57,7 @@ class EventLog:
         struct.pack_into(_EVENT, buffer, 0, self.head, time_s, code, cause & 0xFF, _clip(a), _clip(b))
         _seal(buffer, EVENT_BYTES)
         self._store.write(EVENTS_AT + self.head % EVENTS * EVENT_BYTES, buffer, EVENT_BYTES)
-        self.head = (self.head + 1) % SMALL
+        self.head = (self.head + 1) & MAX_SMALL        # not % 2**30: that number is no small integer on 32 bits
 
     def first_byte(self):
         """Absolute offset of the oldest record still there."""
@@ -96,7 +96,7 @@ class DayLog:
 
 
 def _clip(value):
-    return -SMALL + 1 if value <= -SMALL else SMALL - 1 if value >= SMALL else value
+    return -MAX_SMALL if value < -MAX_SMALL else MAX_SMALL if value > MAX_SMALL else value
 
 
 def _seal(buffer, size):

@@ -108,12 +108,11 @@ def _refill(app, block, values):
 
 
 def _stop(app, block, values):
-    app.settings.stopped = 1
+    app.settings.stopped, app.settings.stopped_at_s = 1, app.now_s
     reason = _store(app, block)
     if reason:
         app.settings.stopped = 0
         return reason
-    app.stopped_since_s = app.uptime_s
     left_nl = app.infusion.cut_prime()
     if left_nl:
         app.log(cat.E_BOLUS_CUT, 0, left_nl)

@@ -14,8 +14,8 @@ import struct
 
 from ..protocol.catalogue import DIGEST_BYTES, MAX_BLOCK
 from ..protocol.crc import crc16
+from ..protocol.fields import MAX_SMALL
 from .ledger import CAUSES
-from .limits import SMALL
 
 VERSION = 1
 NO_PROGRAM = 255
@@ -23,7 +23,7 @@ NO_PROGRAM = 255
 STATE_AT, COMMISSION_AT, INTENT_AT, PROGRAM_AT = 0x0000, 0x0400, 0x0800, 0x1000
 STATE_SLOT, COMMISSION_SLOT, INTENT_SLOT, PROGRAM_SLOT = 0x0100, 0x0100, 0x0040, 0x0400
 
-_STATE = "<BIIIBBBB8s8sIIIIIBHhIIIIIIHHHHHH"
+_STATE = "<BIIIBBBB8s8sIIIIIIIBHhIIIIIIHHHHHH"
 _INTENT = "<BIIIIHHIIHII"
 assert struct.calcsize(_STATE) + 2 <= STATE_SLOT
 assert struct.calcsize(_INTENT) + 2 <= INTENT_SLOT
@@ -99,10 +99,12 @@ class Settings:
         self.boot_count = 0
         self.program_slot = NO_PROGRAM
         self.stopped = 0
+        self.stopped_at_s = 0           # pump time of the stop
         self.commissioned = 0
         self.last_kind = 0
         self.order_digest = bytes(DIGEST_BYTES)     # of the last executed order, whatever its kind
         self.program_digest = bytes(DIGEST_BYTES)   # of the running program
+        self.active = 0                 # alarms, see firmware/alarms.py
         self.latched = 0
         self.last_day = 0
         self.fallback_nl_day = 0
@@ -112,26 +114,29 @@ class Settings:
         self.repaired = 0               # damaged slots found at boot
 
     def load(self):
-        """Restore all records; the caller asks `commissioned` and `program_slot` what was found."""
+        """Restore all records; False when there was a state record and neither slot of it is whole."""
         self.repaired = 0
-        if self._state.load():
+        found = self._state.load()
+        if found:
             self._unpack_state()
         self.repaired += self._state.damaged
+        lost = not found and self._state.damaged > 0
         if self._intent.load():
             self._unpack_intent()
         self.repaired += self._intent.damaged
+        return not lost
 
     def save_state(self, time_s):
         """Write the state record; raises OSError when the store cannot."""
         slots, ledger = self._state, self._ledger
         ul, nl = ledger.missed_ul, ledger.missed_nl
-        slots.seq = (slots.seq + 1) % SMALL
+        slots.seq = (slots.seq + 1) & MAX_SMALL
         self.time_s = time_s
         struct.pack_into(
             _STATE, slots.buffer, 0, VERSION, slots.seq, time_s, self.boot_count, self.program_slot, self.stopped,
             self.commissioned, self.last_kind, self.order_digest, self.program_digest, ledger.base_nl, ledger.base_pulses,
-            ledger.lost_pulses, self.latched, self.fallback_nl_day, self.first_alarm, self.last_day,
-            self.level_offset_ul, ul[0], ul[1], ul[2], ul[3], ul[4], ul[5], nl[0], nl[1], nl[2], nl[3], nl[4], nl[5])
+            ledger.lost_pulses, self.active, self.latched, self.fallback_nl_day, self.stopped_at_s, self.first_alarm,
+            self.last_day, self.level_offset_ul, ul[0], ul[1], ul[2], ul[3], ul[4], ul[5], nl[0], nl[1], nl[2], nl[3], nl[4], nl[5])
         slots.save()
 
     def _unpack_state(self):
@@ -139,15 +144,15 @@ class Settings:
         (_, _, self.time_s, self.boot_count, self.program_slot, self.stopped, self.commissioned, self.last_kind,
          self.order_digest, self.program_digest) = row[:10]
         ledger = self._ledger
-        (ledger.base_nl, ledger.base_pulses, ledger.lost_pulses, self.latched, self.fallback_nl_day, self.first_alarm,
-         self.last_day, self.level_offset_ul) = row[10:18]
-        ledger.missed_ul[:] = row[18:24]
-        ledger.missed_nl[:] = row[24:30]
+        (ledger.base_nl, ledger.base_pulses, ledger.lost_pulses, self.active, self.latched, self.fallback_nl_day,
+         self.stopped_at_s, self.first_alarm, self.last_day, self.level_offset_ul) = row[10:20]
+        ledger.missed_ul[:] = row[20:26]
+        ledger.missed_nl[:] = row[26:32]
 
     def save_intent(self, time_s):
         """Write the pulse that is about to start: on boot it counts as delivered. Allocates nothing."""
         slots, ledger, infusion = self._intent, self._ledger, self._infusion
-        slots.seq = (slots.seq + 1) % SMALL
+        slots.seq = (slots.seq + 1) & MAX_SMALL
         self.time_s = time_s
         struct.pack_into(
             _INTENT, slots.buffer, 0, VERSION, slots.seq, time_s, ledger.pulses, ledger.pulsed_ul, ledger.pulsed_nl,
@@ -165,7 +170,7 @@ class Settings:
     def save_commission(self, block, length):
         """Store the canonical commissioning block (at most 64 bytes)."""
         slots = self._commission
-        slots.seq = (slots.seq + 1) % SMALL
+        slots.seq = (slots.seq + 1) & MAX_SMALL
         struct.pack_into("<BIH", slots.buffer, 0, VERSION, slots.seq, length)
         slots.buffer[7:7 + length] = memoryview(block)[:length]
         slots.save()

@@ -27,7 +27,7 @@ REFUSED = 0xFF
 
 FILE_EVENTS, FILE_DAYS, FILE_PROGRAM, FILE_STAGED = 0, 1, 2, 3
 DIGEST_BYTES = 8
-DRUG_NAME_BYTES = 12
+DRUG_NAME_BYTES = 16
 MAX_DRUGS = 3
 MAX_STEPS_A_DAY = 13        # Medtronic UK spasticity page, clinical.md 1.1
 MAX_BLOCK = 700
@@ -214,7 +214,7 @@ EVENTS = (
     (E_ALARM, "alarm", "cause: row of alarms.md; a, b: what was seen"),
     (E_ALARM_END, "alarm ended", "cause: row"),
     (E_CLOCK_JUMP, "clock jumped", "a: seconds"),
-    (E_REFUSED, "order refused", "cause: reason; a: message; b: field"),
+    (E_REFUSED, "order refused", "cause: reason; a: block kind"),
     (E_BOLUS_CUT, "bolus cut short", "a: volume left nL"),
     (E_TARE, "level compared", "a: sensed minus computed uL; b: offset from now on uL"),
 )
