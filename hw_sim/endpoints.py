@@ -1,0 +1,362 @@
+"""Three ways in for a host: `sim://` (virtual time, in this process), TCP and a pty (wall time, paced at N x).
+
+Under `sim://` the host's own timeouts are virtual: a read advances the world until bytes arrive or the timeout has passed
+(pyserial's read_until uses wall time, so it is overridden). `Server` runs a world against the wall clock; while a therapy
+stage is open it drops to 1x, else a 300 s stage would be five seconds at 60x (R10).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import json
+import os
+import selectors
+import socket
+import threading
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qsl, urlsplit
+
+import serial
+from serial.serialutil import PortNotOpenError, SerialBase
+
+from ..protocol import catalogue as cat
+from ..protocol.frame import FRAME, Decoder
+from .world import Pacer, World
+
+OPTIONS = ("scenario", "runtime", "seed", "firmware", "store")
+PENDING_US = 10_000_000     # an answer that is not on the line 10 virtual seconds after the last byte to the pump never comes
+IDLE_S = 0.005              # longest the server sleeps between looks at its sockets
+
+
+class WrongThread(serial.SerialException):
+    """A sim:// port was used from a thread other than the one that opened it: its world has one clock and one owner."""
+
+
+class EndlessRead(serial.SerialException):
+    """A sim:// read without a timeout while nothing is on the line: it would run virtual time for ever."""
+
+
+class VirtualClock:
+    """The world's clock as a host sees it (host/transport.py)."""
+
+    virtual = True
+
+    def __init__(self, port: VirtualPort) -> None:
+        self._port = port
+
+    def now_s(self) -> float:
+        """Virtual seconds."""
+        return self._port.world.now_us / 1e6
+
+    def sleep(self, seconds: float) -> None:
+        """Let `seconds` of virtual time pass."""
+        self._port.check_thread()
+        self._port.world.run_until(self._port.world.now_us + round(seconds * 1e6))
+
+
+class VirtualPort(SerialBase):
+    """A pyserial port on a world. `VirtualPort(world=...)` is open at once; as sim://'s handler it opens its URL's own world (R4)."""
+
+    def __init__(self, *args: Any, world: World | None = None, **kwargs: Any) -> None:
+        self._world = world
+        self._owns_world = world is None
+        self._thread = threading.get_ident()
+        super().__init__(*args, **kwargs)
+        self.clock = VirtualClock(self)
+        if world is not None:
+            self.is_open = True
+            self._port = "sim://"
+
+    @property
+    def world(self) -> World:
+        """The world behind this port: truth and faults, for those who may see them."""
+        if self._world is None:
+            raise PortNotOpenError()
+        return self._world
+
+    def check_thread(self) -> None:
+        """Raise WrongThread unless this is the thread that opened the port."""
+        if threading.get_ident() != self._thread:
+            raise WrongThread("sim:// is used from a second thread; its virtual time belongs to the thread that opened it")
+
+    def open(self) -> None:
+        """Make the URL's world. Raises SerialException for an unknown option or scenario, or a runtime that is missing."""
+        if self.is_open:
+            raise serial.SerialException("port is already open")
+        self._thread = threading.get_ident()
+        self._world = world_of_url(str(self._port))
+        self.is_open = True
+
+    def close(self) -> None:
+        """End the world if this port made it."""
+        if self.is_open:
+            self.is_open = False
+            if self._owns_world and self._world is not None:
+                self._world.close()
+
+    def _reconfigure_port(self) -> None:
+        """Line settings are the simulated board's: 115200 8N1, whatever the host asks for."""
+
+    @property
+    def in_waiting(self) -> int:
+        """Bytes that have arrived."""
+        return self.world.line.waiting_for_host(self.world.now_us)
+
+    def read(self, size: int = 1) -> bytes:
+        """At most `size` bytes; virtual time passes until they are there or the timeout is over."""
+        if not self.is_open:
+            raise PortNotOpenError()
+        self.check_thread()
+        world = self.world
+        if world.line.waiting_for_host(world.now_us) < size:
+            world.run_until_host_bytes(self._deadline_us(), size)
+        return world.line.take_for_host(world.now_us, size)
+
+    def _deadline_us(self) -> int:
+        world = self.world
+        timeout_s = self.timeout
+        if timeout_s is not None:
+            return world.now_us + round(timeout_s * 1e6)
+        if world.line.next_for_host_us(1) is None and world.line.wake_us() is None:
+            raise EndlessRead("a read from sim:// without a timeout, and nothing is on the line: set a timeout")
+        return world.now_us + PENDING_US
+
+    def read_until(self, expected: bytes = b"\n", size: int | None = None) -> bytes:
+        """As pyserial's, on virtual time."""
+        found = bytearray()
+        while size is None or len(found) < size:
+            byte = self.read(1)
+            if not byte:
+                break
+            found += byte
+            if found.endswith(expected):
+                break
+        return bytes(found)
+
+    def write(self, data: Any) -> int:
+        """Put `data` on the line at this virtual instant."""
+        if not self.is_open:
+            raise PortNotOpenError()
+        self.check_thread()
+        self.world.inject(bytes(data))
+        return len(data)
+
+    def reset_input_buffer(self) -> None:
+        """Drop what has arrived."""
+        self.world.line.take_for_host(self.world.now_us, self.in_waiting)
+
+
+def open_sim(url: str) -> VirtualPort:
+    """The entry point behind sim:// for host/transport.py. Raises SerialException as VirtualPort.open."""
+    port = VirtualPort(timeout=1.0)
+    port.port = url
+    port.open()
+    return port
+
+
+def world_of_url(url: str) -> World:
+    """A world from `sim://?scenario=NAME&runtime=inprocess&seed=3`; without a scenario a pump on the shelf.
+
+    Options: scenario (name or file), runtime (micropython, inprocess), seed, firmware (folder), store (file).
+    """
+    from .runner import FirmwareError, RuntimeMissing
+    from .scenario import ScenarioError, load_scenario, world_for
+    from .staging import StagingError
+    parts = urlsplit(url)
+    options = dict(parse_qsl(parts.query, keep_blank_values=True))
+    unknown = sorted(set(options) - set(OPTIONS))
+    if unknown or parts.netloc or parts.path not in ("", "/"):
+        what = f"unknown option {unknown[0]!r}" if unknown else f"{parts.netloc + parts.path!r} is not an option"
+        raise serial.SerialException(f"{url}: {what}; sim:// takes ?{'=...&'.join(OPTIONS)}=...")
+    try:
+        scenario = load_scenario(options["scenario"]) if "scenario" in options else None
+        return world_for(
+            scenario, runtime=options.get("runtime", "micropython"), seed=int(options["seed"]) if "seed" in options else None,
+            firmware_dir=Path(options["firmware"]) if "firmware" in options else None,
+            store_path=Path(options["store"]) if "store" in options else None)
+    except (ScenarioError, RuntimeMissing, FirmwareError, StagingError, ValueError) as error:
+        raise serial.SerialException(f"{url}: {error}") from error
+
+
+class StageWatch:
+    """Listens on the line for therapy stages: `open` from the first STAGE until its COMMIT or DISCARD is answered."""
+
+    def __init__(self) -> None:
+        schema = cat.schema_crc()
+        self._decoders = {"host": Decoder(schema), "pump": Decoder(schema)}
+        self.open = False
+
+    def hear(self, direction: str, data: bytes) -> None:
+        """Take bytes of one direction ("host" or "pump")."""
+        decoder = self._decoders[direction]
+        for byte in data:
+            if decoder.feed(byte) != FRAME:
+                continue
+            if direction == "host" and decoder.message_id in (cat.STAGE, cat.CHECK):
+                self.open = True
+            elif direction == "pump" and decoder.message_id in (cat.COMMIT | cat.REPLY_BIT, cat.DISCARD | cat.REPLY_BIT, cat.REFUSED):
+                self.open = False
+
+
+class Server:
+    """Serves one world on TCP and/or a pty, paced at `speed` (1x while a stage is open). One host at a time on each.
+
+    `record` names a file that gets every host byte with its virtual instant: `thecal-sim replay FILE` runs it again.
+    """
+
+    def __init__(self, world: World, *, speed: float = 1.0, tcp: int | None = None, pty: Path | None = None,
+                 record: Path | None = None, header: dict[str, Any] | None = None) -> None:
+        self.world = world
+        self._speed = speed
+        self._pacer = Pacer(world, speed)
+        self._stage = StageWatch()
+        self._poll = selectors.DefaultSelector()
+        self._listener: socket.socket | None = None
+        self._client: socket.socket | None = None
+        self._master = self._slave = -1
+        self._link: Path | None = None
+        self.dropped = 0            # bytes that nobody took off the pty or the socket
+        self._record = open(record, "w", encoding="utf-8") if record else None
+        if self._record:
+            self._record.write(json.dumps({"schema": "thecal.session/1", **(header or {})}) + "\n")
+        if tcp is not None:
+            self._listen(tcp)
+        if pty is not None:
+            self._open_pty(pty)
+
+    def _listen(self, port: int) -> None:
+        self._listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        self._listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            self._listener.bind(("127.0.0.1", port))
+        except OSError as error:
+            self._listener.close()
+            raise OSError(error.errno, f"TCP port {port} on 127.0.0.1 cannot be opened: {os.strerror(error.errno or 0)}") from error
+        self._listener.listen(1)
+        self._listener.setblocking(False)
+        self._poll.register(self._listener, selectors.EVENT_READ, self._accept)
+
+    @property
+    def tcp_port(self) -> int | None:
+        """The TCP port, also when 0 was asked for."""
+        return self._listener.getsockname()[1] if self._listener else None
+
+    def _open_pty(self, link: Path) -> None:
+        import tty
+        self._master, self._slave = os.openpty()
+        tty.setraw(self._slave)             # before anyone writes: a fresh pty is cooked and echoing
+        os.set_blocking(self._master, False)
+        if link.is_symlink():
+            link.unlink()                   # left by a server that was killed
+        elif link.exists():
+            raise OSError(errno.EEXIST, f"{link} exists and is not a link")
+        link.symlink_to(os.ttyname(self._slave))
+        self._link = link
+        self._poll.register(self._master, selectors.EVENT_READ, self._from_pty)
+
+    def _accept(self) -> None:
+        assert self._listener is not None
+        client, _ = self._listener.accept()
+        if self._client is not None:
+            client.close()                  # one host at a time, as on a serial line
+            return
+        client.setblocking(False)
+        client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._client = client
+        self._poll.register(client, selectors.EVENT_READ, self._from_tcp)
+
+    def _from_tcp(self) -> None:
+        assert self._client is not None
+        try:
+            data = self._client.recv(4096)
+        except BlockingIOError:
+            return
+        except OSError:
+            data = b""
+        if not data:
+            self._poll.unregister(self._client)
+            self._client.close()
+            self._client = None
+            self._stage.open = False        # a host that went away holds no stage
+            return
+        self._from_host(data)
+
+    def _from_pty(self) -> None:
+        with contextlib.suppress(BlockingIOError):
+            self._from_host(os.read(self._master, 4096))
+
+    def _from_host(self, data: bytes) -> None:
+        world = self.world
+        if self._record:
+            self._record.write(json.dumps({"t_us": world.now_us, "hex": data.hex()}) + "\n")
+        self._stage.hear("host", data)
+        world.inject(data)
+
+    def _to_host(self) -> None:
+        world = self.world
+        data = world.line.take_for_host(world.now_us, 4096)
+        if not data:
+            return
+        self._stage.hear("pump", data)
+        if self._client is not None:
+            try:
+                self.dropped += len(data) - self._client.send(data)
+            except OSError:
+                self.dropped += len(data)
+        if self._master >= 0:
+            try:
+                self.dropped += len(data) - os.write(self._master, data)
+            except BlockingIOError:
+                self.dropped += len(data)
+
+    def run(self, seconds: float | None = None, stop: Callable[[], bool] | None = None) -> None:
+        """Serve until `seconds` of virtual time have passed, `stop()` says so, or for ever."""
+        world = self.world
+        end_us = world.now_us + round(seconds * 1e6) if seconds is not None else 1 << 62
+        while world.now_us < end_us and not (stop and stop()):
+            speed = min(1.0, self._speed) if self._stage.open else self._speed
+            if speed != self._pacer.speed:
+                self._pacer.change(speed)
+            target_us = min(end_us, self._pacer.target_us())
+            # In pieces of 20 virtual ms while bytes are on the line, so that the host gets them on time.
+            while world.now_us < target_us:
+                world.run_until(min(target_us, max(world.now_us + 20_000, world.next_us())))
+                self._to_host()
+                for key, _ in self._poll.select(0):
+                    key.data()
+            wait_s = min(IDLE_S, max(0.0, (world.next_us() - world.now_us) / 1e6 / speed))
+            for key, _ in self._poll.select(max(wait_s, 0.0005)):
+                key.data()
+
+    def close(self) -> None:
+        """Close every way in; the record gets its end and trace hash."""
+        if self._record:
+            self._record.write(json.dumps({"end_us": self.world.now_us, "trace_hash": self.world.recorder.trace_hash}) + "\n")
+            self._record.close()
+        for thing in (self._client, self._listener):
+            if thing is not None:
+                thing.close()
+        if self._link is not None and self._link.is_symlink():
+            self._link.unlink()
+        for fd in (self._master, self._slave):
+            if fd >= 0:
+                os.close(fd)
+        self._poll.close()
+
+
+def replay(world: World, session: Path) -> tuple[str, str]:
+    """Run a recorded session again; returns (its trace hash, ours). Raises ValueError for a file that is not a whole session."""
+    try:
+        rows = [json.loads(line) for line in session.read_text("utf-8").splitlines()]
+    except ValueError as error:
+        raise ValueError(f"{session} is not a recorded session: {error}") from error
+    if not rows or rows[0].get("schema") != "thecal.session/1" or "trace_hash" not in rows[-1]:
+        raise ValueError(f"{session} is not a whole recorded session: it needs its first and its last line")
+    for row in rows[1:-1]:
+        world.at(row["t_us"], partial(world.inject, bytes.fromhex(row["hex"])))
+    world.run_until(rows[-1]["end_us"])
+    return rows[-1]["trace_hash"], world.recorder.trace_hash

