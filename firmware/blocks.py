@@ -9,7 +9,7 @@ import hashlib
 from ..protocol import catalogue as cat
 from ..protocol.fields import get, pack, put, unpack
 from .limits import FLOOR_RATE_NL_DAY, HOLD_MARGIN_MS, MAX_RATE_NL_DAY
-from .ports import MAX_HOLD_MS
+from .ports import MAX_HOLD_MS, STEP_HZ
 
 
 def digest_of(kind, canonical, length):
@@ -70,6 +70,8 @@ class Block:
     def _check_commission(self, rows):
         values = self.values
         steps = values["steps_per_rev"] * values["pulse_nl"] // values["nl_per_rev"] + 1
+        if values["step_hz"] != STEP_HZ:
+            self._refuse_named(rows, cat.R_LIMIT, "step_hz", values["step_hz"])
         if steps * 1000 // values["step_hz"] + 1 + HOLD_MARGIN_MS > MAX_HOLD_MS:
             self._refuse_named(rows, cat.R_LIMIT, "pulse_nl", values["pulse_nl"])   # longer than the enable one-shot
         if steps * 2 >= values["steps_per_rev"]:

@@ -8,6 +8,7 @@ A method that reads must not allocate (R8). Raw sensor values go through scales 
 
 MAX_POLLS = 10000       # DESIGN R7: a spinning step is a named error, not a hang
 MAX_HOLD_MS = 500       # the enable one-shot can never be armed for longer than this, in hardware
+STEP_HZ = 1000          # every board turns its motor at this rate; commissioning a head for another is refused
 MAX_DELAY_MS = 3600000  # a step is always due again within an hour
 
 
@@ -39,7 +40,7 @@ class Motor:
     """The stepper behind the separate enable switch."""
 
     def order(self, steps, hold_ms):
-        """Turn `steps` (1..65535) at the commissioned rate, enable held by the hardware one-shot for `hold_ms` (1..MAX_HOLD_MS).
+        """Turn `steps` (1..65535) at STEP_HZ, enable held by the hardware one-shot for `hold_ms` (1..MAX_HOLD_MS).
 
         The train is finite in hardware and enable falls by itself: an order is a lease, whatever becomes of the code.
         """

@@ -19,6 +19,7 @@ from .scenario import load_scenario, new_world
 from .world import World
 
 SYNTHETIC = Path(__file__).parent / "synthetic"
+HALF_YEAR, FASTEST = "bench-180d", "bench-24ml"     # scenario files
 DENSE_S = 600       # virtual seconds of the 100 Hz rows: 60,000 exchanges
 
 
@@ -55,11 +56,11 @@ def speed(say: Callable[[str], None] = lambda text: None) -> dict[str, Any]:
     say("a bare exchange over the tether")
     bare = _dense("bare")
     say("180 days at 0.5 mL/day on real MicroPython")
-    tethered = _play("bench-180d", "micropython")
+    tethered = _play(HALF_YEAR, "micropython")
     say("the same in-process")
-    inside = _play("bench-180d", "inprocess")
+    inside = _play(HALF_YEAR, "inprocess")
     say("18 hours at 24 mL/day on real MicroPython")
-    fast = _play("bench-24ml", "micropython")
+    fast = _play(FASTEST, "micropython")
     say("a 100 Hz loop on real MicroPython")
     dense = _dense("loop100hz")
     factor = fast["virtual_s"] / fast["wall_s"]

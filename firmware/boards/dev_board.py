@@ -5,7 +5,7 @@ stands still: inputs are sampled once, orders wait. `end()` lets them out in thi
 then the motor, then the line; so what a step wrote down is on record before anything moves (DESIGN R6).
 
 The sleep is one loop of short naps on the tick. It ends when the step is due, when a burst has come in on the line, or when
-the rotor turns while no lease runs. The watchdog is fed in it at least every SLICE_MS, never beyond the instant that the last
+the rotor turns while no lease runs; but not while a pulse runs, half a second at most. The watchdog is fed in it at least every SLICE_MS, never beyond the instant that the last
 step promised: a step that hangs is a reset (R7). Slices are not steps.
 """
 
@@ -158,11 +158,9 @@ class DevBoard:
     def end(self, delay_ms):
         """Let the step's orders out and sleep until `delay_ms` after its instant, or until something calls for a step."""
         ports = self.ports
-        ports.motor.apply()
+        if ports.motor.apply():
+            self._rested = False
         ports.uart.pump()
-        if ports.system.wanted:
-            ports.uart.drain(DRAIN_MS)
-            self.restart()
         due = time.ticks_add(ports.clock.tick, min(max(delay_ms, 0), MAX_DELAY_MS))
         self._heard = 0
         self._slice(time.ticks_ms())
@@ -171,11 +169,16 @@ class DevBoard:
             left_ms = time.ticks_diff(due, now)
             ports.tone.play(now)
             ports.uart.pump()
-            if left_ms <= 0 or self._called(now):
-                return
-            if time.ticks_diff(now, self._fed) >= SLICE_MS - NAP_MS:
+            # A pulse is seen through: its lease began behind the step's store writes, later than the step's own clock says.
+            if ports.motor.at_rest(now):
+                if ports.system.wanted:
+                    ports.uart.drain(DRAIN_MS)
+                    self.restart()
+                if left_ms <= 0 or self._called(now):
+                    return
+            if left_ms > 0 and time.ticks_diff(now, self._fed) >= SLICE_MS - NAP_MS:
                 self._slice(now)
-            time.sleep_ms(min(left_ms, NAP_MS))
+            time.sleep_ms(min(left_ms, NAP_MS) if left_ms > 0 else NAP_MS)
 
     def _slice(self, now):
         self.feed()
@@ -193,7 +196,7 @@ class DevBoard:
             return False
         self._looked = now
         encoder = self.ports.encoder
-        if not encoder.present or not self.ports.motor.at_rest(now):
+        if not encoder.present:
             self._rested = False
             return False
         angle = encoder.sample()

@@ -2,10 +2,9 @@
 
 import time
 
-from ..ports import MAX_HOLD_MS
+from ..ports import MAX_HOLD_MS, STEP_HZ
 
 SETTLE_MS = 20          # what the rotor may still turn after its lease is not a fault
-STEP_HZ = 1000          # microsteps a second (the reference head's rate)
 WHOLE_TURNS = 1 << 24   # the step count starts anew here: 4096 turns
 OUT_BYTES = 2048        # room for replies that the line has not taken yet
 NAP_MS = 4              # between two looks at the line: the tone's edges and the drain before a reset
@@ -42,15 +41,21 @@ class StepMotor:
         self._close(time.ticks_ms())
 
     def apply(self):
-        """Let the order of this step out. A pulse that still runs is cut: leases never add up."""
-        if self._steps:
+        """Let the order of this step out; True if there was one.
+
+        What still runs is cut, so neither leases nor trains queue up behind each other.
+        """
+        ordered = self._steps > 0
+        if ordered:
             now = time.ticks_ms()
-            if not self.at_rest(now):
+            train_ms = self._given_steps * 1000 // STEP_HZ      # may outlast its lease
+            if self._given_steps and (not self.at_rest(now) or time.ticks_diff(now, self._since) <= train_ms):
                 self._cut()
             self._close(now)
             self._since, self._given_steps, self._lease_ms = now, self._steps, self._hold_ms
             self._steps = 0
             self._fire(self._given_steps, self._lease_ms)
+        return ordered
 
     def at_rest(self, now):
         """False while a lease runs or the rotor may still settle."""

@@ -35,7 +35,7 @@ class FlashStore:
         flash = os.statvfs(folder)
         missing = PAGES - len(os.listdir(folder))
         if flash[0] * flash[3] < missing * PAGE_BYTES:
-            raise OSError(ENOSPC)
+            raise OSError(ENOSPC, "no room for a store of %d bytes" % STORE_BYTES)
 
     def read(self, address, buffer, length):
         """See ports.Store. Raises ValueError outside the store, OSError when the file system fails."""
@@ -80,7 +80,7 @@ class FlashStore:
         try:
             with open(self._path(number), "rb") as file:
                 if file.readinto(page) != PAGE_BYTES:
-                    raise OSError(errno.EIO)
+                    raise OSError(errno.EIO, "page %02x of the store is short" % number)
         except OSError as error:
             if error.errno != errno.ENOENT:
                 raise
