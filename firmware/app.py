@@ -99,8 +99,14 @@ class App:
         self.save_state()
 
     def _book_gap(self, gap_s):
-        """The time since the last record passed without delivery: missed, never made up. A senseless gap is a clock fault."""
+        """The time since the last record passed without delivery: missed, never made up.
+
+        A senseless gap is a clock fault. An RTC that lost its power (it reads less than the last stored second) goes on from there.
+        """
         if gap_s < 0 or gap_s > MAX_GAP_S:
+            if gap_s < 0:
+                self.now_s = self.settings.time_s
+                self._clock.set_s(self.now_s)
             self._alarm(al.CLOCK_LOST, True, gap_s, 0)
             return
         if not self.program_block or gap_s == 0:
@@ -254,6 +260,9 @@ class App:
             self.telemetry.receive(uart.read_byte())
         if self.telemetry.live_s and self.uptime_s >= self.telemetry.live_due_s:
             self.telemetry.push_live()
+        if self.alarms.tone and self.uptime_s >= self._tone_due_s:
+            self.ports.tone.sound(self.alarms.tone)
+            self._tone_due_s = self.uptime_s + self.alarms.tone_period_s()
         return self._delay_ms()
 
     def _motion(self, outcome):
@@ -315,7 +324,7 @@ class App:
         self._motor.order(steps, hold_ms)
 
     def _round(self):
-        """Sensors, the alarms that hang on them, the tone."""
+        """Sensors, and the alarms that hang on them."""
         self._round_s = self.uptime_s
         self.battery_mv = self.ports.battery.read()
         if self.contents.look(self.ports.level.read()) != NOT_YET:
@@ -329,10 +338,6 @@ class App:
             self._alarm(al.STOPPED_LONG, self.now_s - self.settings.stopped_at_s >= STOPPED_LONG_S, 0, 0)
             if self.now_s - self.settings.time_s >= IDLE_CHECK_S:
                 self.save_state()
-        period_s = self.alarms.tone_period_s()
-        if period_s and self.uptime_s >= self._tone_due_s:
-            self.ports.tone.sound(self.alarms.tone)
-            self._tone_due_s = self.uptime_s + period_s
 
     def _watch_contents(self):
         contents = self.contents
@@ -383,5 +388,7 @@ class App:
             due_s = min(due_s, max(1, self._change_s - self.now_s))     # the RTC's second may tick before ours
         if self.telemetry.live_s:
             due_s = min(due_s, self.telemetry.live_due_s - self.uptime_s)
+        if self.alarms.tone:
+            due_s = min(due_s, self._tone_due_s - self.uptime_s)
         delay_ms = due_s * 1000 - self._ms
         return delay_ms if delay_ms > 0 else 1

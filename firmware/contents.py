@@ -45,7 +45,10 @@ class Contents:
         """Take a reading; TARED or KEPT when this was the comparison after a refill, else NOT_YET."""
         level = raw << LEVEL_SHIFT
         self._level = level if self._level < 0 else self._level + ((level - self._level) >> LEVEL_SHIFT)
-        sensed_ul = (self._level * self._nl_per_count >> LEVEL_SHIFT) // 1000 - self._settings.level_offset_ul
+        counts, rest = self._level >> LEVEL_SHIFT, self._level & (1 << LEVEL_SHIFT) - 1
+        # uL and nL of a count apart, so that a sensor stuck at full scale costs a 32-bit heap nothing either.
+        part_nl = counts * (self._nl_per_count % 1000) + (rest * self._nl_per_count >> LEVEL_SHIFT)
+        sensed_ul = counts * (self._nl_per_count // 1000) + part_nl // 1000 - self._settings.level_offset_ul
         self.sensed_ul = sensed_ul if sensed_ul > 0 else 0
         if self._tare_rounds == 0:
             return NOT_YET
@@ -75,7 +78,7 @@ class Contents:
             return 0
         if self.sensed_ul <= self.residual_ul:
             return al.EMPTY_SENSED
-        if self.usable_nl() <= 0 and self.sensed_ul > self.residual_ul + EMPTY_MARGIN_UL:
+        if self.sensed_ul > self.residual_ul + EMPTY_MARGIN_UL and self.usable_nl() <= 0:
             return al.EMPTY_COMPUTED
         return 0
 
@@ -83,4 +86,5 @@ class Contents:
         """Row 19: below seven days of the heaviest day, or below 2 mL."""
         if self._ledger.base_nl == 0 or daily_nl == 0:
             return False
-        return self.usable_nl() < LOW_UL * 1000 or self.days_left(daily_nl) < LOW_DAYS
+        usable_nl = self.usable_nl()
+        return usable_nl < LOW_UL * 1000 or usable_nl < LOW_DAYS * daily_nl

@@ -23,12 +23,12 @@ NO_PROGRAM = 255
 STATE_AT, COMMISSION_AT, INTENT_AT, PROGRAM_AT = 0x0000, 0x0400, 0x0800, 0x1000
 STATE_SLOT, COMMISSION_SLOT, INTENT_SLOT, PROGRAM_SLOT = 0x0100, 0x0100, 0x0040, 0x0400
 
-_STATE = "<BIIIBBBB8s8sIIIIIIIBHhIIIIIIHHHHHH"
+_STATE = "<BIIIBBBB8s8sIIIIIIIBHhIIIIIIHHHHHHIHI"
 _INTENT = "<BIIIIHHIIHII"
 assert struct.calcsize(_STATE) + 2 <= STATE_SLOT
 assert struct.calcsize(_INTENT) + 2 <= INTENT_SLOT
 assert MAX_BLOCK + 5 <= PROGRAM_SLOT
-assert CAUSES == 6      # the six pairs at the end of _STATE
+assert CAUSES == 6      # the six pairs in _STATE
 
 
 class Slots:
@@ -136,7 +136,8 @@ class Settings:
             _STATE, slots.buffer, 0, VERSION, slots.seq, time_s, self.boot_count, self.program_slot, self.stopped,
             self.commissioned, self.last_kind, self.order_digest, self.program_digest, ledger.base_nl, ledger.base_pulses,
             ledger.lost_pulses, self.active, self.latched, self.fallback_nl_day, self.stopped_at_s, self.first_alarm,
-            self.last_day, self.level_offset_ul, ul[0], ul[1], ul[2], ul[3], ul[4], ul[5], nl[0], nl[1], nl[2], nl[3], nl[4], nl[5])
+            self.last_day, self.level_offset_ul, ul[0], ul[1], ul[2], ul[3], ul[4], ul[5], nl[0], nl[1], nl[2], nl[3], nl[4], nl[5],
+            ledger.pulses, self._infusion.acc_nl, self._infusion.demand.rem)
         slots.save()
 
     def _unpack_state(self):
@@ -148,6 +149,7 @@ class Settings:
          self.stopped_at_s, self.first_alarm, self.last_day, self.level_offset_ul) = row[10:20]
         ledger.missed_ul[:] = row[20:26]
         ledger.missed_nl[:] = row[26:32]
+        ledger.pulses, self._infusion.acc_nl, self._infusion.demand.rem = row[32:]
 
     def save_intent(self, time_s):
         """Write the pulse that is about to start: on boot it counts as delivered. Allocates nothing."""
@@ -162,10 +164,10 @@ class Settings:
     def _unpack_intent(self):
         row = struct.unpack_from(_INTENT, self._intent.buffer, 0)
         ledger, infusion = self._ledger, self._infusion
-        if row[2] > self.time_s:
-            self.time_s = row[2]
-        (ledger.pulses, ledger.pulsed_ul, ledger.pulsed_nl, ledger.steps, ledger.revs, infusion.demand.rem,
-         ledger.steps_rem, infusion.acc_nl, self.prime_cut_nl) = row[3:12]
+        if row[3] > ledger.pulses:      # newer than the state record, whatever the clock was set to in between
+            self.time_s, infusion.demand.rem, infusion.acc_nl = row[2], row[8], row[10]
+        ledger.pulses, ledger.pulsed_ul, ledger.pulsed_nl, ledger.steps, ledger.revs = row[3:8]
+        ledger.steps_rem, self.prime_cut_nl = row[9], row[11]
 
     def save_commission(self, block, length):
         """Store the canonical commissioning block (at most 64 bytes)."""

@@ -40,6 +40,7 @@ class Requester:
         self.outbox = bytearray()
         self._scratch = bytearray(MAX_FRAME)
         self._pending = {}
+        self._flags = 0             # of the last request
         self._next_id = 1
         self._seq = 0
         self._floor_ms = max(MIN_RTO_MS, 3 * frame_ms + turnaround_ms)
@@ -57,7 +58,8 @@ class Requester:
         row = message(message_id)
         if row is None:
             raise ValueError("message id 0x%02x is not in the catalogue" % message_id)
-        if row[4] & F_THERAPY and self._pending:
+        # In both orders: the pump keeps one reply, and a read behind a command would take its place.
+        if self._pending and (row[4] | self._flags) & F_THERAPY:
             raise ValueError("%s waits for the reply before it: commands have window 1" % row[1])
         request_id = self._next_id
         self._next_id = request_id % 255 + 1
@@ -68,6 +70,7 @@ class Requester:
         self._seq = (self._seq + 1) & 0xFF
         frame = bytes(memoryview(self._scratch)[:size])
         self._pending[request_id] = _Pending(message_id, frame, now_ms)
+        self._flags = row[4]
         self.outbox.extend(frame)
         return request_id
 
