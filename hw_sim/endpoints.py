@@ -29,6 +29,7 @@ from .world import Pacer, World
 
 OPTIONS = ("scenario", "runtime", "seed", "firmware", "store")
 PENDING_US = 10_000_000     # an answer that is not on the line 10 virtual seconds after the last byte to the pump never comes
+BURST_BYTES = 4096          # more than any burst of one frame
 IDLE_S = 0.005              # longest the server sleeps between looks at its sockets
 
 
@@ -113,7 +114,12 @@ class VirtualPort(SerialBase):
         self.check_thread()
         world = self.world
         if world.line.waiting_for_host(world.now_us) < size:
-            world.run_until_host_bytes(self._deadline_us(), size)
+            deadline_us = self._deadline_us()
+            world.run_until_host_bytes(deadline_us, size)
+            # As a USB adapter does, hand over what is in flight in one piece: a host that reads byte by byte costs a wake each.
+            burst_us = world.line.next_for_host_us(BURST_BYTES)
+            if burst_us is not None:
+                world.run_until(max(world.now_us, min(burst_us, deadline_us)))
         return world.line.take_for_host(world.now_us, size)
 
     def _deadline_us(self) -> int:

@@ -1,0 +1,143 @@
+"""What hands and fate do to the patient and the plant in a scenario: syringes, tablets, trials, faults. No telemetry here.
+
+Each act happens at the world's present instant; the oracle is told of those that change what should be delivered. The
+clinician (scenario.py) uses these hands and then tells the pump; under sim:// and serve only fate acts, the rest is the user's.
+"""
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from .oracle import Oracle
+from .params import PatientParams, PlantParams
+from .plant import Plant
+from .world import World
+
+SECOND_US = 1_000_000
+DAY_S = 86_400
+HOUR_S = 3600
+NG_PER_MG = 1_000_000
+FATE = ("oral", "fault", "heal", "power_cut", "clock_jump")     # kinds of events that need no clinician
+TRIAL_WATCH_S = 24 * HOUR_S     # how long each trial dose is followed: doses stand 24 h apart (regimens.md 1)
+
+
+class Bedside:
+    """Hands on one world's plant. `swallowed_ng` counts tablets per drug; times of events are seconds from the implant."""
+
+    def __init__(self, world: World, oracle: Oracle) -> None:
+        self.world = world
+        self.oracle = oracle
+        self.swallowed_ng: dict[str, float] = {}
+        self._broken: dict[str, int] = {}
+
+    def plant(self) -> Plant:
+        """The plant, brought to the present."""
+        self.world.plant.advance(self.world.now_us)
+        return self.world.plant
+
+    @property
+    def stalled(self) -> bool:
+        """True while the rotor is held: the oracle is told of the outage at its end."""
+        return "rotor_stall" in self._broken
+
+    # ------------------------------------------------------------------------------------------------ syringes
+
+    def withdraw(self) -> float:
+        """Empty the reservoir down to its residual; the uL that came out."""
+        return self.plant().withdraw()
+
+    def fill(self, volume_nl: int, content: Mapping[str, float], *, rinses: int = 0, rinse_nl: int = 0) -> None:
+        """Rinse `rinses` times with `rinse_nl` of the new drug, then fill `volume_nl`; `content` is ng/uL per drug. Raises ValueError."""
+        plant, now_us = self.plant(), self.world.now_us
+        for _ in range(rinses):
+            plant.fill(rinse_nl / 1000, content)
+            self.oracle.fill(now_us, rinse_nl, content)
+            plant.withdraw()
+        plant.fill(volume_nl / 1000, content)
+        self.oracle.fill(now_us, volume_nl, content)
+
+    # ------------------------------------------------------------------------------------------------ fate
+
+    def act(self, event: Any) -> None:
+        """Carry out an event whose kind is in FATE."""
+        {"oral": self._oral, "fault": self._fault, "heal": self._heal, "power_cut": self._power_cut, "clock_jump": self._clock_jump}[event.kind](event)
+
+    def schedule(self, event: Any, at_us: int) -> None:
+        """Have an event of FATE happen at `at_us` of its own accord."""
+        self.world.at(at_us, lambda: self.act(event))
+
+    def _oral(self, event: Any) -> None:
+        """A tablet now and, with `every`, again until `until` (not included)."""
+        now_us, every_s = self.world.now_us, event.read.get("every")
+        self._swallow(event)
+        if every_s:
+            for at_s in range(event.at_s + every_s, event.read["until"], every_s):
+                self.world.at(now_us + (at_s - event.at_s) * SECOND_US, lambda: self._swallow(event))
+
+    def _swallow(self, event: Any) -> None:
+        drug, dose_ng = event.read["drug"], float(event.read["dose"])
+        self.plant().oral(drug, dose_ng / NG_PER_MG)
+        self.swallowed_ng[drug] = self.swallowed_ng.get(drug, 0.0) + dose_ng
+
+    def _fault(self, event: Any) -> None:
+        name = event.read["name"]
+        self.plant()
+        self.world.fault(name, event.read.get("value"))
+        self._broken[name] = self.world.now_us
+        if "for" in event.read:
+            self.world.at(self.world.now_us + event.read["for"] * SECOND_US, lambda: self._end(name))
+
+    def _heal(self, event: Any) -> None:
+        self._end(event.read["name"])
+
+    def _end(self, name: str) -> None:
+        """Heal a fault; a stall that is over is an outage for the oracle, who was not told before how long it would last."""
+        self.plant()
+        self.world.heal(name)
+        since_us = self._broken.pop(name, None)
+        if name == "rotor_stall" and since_us is not None:
+            self.oracle.outage(since_us, self.world.now_us, "stall")
+
+    def _power_cut(self, event: Any) -> None:
+        now_us, span_us = self.world.now_us, event.read["for"] * SECOND_US
+        self.plant()
+        self.world.power_cut(event.read["for"])
+        self.oracle.outage(now_us, now_us + span_us, "reset")
+
+    def _clock_jump(self, event: Any) -> None:
+        self.world.clock_jump(event.read["by"])
+
+    def finish(self) -> None:
+        """The run is over: what is still stalled is an outage to the end."""
+        since_us = self._broken.pop("rotor_stall", None)
+        if since_us is not None:
+            self.oracle.outage(since_us, self.world.now_us, "stall")
+
+
+def oracle_for(start_pump_s: int, params: PlantParams) -> Oracle:
+    """An oracle that knows the parts and nothing of the therapy yet."""
+    return Oracle(start_pump_s, dead_nl=params.catheter.dead_ul * 1000, residual_nl=params.reservoir.residual_ul * 1000,
+                  reservoir_nl=params.reservoir.initial_ul * 1000)
+
+
+def trial(events: list[Any], params: PlantParams, patient: PatientParams, seed: int,
+          seen: Callable[[float, Mapping[str, Any]], None]) -> Iterator[tuple[Any, float]]:
+    """Play the screening doses in a plant of their own, before there is a pump; yields (event, peak lumbar ng/mL) for each.
+
+    Every hour `seen(t_s, truth)` is told, with t_s < 0. What is left of the last dose at the implant is forgotten: 48 h after
+    75 ug of baclofen that is 2^-20 of it.
+    """
+    if not events:
+        return
+    plant = Plant(params, patient, seed=seed)
+    start_s = events[0].at_s
+    for event, following in zip(events, [*(later.at_s for later in events[1:]), 0]):
+        plant.advance((event.at_s - start_s) * SECOND_US)
+        plant.inject(event.read["drug"], float(event.read["dose"]))
+        peak = 0.0
+        for at_s in range(event.at_s, min(following, event.at_s + TRIAL_WATCH_S), HOUR_S):
+            plant.advance((at_s - start_s) * SECOND_US)
+            truth = plant.truth()
+            peak = max(peak, truth["lumbar_ng_per_ml"][event.read["drug"]])
+            seen(at_s, truth)
+        yield event, peak

@@ -1,0 +1,241 @@
+"""What a scenario may expect: named quantities measured on a run, each with its unit, its options and its measure.
+
+A quantity is measured from truth (the plant) or from what the pump says over its line; one the pump would have to tell is
+None where it tells nothing (a foreign firmware), and its row then reads n/a. Bounds are in the quantity's own unit.
+"""
+from __future__ import annotations
+
+from array import array
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+DAY_S = 86_400
+NG_PER_UG = 1000.0
+COLUMNS = ("t_s", "tip_ng", "delivered_ul", "lumbar", "cisternal", "oral_csf", "oral_ng")
+
+
+@dataclass
+class Observed:
+    """What the player saw: sampled columns of the first drug, daily and asked-for marks, alarms, bridges, fronts, the last status.
+
+    Times are virtual seconds from the implant. `days[k]` is the dose (ng) that had left the tip k whole days after the implant.
+    `status` is None without telemetry; `prescribed` holds (from s, ng/day) of the first drug. `lags_ul` are the volumes that the
+    head pushed between a fill of another concentration and its arrival at the tip, `bridges_h` hours from the pump's own log.
+    """
+
+    columns: dict[str, array[float]] = field(default_factory=lambda: {name: array("d") for name in COLUMNS})
+    days: list[float] = field(default_factory=list)
+    marks: dict[int, Mapping[str, Any]] = field(default_factory=dict)
+    alarms: list[dict[str, Any]] = field(default_factory=list)
+    bridges_h: list[float] = field(default_factory=list)
+    lags_ul: list[float] = field(default_factory=list)
+    prescribed: list[tuple[int, float]] = field(default_factory=list)
+    status: Any = None
+    truth: Mapping[str, Any] = field(default_factory=dict)
+    mass_error: float = 0.0
+    gap_nl: float | None = None
+
+    def window(self, first_s: float, last_s: float) -> range:
+        """Indices of the samples from `first_s` to `last_s`, both included."""
+        times = self.columns["t_s"]
+        return range(bisect_left(times, first_s), bisect_right(times, last_s))
+
+
+class Quantity(NamedTuple):
+    """`options`: keys an expectation may add, as the loader's kinds. `measure(observed, options)` gives the value or None."""
+
+    unit: str
+    options: dict[str, str]
+    measure: Callable[[Observed, Mapping[str, Any]], float | None]
+
+
+# ------------------------------------------------------------------------------------------------ dose
+
+def _daily(run: Observed) -> list[float]:
+    return [after - before for before, after in zip(run.days, run.days[1:])]
+
+
+def _steps(run: Observed, options: Mapping[str, Any]) -> list[tuple[float, float]]:
+    """(dose of a day, dose of the next) from the first whole day on the program, or from `after`."""
+    if not run.prescribed:
+        return []
+    first = -(-options.get("after", run.prescribed[0][0]) // DAY_S)
+    doses = _daily(run)[first:]
+    return list(zip(doses, doses[1:]))
+
+
+def _step_pct(run: Observed, options: Mapping[str, Any]) -> float | None:
+    return max((100 * abs(after / before - 1) if before else 100.0 for before, after in _steps(run, options)), default=None)
+
+
+def _step_ug(run: Observed, options: Mapping[str, Any]) -> float | None:
+    return max((abs(after - before) / NG_PER_UG for before, after in _steps(run, options)), default=None)
+
+
+def _dose_ug(run: Observed, options: Mapping[str, Any]) -> float | None:
+    doses = _daily(run)
+    day = options.get("day", len(doses) - 1)
+    return doses[day] / NG_PER_UG if 0 <= day < len(doses) else None
+
+
+def _withdrawal_h(run: Observed, options: Mapping[str, Any]) -> float | None:
+    """The longest time without a sampled interval whose dose at the tip was above `share_pct` of the one prescribed."""
+    if not run.prescribed:
+        return None
+    times, doses = run.columns["t_s"], run.columns["tip_ng"]
+    longest = since = 0.0
+    for i in range(len(times) - 1):
+        prescribed = [dose for from_s, dose in run.prescribed if from_s <= times[i]]
+        span_s = times[i + 1] - times[i]
+        if prescribed and (doses[i + 1] - doses[i]) * DAY_S <= options.get("share_pct", 30) / 100 * prescribed[-1] * span_s:
+            since += span_s
+            longest = max(longest, since)
+        else:
+            since = 0.0
+    return longest / 3600
+
+
+# ------------------------------------------------------------------------------------------------ volume
+
+def _delivered_error_pct(run: Observed, _: Mapping[str, Any]) -> float | None:
+    """Delivered at the tip against demanded, without the pulses that a stalled rotor lost."""
+    if run.status is None or run.status.demanded_nl <= run.status.missed_nl["stall"]:
+        return None
+    demanded = run.status.demanded_nl - run.status.missed_nl["stall"]
+    return float(100 * abs(run.truth["delivered_ul"] * 1000 / demanded - 1))
+
+
+def _delivered_ul(run: Observed, options: Mapping[str, Any]) -> float | None:
+    first, last = run.marks.get(options["from"]), run.marks.get(options["to"])
+    return float(last["delivered_ul"] - first["delivered_ul"]) if first and last else None
+
+
+def _missed_ul(run: Observed, options: Mapping[str, Any]) -> float | None:
+    if run.status is None:
+        return None
+    missed = run.status.missed_nl
+    return float(missed[options["cause"]] if "cause" in options else sum(missed.values())) / 1000
+
+
+def _computed_error_ul(run: Observed, _: Mapping[str, Any]) -> float | None:
+    """The pump's computed contents against the true ones at the end."""
+    return None if run.status is None else abs(run.status.reservoir_computed_nl / 1000 - run.truth["reservoir_ul"])
+
+
+# ------------------------------------------------------------------------------------------------ alarms
+
+def _chosen(run: Observed, options: Mapping[str, Any]) -> list[dict[str, Any]]:
+    return [alarm for alarm in run.alarms if options.get("code", alarm["code"]) == alarm["code"]
+            and alarm["priority"] <= options.get("priority_max", 4)]
+
+
+def _alarms(run: Observed, options: Mapping[str, Any]) -> float | None:
+    return None if run.status is None else float(len(_chosen(run, options)))
+
+
+def _alarm_after_min(run: Observed, options: Mapping[str, Any]) -> float | None:
+    """From `from` to the first time that alarm `code` was `edge` (raised or cleared) after it."""
+    edge = options.get("edge", "raised") + "_s"
+    times = [alarm[edge] for alarm in _chosen(run, options) if alarm[edge] is not None and alarm[edge] >= options["from"]]
+    return (min(times) - options["from"]) / 60 if times else None
+
+
+# ------------------------------------------------------------------------------------------------ levels
+
+def _last_day(run: Observed, options: Mapping[str, Any]) -> range:
+    """The samples of day `day`, or of the last 24 h."""
+    if "day" in options:
+        return run.window(options["day"] * DAY_S, (options["day"] + 1) * DAY_S)
+    times = run.columns["t_s"]
+    return run.window(times[-1] - DAY_S, times[-1]) if times else range(0)
+
+
+def _lumbar(run: Observed, options: Mapping[str, Any]) -> float | None:
+    window = _last_day(run, options)
+    return sum(run.columns["lumbar"][i] for i in window) / len(window) if window else None
+
+
+def _gradient(run: Observed, options: Mapping[str, Any]) -> float | None:
+    window = _last_day(run, options)
+    below, above = (sum(run.columns[place][i] for i in window) for place in ("lumbar", "cisternal"))
+    return below / above if above else None
+
+
+def _peak_to_trough(column: str) -> Callable[[Observed, Mapping[str, Any]], float | None]:
+    def measure(run: Observed, options: Mapping[str, Any]) -> float | None:
+        """Highest over lowest level of the last `days` (3)."""
+        times = run.columns["t_s"]
+        levels = [run.columns[column][i] for i in (run.window(times[-1] - options.get("days", 3) * DAY_S, times[-1]) if times else ())]
+        return max(levels) / min(levels) if levels and min(levels) > 0 else None
+    return measure
+
+
+def _oral_ratio(run: Observed, options: Mapping[str, Any]) -> float | None:
+    """Drug swallowed over drug pumped in the `days` (4) before the last sample."""
+    times = run.columns["t_s"]
+    window = run.window(times[-1] - options.get("days", 4) * DAY_S, times[-1]) if times else range(0)
+    if len(window) < 2:
+        return None
+    swallowed, pumped = (run.columns[name][window[-1]] - run.columns[name][window[0]] for name in ("oral_ng", "tip_ng"))
+    return swallowed / pumped if pumped else None
+
+
+def _last(values: Iterable[float]) -> float | None:
+    return next(reversed(list(values)), None)
+
+
+QUANTITIES: dict[str, Quantity] = {
+    "daily_dose_step_pct": Quantity("%", {"after": "duration"}, _step_pct),
+    "daily_dose_step_ug": Quantity("ug/day", {"after": "duration"}, _step_ug),
+    "daily_dose_ug": Quantity("ug/day", {"day": "count"}, _dose_ug),
+    "withdrawal_h": Quantity("h", {"share_pct": "number"}, _withdrawal_h),
+    "delivered_error_pct": Quantity("%", {}, _delivered_error_pct),
+    "delivered_ul": Quantity("uL", {"from": "duration!", "to": "duration!"}, _delivered_ul),
+    "missed_ul": Quantity("uL", {"cause": "cause"}, _missed_ul),
+    "computed_error_ul": Quantity("uL", {}, _computed_error_ul),
+    "demanded_ordered_gap_nl": Quantity("nL", {}, lambda run, _: run.gap_nl),
+    "alarms": Quantity("", {"code": "count", "priority_max": "count"}, _alarms),
+    "alarm_after_min": Quantity("min", {"code": "count!", "from": "duration!", "edge": "edge"}, _alarm_after_min),
+    "bridge_h": Quantity("h", {}, lambda run, _: _last(run.bridges_h)),
+    "concentration_lag_ul": Quantity("uL", {}, lambda run, _: _last(run.lags_ul)),
+    "mass_error": Quantity("", {}, lambda run, _: run.mass_error),
+    "lumbar_ng_per_ml": Quantity("ng/mL", {"day": "count"}, _lumbar),
+    "lumbar_to_cisternal": Quantity("", {"day": "count"}, _gradient),
+    "peak_to_trough_pump": Quantity("", {"days": "count"}, _peak_to_trough("lumbar")),
+    "peak_to_trough_oral": Quantity("", {"days": "count"}, _peak_to_trough("oral_csf")),
+    "oral_to_pump_dose": Quantity("", {"days": "count"}, _oral_ratio),
+}
+# What only the pump can tell: n/a without telemetry, as is what hangs on a prescription that could not be given.
+TOLD_BY_PUMP = frozenset(("delivered_error_pct", "missed_ul", "computed_error_ul", "demanded_ordered_gap_nl", "alarms", "alarm_after_min",
+                          "bridge_h"))
+
+
+def instants(expectations: Iterable[Any]) -> set[int]:
+    """Seconds from the implant at which the player must look because an expectation asks for that instant."""
+    return {expectation.options[key] for expectation in expectations if expectation.quantity == "delivered_ul" for key in ("from", "to")}
+
+
+def rows(expectations: Iterable[Any], run: Observed, *, ended: bool = True, deaf: bool = False) -> list[dict[str, Any]]:
+    """Result rows {name, ok, value, bound, unit}: `ok` is None for what does not apply, `bound` text such as '11.2 .. 11.3'.
+
+    A quantity that could not be measured although it applies is not met; in a run that was cut short (`ended` False) neither.
+    """
+    found = []
+    for wanted in expectations:
+        quantity = QUANTITIES[wanted.quantity]
+        value = quantity.measure(run, wanted.options)
+        low, high = wanted.low, wanted.high
+        applies = not (deaf and (wanted.quantity in TOLD_BY_PUMP or ended and value is None))
+        met = ended and value is not None and (low is None or value >= low) and (high is None or value <= high)
+        found.append({"name": wanted.name, "ok": met if applies else None, "value": value if applies else None,
+                      "bound": bound_text(low, high), "unit": quantity.unit})
+    return found
+
+
+def bound_text(low: float | None, high: float | None) -> str:
+    """'<= 30', '>= 44', '11.2 .. 11.3'."""
+    if low is None:
+        return "<= %.10g" % high if high is not None else ""
+    return ">= %.10g" % low if high is None else "%.10g .. %.10g" % (low, high)

@@ -1,0 +1,116 @@
+"""Each quantity against a hand-made run whose value is known."""
+
+from types import SimpleNamespace
+
+import pytest
+
+from thecal.hw_sim.scenario_expect import COLUMNS, DAY_S, QUANTITIES, TOLD_BY_PUMP, Observed, bound_text, instants, rows
+from thecal.hw_sim.scenario_file import Expectation
+
+HOUR_S = 3600
+
+
+def measure(name, run, **options):
+    return QUANTITIES[name].measure(run, options)
+
+
+def sampled(**columns):
+    """A run with these columns, others zero."""
+    run = Observed()
+    length = len(columns["t_s"])
+    for name in COLUMNS:
+        run.columns[name].extend(columns.get(name, [0.0] * length))
+    return run
+
+
+def told(**books):
+    return SimpleNamespace(**{"demanded_nl": 1_000_000, "missed_nl": {"stall": 0, "stop": 0}, "reservoir_computed_nl": 5_000_000, **books})
+
+
+def test_steps_of_the_daily_dose():
+    run = Observed(days=[0, 50e3, 150e3, 250e3, 380e3], prescribed=[(HOUR_S, 100e3)])     # 50, 100, 100, 130 ug; the first day is cut
+    assert measure("daily_dose_step_pct", run) == pytest.approx(30)
+    assert measure("daily_dose_step_ug", run) == pytest.approx(30)
+    assert measure("daily_dose_step_pct", run, after=3 * DAY_S) is None
+    assert measure("daily_dose_step_pct", Observed(days=[0, 1, 2])) is None       # nothing was prescribed
+    assert measure("daily_dose_step_pct", Observed(days=[0, 0, 5e3, 5e3], prescribed=[(0, 1.0)])) == pytest.approx(100)
+
+
+def test_the_dose_of_a_day():
+    run = Observed(days=[0, 50e3, 150e3])
+    assert measure("daily_dose_ug", run) == 100
+    assert measure("daily_dose_ug", run, day=0) == 50
+    assert measure("daily_dose_ug", run, day=7) is None
+
+
+def test_withdrawal_is_the_longest_time_at_or_below_the_share():
+    hours = [i * HOUR_S for i in range(11)]
+    rates = [24, 24, 7, 7, 24, 7, 7, 7, 24, 24]                # ng an hour; prescribed are 24 * 24 a day: 7 is 29 %
+    run = sampled(t_s=hours, tip_ng=[sum(rates[:i]) for i in range(11)])
+    run.prescribed = [(0, 24.0 * 24)]
+    assert measure("withdrawal_h", run) == 3
+    assert measure("withdrawal_h", run, share_pct=20) == 0
+    run.prescribed = []
+    assert measure("withdrawal_h", run) is None                # no prescription, nothing to withdraw from
+
+
+def test_delivered_against_demanded_leaves_out_what_a_stall_lost():
+    run = Observed(truth={"delivered_ul": 891.0}, status=told(missed_nl={"stall": 100_000}))
+    assert measure("delivered_error_pct", run) == pytest.approx(1)
+    assert measure("delivered_error_pct", Observed(truth={"delivered_ul": 1.0})) is None
+
+
+def test_volumes():
+    run = Observed(marks={10: {"delivered_ul": 1.5}, 20: {"delivered_ul": 4.0}}, truth={"reservoir_ul": 5003.0},
+                   status=told(missed_nl={"stall": 2000, "stop": 500}))
+    assert measure("delivered_ul", run, **{"from": 10, "to": 20}) == 2.5
+    assert measure("delivered_ul", run, **{"from": 10, "to": 30}) is None
+    assert measure("missed_ul", run) == 2.5 and measure("missed_ul", run, cause="stop") == 0.5
+    assert measure("computed_error_ul", run) == 3
+    assert instants([Expectation("x", "delivered_ul", None, 1.0, {"from": 10, "to": 20}), Expectation("y", "alarms", None, 0, {})]) == {10, 20}
+
+
+def test_alarms():
+    run = Observed(status=told(), alarms=[{"code": 7, "priority": 2, "raised_s": 1200, "cleared_s": 4800}, {"code": 19, "priority": 3, "raised_s": 9000, "cleared_s": None}])
+    assert measure("alarms", run) == 2 and measure("alarms", run, priority_max=2) == 1 and measure("alarms", run, code=19) == 1
+    assert measure("alarm_after_min", run, **{"code": 7, "from": 600}) == 10
+    assert measure("alarm_after_min", run, **{"code": 7, "from": 600, "edge": "cleared"}) == 70
+    assert measure("alarm_after_min", run, **{"code": 7, "from": 1201}) is None
+    assert measure("alarms", Observed()) is None
+
+
+def test_levels():
+    times = [i * DAY_S / 4 for i in range(17)]
+    run = sampled(t_s=times, lumbar=[400.0] * 8 + [500.0, 600.0] * 4 + [500.0], cisternal=[100.0] * 17,
+                  oral_csf=[10.0, 20.0] * 8 + [10.0], oral_ng=[80e6 * t / DAY_S for t in times], tip_ng=[400e3 * t / DAY_S for t in times])
+    assert measure("lumbar_ng_per_ml", run, day=0) == pytest.approx(400)
+    assert measure("lumbar_ng_per_ml", run) == pytest.approx(540)
+    assert measure("lumbar_to_cisternal", run, day=0) == pytest.approx(4)
+    assert measure("peak_to_trough_pump", run, days=2) == pytest.approx(1.2)
+    assert measure("peak_to_trough_oral", run) == pytest.approx(2)
+    assert measure("oral_to_pump_dose", run) == pytest.approx(200)
+    for name in ("lumbar_ng_per_ml", "lumbar_to_cisternal", "peak_to_trough_pump", "oral_to_pump_dose"):
+        assert measure(name, Observed()) is None
+
+
+def test_the_rest_comes_from_the_player():
+    run = Observed(bridges_h=[60.0, 11.25], lags_ul=[375.0], mass_error=1e-12, gap_nl=999.0)
+    assert [measure(name, run) for name in ("bridge_h", "concentration_lag_ul", "mass_error", "demanded_ordered_gap_nl")] == [11.25, 375, 1e-12, 999]
+    assert measure("bridge_h", Observed()) is None
+
+
+def test_rows():
+    run = Observed(days=[0, 100e3], mass_error=1e-12)
+    wanted = [Expectation("dose", "daily_dose_ug", 98.0, 102.0, {}), Expectation("low", "daily_dose_ug", 101.0, None, {}),
+              Expectation("mass", "mass_error", None, 1e-9, {}), Expectation("bridge", "bridge_h", 1.0, None, {})]
+    found = rows(wanted, run)
+    assert [row["ok"] for row in found] == [True, False, True, False]
+    assert [row["bound"] for row in found] == ["98 .. 102", ">= 101", "<= 1e-09", ">= 1"]
+    assert found[0] == {"name": "dose", "ok": True, "value": 100.0, "bound": "98 .. 102", "unit": "ug/day"}
+    assert [row["ok"] for row in rows(wanted, run, deaf=True)] == [True, False, True, None]
+    assert not any(row["ok"] for row in rows(wanted, run, ended=False))
+    assert bound_text(None, None) == ""
+
+
+def test_what_the_pump_tells_is_named():
+    assert TOLD_BY_PUMP <= set(QUANTITIES)
