@@ -57,9 +57,6 @@ class App:
         self.battery_mv = 0
         self._round_s = 0
         self._tone_due_s = 0
-        self._day = 0
-        self._day_pulses = 0
-        self._day_missed_nl = 0
         self.reset_cause = ports.system.reset_cause()
         self._boot()
 
@@ -77,7 +74,6 @@ class App:
             self.log(cat.E_REPAIRED, settings.repaired)
         if settings.commissioned or not whole:
             block = settings.load_commission()
-            settings.commissioned = 0 if block is None else 1
             if block is not None:
                 self.commission(block)
             if block is None or not whole:
@@ -94,7 +90,8 @@ class App:
         if known:
             self._book_gap(self.now_s - settings.time_s)
         self.supervisor.clock_set(self.now_s, 0)
-        self._open_day()
+        if not known:
+            self._open_day()
         self.follow(self.now_s)
         self.save_state()
 
@@ -302,7 +299,7 @@ class App:
             seconds -= part
         if at >= self._change_s:
             self.follow(at)
-        if self.now_s // DAY_S != self._day:
+        if self.now_s // DAY_S != self.settings.last_day:
             self._close_day()
 
     def _run(self, seconds, until_s):
@@ -349,9 +346,11 @@ class App:
             self._alarm(al.LOW, True, contents.sensed_ul, contents.usable_nl())
 
     def _open_day(self):
-        self._day = self.now_s // DAY_S
-        self._day_pulses = self.ledger.pulses
-        self._day_missed_nl = self._missed_nl()
+        """The day's beginning is kept in the state record: a reset loses nothing from its row."""
+        settings = self.settings
+        settings.last_day = self.now_s // DAY_S
+        settings.day_pulses = self.ledger.pulses
+        settings.day_missed_nl = self._missed_nl()
 
     def _missed_nl(self):
         total = 0
@@ -361,15 +360,15 @@ class App:
 
     def _close_day(self):
         """Write the day that ended into the ring. After a clock jump the partial day stands under its old number."""
-        pulses = self.ledger.pulses - self._day_pulses
-        missed_nl = max(0, self._missed_nl() - self._day_missed_nl)
+        settings = self.settings
+        pulses = self.ledger.pulses - settings.day_pulses
+        missed_nl = max(0, self._missed_nl() - settings.day_missed_nl)
         try:
-            self.days.write(self._day, pulses, pulses * self.ledger.pulse_nl, missed_nl, self.contents.sensed_ul,
+            self.days.write(settings.last_day, pulses, pulses * self.ledger.pulse_nl, missed_nl, self.contents.sensed_ul,
                             self.alarms.active)
         except OSError:
             self._alarm(al.STORE, True, 2, 0)
         self._open_day()
-        self.settings.last_day = self._day
         self.save_state()
 
     def _delay_ms(self):

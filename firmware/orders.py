@@ -53,10 +53,10 @@ def _commission(app, block, values):
     settings = app.settings
     before = settings.commissioned
     try:
-        settings.save_commission(block.canonical, len(block.canonical))
+        slot = settings.save_commission(block.canonical, len(block.canonical))
     except OSError:
         return cat.R_STORE
-    settings.commissioned = 1
+    settings.commissioned = slot
     reason = _store(app, block)
     if reason:
         settings.commissioned = before

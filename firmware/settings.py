@@ -23,7 +23,7 @@ NO_PROGRAM = 255
 STATE_AT, COMMISSION_AT, INTENT_AT, PROGRAM_AT = 0x0000, 0x0400, 0x0800, 0x1000
 STATE_SLOT, COMMISSION_SLOT, INTENT_SLOT, PROGRAM_SLOT = 0x0100, 0x0100, 0x0040, 0x0400
 
-_STATE = "<BIIIBBBB8s8sIIIIIIIBHhIIIIIIHHHHHHIHI"
+_STATE = "<BIIIBBBB8s8sIIIIIIIBHhIIIIIIHHHHHHIHIII"
 _INTENT = "<BIIIIHHIIHII"
 assert struct.calcsize(_STATE) + 2 <= STATE_SLOT
 assert struct.calcsize(_INTENT) + 2 <= INTENT_SLOT
@@ -44,14 +44,14 @@ class Slots:
         self._size = size
         self.buffer = bytearray(size + 2)
         self.seq = 0
-        self._slot = 1              # the slot that holds the newest; the other is written next
+        self.slot = 1               # the slot that holds the newest; the other is written next
         self.damaged = 0            # slots that held something torn at the last load
 
-    def load(self):
-        """Fill `buffer` with the newest whole record; False if neither slot holds one."""
+    def load(self, only=-1):
+        """Fill `buffer` with the newest whole record, or with that of slot `only`; False if there is none."""
         best, best_seq = -1, -1
         self.damaged = 0
-        for slot in (0, 1):
+        for slot in (0, 1) if only < 0 else (only,):
             self._store.read(self._address + slot * self._slot_bytes, self.buffer, self._size + 2)
             if self._whole():
                 seq = struct.unpack_from("<I", self.buffer, 1)[0]
@@ -62,7 +62,7 @@ class Slots:
         if best < 0:
             return False
         self._store.read(self._address + best * self._slot_bytes, self.buffer, self._size + 2)
-        self._slot, self.seq = best, best_seq
+        self.slot, self.seq = best, best_seq
         return True
 
     def _whole(self):
@@ -80,9 +80,9 @@ class Slots:
         crc = crc16(buffer, 0, size)
         buffer[size] = crc & 0xFF
         buffer[size + 1] = crc >> 8
-        slot = 1 - self._slot
+        slot = 1 - self.slot
         self._store.write(self._address + slot * self._slot_bytes, buffer, size + 2)
-        self._slot = slot
+        self.slot = slot
 
 
 class Settings:
@@ -100,13 +100,15 @@ class Settings:
         self.program_slot = NO_PROGRAM
         self.stopped = 0
         self.stopped_at_s = 0           # pump time of the stop
-        self.commissioned = 0
+        self.commissioned = 0           # 1 + the slot of the commissioning record in use; 0: none
         self.last_kind = 0
         self.order_digest = bytes(DIGEST_BYTES)     # of the last executed order, whatever its kind
         self.program_digest = bytes(DIGEST_BYTES)   # of the running program
         self.active = 0                 # alarms, see firmware/alarms.py
         self.latched = 0
-        self.last_day = 0
+        self.last_day = 0               # the day under way, and what had been ordered and missed at its beginning
+        self.day_pulses = 0
+        self.day_missed_nl = 0
         self.fallback_nl_day = 0
         self.first_alarm = 0
         self.level_offset_ul = 0        # what the level sensor reads above the contents, found at the last refill
@@ -137,7 +139,7 @@ class Settings:
             self.commissioned, self.last_kind, self.order_digest, self.program_digest, ledger.base_nl, ledger.base_pulses,
             ledger.lost_pulses, self.active, self.latched, self.fallback_nl_day, self.stopped_at_s, self.first_alarm,
             self.last_day, self.level_offset_ul, ul[0], ul[1], ul[2], ul[3], ul[4], ul[5], nl[0], nl[1], nl[2], nl[3], nl[4], nl[5],
-            ledger.pulses, self._infusion.acc_nl, self._infusion.demand.rem)
+            ledger.pulses, self._infusion.acc_nl, self._infusion.demand.rem, self.day_pulses, self.day_missed_nl)
         slots.save()
 
     def _unpack_state(self):
@@ -149,7 +151,7 @@ class Settings:
          self.stopped_at_s, self.first_alarm, self.last_day, self.level_offset_ul) = row[10:20]
         ledger.missed_ul[:] = row[20:26]
         ledger.missed_nl[:] = row[26:32]
-        ledger.pulses, self._infusion.acc_nl, self._infusion.demand.rem = row[32:]
+        ledger.pulses, self._infusion.acc_nl, self._infusion.demand.rem, self.day_pulses, self.day_missed_nl = row[32:]
 
     def save_intent(self, time_s):
         """Write the pulse that is about to start: on boot it counts as delivered. Allocates nothing."""
@@ -170,17 +172,22 @@ class Settings:
         ledger.steps_rem, self.prime_cut_nl = row[9], row[11]
 
     def save_commission(self, block, length):
-        """Store the canonical commissioning block (at most 64 bytes)."""
+        """Write the canonical commissioning block (at most 64 bytes) beside the one in use; `commissioned` and `save_state` flip to it."""
         slots = self._commission
+        if self.commissioned:
+            slots.slot = self.commissioned - 1
         slots.seq = (slots.seq + 1) & MAX_SMALL
         struct.pack_into("<BIH", slots.buffer, 0, VERSION, slots.seq, length)
         slots.buffer[7:7 + length] = memoryview(block)[:length]
         slots.save()
+        return slots.slot + 1
 
     def load_commission(self):
-        """The canonical commissioning block, or None when neither slot holds one."""
-        if not self._commission.load():
+        """The commissioning block in use (the newest, when the state record was lost), or None when its slot is damaged."""
+        if not self._commission.load(self.commissioned - 1):
+            self.commissioned = 0
             return None
+        self.commissioned = self._commission.slot + 1
         length = struct.unpack_from("<H", self._commission.buffer, 5)[0]
         return bytes(memoryview(self._commission.buffer)[7:7 + length])
 

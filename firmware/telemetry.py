@@ -157,7 +157,7 @@ class Telemetry:
 
     def _commit(self, digest):
         app = self._app
-        if digest == app.settings.order_digest:
+        if app.settings.last_kind and digest == app.settings.order_digest:
             return self._committed(digest, 1)       # a retry, perhaps across a reset: answered from the store
         reason = self._stage_problem()
         if reason == 0 and not self.stage.checked:

@@ -181,6 +181,9 @@ class _Uart(_Port):
     def read_byte(self):
         latch = self._latch
         if latch.rx_at >= len(latch.rx):
+            latch.polls += 1
+            if latch.polls > MAX_POLLS:
+                latch.too_many()
             return -1
         byte = latch.rx[latch.rx_at]
         latch.rx_at += 1

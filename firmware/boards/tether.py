@@ -98,7 +98,7 @@ class Tether:
             latch.tx_length = 0
             latch.end(self._reply, POWER_LOST, MAX_DELAY_MS)
         except Exception as error:
-            text = _traceback(error)[-_MAX_TEXT:].encode()
+            text = _traceback(error).encode()[-_MAX_TEXT:]
             latch.tx[:len(text)] = text
             latch.tx_length = len(text)
             latch.end(self._reply, FAILED, MAX_DELAY_MS)

@@ -1,0 +1,41 @@
+"""Runs one script of tests/dual/scripts on CPython, on MicroPython unix (64-bit) and on MicroPython WebAssembly (32-bit).
+
+Both MicroPythons import the tree that `make flash` copies, so what is compared is what runs on a board.
+"""
+
+import functools
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from thecal.hw_sim import staging
+from thecal.hw_sim.runner import micropython_command
+
+HERE = Path(__file__).resolve().parent
+SCRIPTS = HERE / "scripts"
+CHILD_S = 120       # a child gets its own deadline
+
+
+def _run(command: list[str], **environment: str) -> list[str]:
+    done = subprocess.run(command, env={**os.environ, **environment}, capture_output=True, text=True, timeout=CHILD_S, check=False)
+    assert done.returncode == 0, f"{' '.join(command)} ended with status {done.returncode}:\n{done.stdout[-2000:]}{done.stderr[-2000:]}"
+    return done.stdout.splitlines()
+
+
+@functools.cache
+def on_cpython(script: str) -> list[str]:
+    """The lines of `script` on this Python."""
+    return _run([sys.executable, str(SCRIPTS / script)], PYTHONPATH=str(HERE), PYTHONHASHSEED="0")
+
+
+def on_unix(script: str, *, heap: str = "2M") -> list[str]:
+    """The lines on MicroPython unix, from the flashed tree."""
+    tree = staging.stage(boards="tether")
+    return _run([*micropython_command(), "-X", f"heapsize={heap}", str(SCRIPTS / script)], MICROPYPATH=f"{tree / 'lib'}:{HERE}")
+
+
+def on_wasm(script: str, runtime: Path) -> list[str]:
+    """The lines on MicroPython WebAssembly under Node, from the flashed tree. `runtime` is its micropython.mjs."""
+    tree = staging.stage(boards="tether")
+    return _run(["node", str(HERE / "wasm.mjs"), str(runtime), str(SCRIPTS / script), str(tree / "lib"), str(HERE)])

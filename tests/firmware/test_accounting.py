@@ -1,0 +1,209 @@
+"""Shows 3: any sequence of programs, waits, stops, resumes, primes and resets. The oracle shares no code with the firmware.
+
+At every step |demanded - ordered| < one pulse, ordered being what the motor port was told; prescribed = demanded + missed at
+the end, by cause; and nothing that was missed is made up.
+"""
+
+from fractions import Fraction
+
+import pytest
+from bare_pump import MONDAY_S, Bench
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from thecal.firmware import modes
+from thecal.hw_sim.oracle import Oracle, week
+from thecal.protocol import catalogue as cat
+
+DAY_S = 86400
+RATES = st.one_of(st.sampled_from([6000, 48000, 86400, 500000, 999999, 24000000]), st.integers(48000, 24000000))
+DAYS = st.lists(st.tuples(st.integers(1, 1439), st.one_of(RATES, st.integers(48000, 900000))), max_size=4, unique_by=lambda step: step[0])
+PATTERN = st.tuples(RATES, DAYS).map(lambda drawn: [(0, drawn[0]), *sorted(drawn[1])])
+OPERATION = st.one_of(
+    st.tuples(st.just("program"), RATES),
+    st.tuples(st.just("flex"), st.lists(PATTERN, min_size=1, max_size=3), st.lists(st.integers(0, 2), min_size=7, max_size=7)),
+    st.tuples(st.just("wait"), st.integers(1, 100_000_000)),
+    st.tuples(st.just("wait"), st.integers(1, 20_000)),
+    st.tuples(st.just("stop")),
+    st.tuples(st.just("resume")),
+    st.tuples(st.just("prime"), st.integers(1000, 60000), st.integers(48000, 24000000)),
+    st.tuples(st.just("reset"), st.integers(1, 200_000)),
+)
+
+
+class Checked(Bench):
+    """A bench that holds |demanded - ordered| < one pulse against the motor port at every step, and remembers the instant."""
+
+    t_ms = 0
+
+    def _pass(self, ms):
+        super()._pass(ms)
+        self.t_ms += ms
+
+    def end(self, delay_ms):
+        super().end(delay_ms)
+        ledger = self.app.ledger
+        demanded_nl, rem = self.demanded()
+        off = Fraction(demanded_nl) + Fraction(rem, DAY_S) - Fraction(self.steps * self.app.nl_per_rev, self.app.steps_per_rev or 1)
+        assert abs(off) < ledger.pulse_nl, f"at {self.t_ms} ms: demanded - ordered is {float(off)} nL"
+        assert 0 <= self.app.infusion.acc_nl < 2 * ledger.pulse_nl and 0 <= rem < DAY_S
+
+
+class Case:
+    """A bench and its oracle, told the same story."""
+
+    def __init__(self, phase_ms):
+        self.bench = Checked()
+        self.bench.run(phase_ms)
+        self.oracle = Oracle(MONDAY_S)
+        self.pulse_slack_nl = 0     # a prime that a reset cuts: what ran since the last record is demanded or not
+        self.slack_nl = Fraction(0)
+        self.resets = 0
+
+    def tell(self, name, arguments):
+        """Do it to both. Demand runs in whole seconds of the tick: each change of rate may shift one second of it."""
+        self.slack_nl += self._second()
+        getattr(self, name)(*arguments)
+        self.slack_nl += self._second()
+
+    @property
+    def t_us(self):
+        return self.bench.t_ms * 1000
+
+    def mode(self):
+        return self.bench.app.mode
+
+    def program(self, rate_nl_day):
+        self.bench.program(rate_nl_day)
+        self.oracle.program(self.t_us, rate_nl_day)
+
+    def flex(self, patterns, weekdays):
+        weekdays = [day % len(patterns) for day in weekdays]
+        self.bench.flex(patterns, weekdays)
+        days = [[(minute * 60, rate) for minute, rate in pattern] for pattern in patterns]
+        self.oracle.program(self.t_us, week(days[0], {day: days[pattern] for day, pattern in enumerate(weekdays)}))
+
+    def wait(self, ms):
+        """At most some 150 pulses, so that a case stays quick; through whole days where the rate lets it."""
+        end_ms, orders = self.bench.t_ms + ms, self.bench.orders
+        while self.bench.t_ms < end_ms and self.bench.orders - orders < 150:
+            self.bench.run(min(end_ms - self.bench.t_ms, max(1, self.bench.due_ms - self.bench.since_ms)))
+
+    def stop(self):
+        if self.mode() in (modes.RUNNING, modes.PRIMING):
+            self.bench.stop()
+            self.oracle.stopped(self.t_us)
+        else:
+            assert self.bench.order(cat.STOP, {"reason": 1})["reason"] == cat.R_STATE
+
+    def resume(self):
+        if self.mode() == modes.STOPPED:
+            self.bench.resume()
+            self.oracle.resumed(self.t_us)
+        else:
+            assert self.bench.order(cat.RESUME, {})["reason"] == cat.R_STATE
+
+    def prime(self, volume_nl, rate_nl_day):
+        if self.mode() in (modes.RUNNING, modes.IDLE):
+            self.bench.prime(volume_nl, rate_nl_day)
+            self.oracle.prime(self.t_us, volume_nl, rate_nl_day)
+
+    def reset(self, outage_s):
+        if self.mode() == modes.PRIMING:
+            self.oracle.stopped(self.t_us)      # a stop ends a prime, and so does a reset
+            self.oracle.resumed(self.t_us)
+            self.pulse_slack_nl += 2 * self.bench.app.ledger.pulse_nl
+        start_us = self.t_us
+        self.bench.reboot(outage_s)
+        self.oracle.outage(start_us, self.t_us, "reset")
+        self.resets += 1
+
+    def check(self):
+        self.bench.wake()           # a tickless pump counts what ran when it next wakes
+        demanded_nl, rem = self.bench.demanded()
+        demanded = demanded_nl + Fraction(rem, DAY_S)
+        due, missed = self.oracle.demanded_nl(self.t_us), self.oracle.missed_nl(self.t_us)
+        slack = self.slack_nl + self.pulse_slack_nl + 2 * (1 + self.resets) + self._second()
+        ledger = self.bench.app.ledger
+        booked = {name: ledger.missed_ul[cause] * 1000 + ledger.missed_nl[cause] for cause, name in enumerate(cat.MISSED_CAUSES)}
+        assert booked["late"] == booked["stall"] == booked["fault"] == booked["clock"] == 0, booked
+        assert abs(demanded + sum(booked.values()) - due - sum(missed.values())) <= slack, "prescribed = demanded + missed"
+        # What ran since the last record is booked as missed instead of demanded: less than a pulse for each reset.
+        moved = slack + self.resets * ledger.pulse_nl
+        assert -moved <= demanded - due <= slack, "nothing that was missed is made up"
+        for name in ("stop", "reset"):
+            assert abs(booked[name] - missed.get(name, 0)) <= moved, name
+
+    def _second(self):
+        """What is due or missed in one second, by program or prime."""
+        return Fraction(self.bench.app.effective_rate() + self.bench.app.program_rate, DAY_S)
+
+
+@given(st.integers(0, 999), st.lists(OPERATION, min_size=1, max_size=12))
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+def test_any_sequence_is_accounted_for(phase_ms, operations):
+    case = Case(phase_ms)
+    case.program(500000)
+    for name, *arguments in operations:
+        case.tell(name, arguments)
+        case.check()
+    case.wait(3_600_000)
+    case.check()
+
+
+@pytest.mark.slow
+@given(st.integers(0, 999), st.lists(OPERATION, min_size=10, max_size=60))
+@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+def test_long_sequences_are_accounted_for(phase_ms, operations):
+    case = Case(phase_ms)
+    for name, *arguments in operations:
+        case.tell(name, arguments)
+        case.check()
+
+
+def test_an_outage_is_never_made_up():
+    case = Case(0)
+    case.program(24000000)
+    case.wait(400_000)
+    before = case.bench.steps
+    case.reset(3600)                # 1000 pulses are missed
+    case.bench.run(0)
+    assert (case.bench.steps - before) // 117 <= 1
+    case.wait(36_000)
+    assert (case.bench.steps - before) // 117 <= 11
+    case.check()
+    assert case.bench.missed_nl() >= 999_000
+
+
+def test_a_reset_between_pulses_loses_no_volume_from_the_books():
+    """An order and a midnight write the state between two pulses: what ran before them must be in the books after a reset."""
+    case = Case(0)
+    case.program(6000)              # a pulse every four hours
+    case.bench.run_s(3 * 3600)
+    case.program(6000)              # writes a record: 750 nL are under way
+    case.bench.run(1000)
+    case.reset(10)
+    demanded_nl, rem = case.bench.demanded()
+    assert demanded_nl + case.bench.missed_nl() >= 749
+    case.check()
+
+
+@pytest.mark.parametrize("rate_nl_day", [6000, pytest.param(999999, marks=pytest.mark.slow)])
+def test_a_year_comes_out_exact(rate_nl_day):
+    """The whole app, not the integrator alone: every nanolitre and every step, with a refill whenever the bellows asks for it."""
+    bench = Bench()
+    bench.program(rate_nl_day)
+    start_ms, days = bench.since_ms, 0
+    for day in range(365):
+        bench.run_s(DAY_S)
+        days += 1
+        if bench.app.ledger.reservoir_nl() < 6_000_000:
+            bench.refill(18600)
+        demanded_nl, rem = bench.demanded()
+        assert demanded_nl * DAY_S + rem == rate_nl_day * days * DAY_S and start_ms == 0
+        ordered = Fraction(bench.steps * 35000, 4096)
+        assert abs(demanded_nl - ordered) < 1000
+    assert bench.missed_nl() == 0
+    assert bench.orders == rate_nl_day * 365 // 1000
+    assert bench.app.ledger.revs * 4096 + bench.app.ledger.steps == bench.steps
+    status = bench.status()
+    assert status["demanded_ul"] * 1000 + status["demanded_nl"] == rate_nl_day * 365

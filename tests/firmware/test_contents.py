@@ -1,0 +1,94 @@
+"""The reservoir by sensor and by book: filter, tare after a refill, the two kinds of empty, the low-reservoir rule. Exact in integers."""
+
+from fractions import Fraction
+
+import pytest
+from bare_pump import BenchStore
+from hypothesis import given
+from hypothesis import strategies as st
+from thecal.firmware import alarms as al
+from thecal.firmware import limits as li
+from thecal.firmware.contents import KEPT, NOT_YET, TARED, Contents
+from thecal.firmware.infusion import Infusion
+from thecal.firmware.ledger import Ledger
+from thecal.firmware.settings import Settings
+
+
+def new(book_ul=20_000, nl_per_count=10_000):
+    ledger = Ledger()
+    ledger.commission(1000, 35000, 4096)
+    if book_ul:
+        ledger.refill(book_ul * 1000)
+    settings = Settings(BenchStore(bytearray(1024)), ledger, Infusion(ledger))
+    contents = Contents(ledger, settings)
+    contents.commission(nl_per_count, 20_000, 1400)
+    return contents, ledger, settings
+
+
+@given(st.integers(0, 65535), st.integers(100, 60_000))
+def test_the_first_reading_counts_whole_at_any_scale(raw, nl_per_count):
+    contents, _, _ = new(nl_per_count=nl_per_count)
+    assert contents.fresh
+    contents.look(raw)
+    assert not contents.fresh and contents.sensed_ul == raw * nl_per_count // 1000
+
+
+@given(st.lists(st.integers(0, 65535), min_size=1, max_size=60), st.integers(100, 60_000))
+def test_the_filter_follows_the_readings_within_their_span(readings, nl_per_count):
+    contents, _, _ = new(nl_per_count=nl_per_count)
+    smooth = Fraction(readings[0])
+    for raw in readings:
+        contents.look(raw)
+        smooth += (raw - smooth) / 16
+        assert min(readings) * nl_per_count // 1000 - nl_per_count // 1000 - 1 <= contents.sensed_ul <= max(readings) * nl_per_count // 1000
+    assert abs(contents.sensed_ul - smooth * nl_per_count / 1000) <= Fraction(nl_per_count, 1000) + 2
+
+
+def looks(contents, raw, count):
+    return [contents.look(raw) for _ in range(count)]
+
+
+@pytest.mark.parametrize(("off_ul", "outcome"), [(0, TARED), (500, TARED), (-990, TARED), (1000, TARED), (1010, KEPT), (-1010, KEPT)])
+def test_after_a_refill_the_sensor_is_tared_once_unless_it_is_too_far_off(off_ul, outcome):
+    contents, _, settings = new()
+    contents.refilled()
+    outcomes = looks(contents, 2000 + off_ul // 10, 40)
+    assert outcomes == [NOT_YET] * (li.TARE_ROUNDS - 1) + [outcome] + [NOT_YET] * (40 - li.TARE_ROUNDS)
+    assert contents.off_ul == off_ul
+    assert settings.level_offset_ul == (off_ul if outcome == TARED else 0)
+    assert contents.sensed_ul == (20_000 if outcome == TARED else 20_000 + off_ul)
+
+
+def test_a_sensor_never_reads_below_nothing():
+    contents, _, settings = new()
+    settings.level_offset_ul = 700
+    contents.look(10)
+    assert contents.sensed_ul == 0
+
+
+@pytest.mark.parametrize(("book_ul", "raw", "row"), [
+    (20_000, 2000, 0), (20_000, 141, 0), (20_000, 140, al.EMPTY_SENSED), (1400, 190, 0), (1400, 191, al.EMPTY_COMPUTED), (1401, 200, 0),
+    (1000, 140, al.EMPTY_SENSED), (0, 0, 0)])
+def test_empty_by_the_sensor_stops_and_empty_by_the_book_alone_does_not(book_ul, raw, row):
+    contents, _, _ = new(book_ul)
+    contents.look(raw)
+    assert contents.alarm(500_000) == row
+    assert contents.alarm(0) == 0, "a pump without a program calls for nothing"
+
+
+def test_low_is_seven_days_of_the_heaviest_day_or_two_millilitres():
+    for book_ul, daily_nl, low in ((20_000, 500_000, False), (1400 + 3500, 500_000, False), (1400 + 3499, 500_000, True),
+                                   (1400 + 2000, 6000, False), (1400 + 1999, 6000, True), (1000, 6000, True)):
+        contents, _, _ = new(book_ul)
+        assert contents.low(daily_nl) == low, (book_ul, daily_nl)
+    assert not new(0)[0].low(500_000)
+
+
+def test_days_left_are_whole_and_bounded():
+    contents, ledger, _ = new()
+    assert contents.days_left(500_000) == 18600 * 1000 // 500_000
+    assert contents.days_left(0) == 65535 and contents.days_left(1) == 65535
+    ledger.refill(1_400_000)
+    assert contents.days_left(6000) == 0 and contents.usable_nl() == 0
+    ledger.refill(1_000_000)
+    assert contents.days_left(6000) == 0 and contents.usable_nl() == -400_000

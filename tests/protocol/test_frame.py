@@ -1,0 +1,182 @@
+"""The codec quartet (whole, byte by byte, garbage around, bits flipped) with the pump's CRC on one side and the host's on the other."""
+
+import random
+
+import crcmod.predefined
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from thecal.protocol import frame as fr
+from thecal.protocol.crc import crc32
+from thecal.protocol.frame import BAD, FRAME, MAX_FRAME, MAX_PAYLOAD, NEED, Decoder, encode
+
+SEED = 0xC0FFEE42
+_crcmod32 = crcmod.predefined.mkPredefinedCrcFun("crc-32")
+
+
+def host_crc(data, seed=0):
+    return _crcmod32(bytes(data), seed)
+
+
+SIDES = [pytest.param(crc32, host_crc, id="pump to host"), pytest.param(host_crc, crc32, id="host to pump")]
+CLASSES = [fr.CLASS_OPEN, fr.CLASS_PLAIN, fr.CLASS_ROUTINE, fr.CLASS_THERAPY]
+
+
+def framed(payload, message_class=fr.CLASS_PLAIN, message_id=0x10, seq=3, request_id=9, seed=SEED, crc=crc32):
+    out = bytearray(b"\xAA" * MAX_FRAME)
+    size = encode(out, message_class, message_id, seq, request_id, payload, len(payload), seed, crc)
+    assert out[size:] == b"\xAA" * (MAX_FRAME - size), "wrote behind its frame"
+    return bytes(out[:size])
+
+
+def decoded(stream, seed=SEED, crc=crc32):
+    """Every event of a stream: (message_class, id, seq, request id, payload), or "bad"; and the decoder."""
+    decoder = Decoder(seed, crc)
+    events = []
+    for byte in stream:
+        result = decoder.feed(byte)
+        if result == FRAME:
+            events.append((decoder.message_class, decoder.message_id, decoder.seq, decoder.request_id, decoder.payload()))
+        elif result == BAD:
+            events.append("bad")
+        else:
+            assert result == NEED
+    return events, decoder
+
+
+def counted(decoder):
+    return decoder.bad_cobs + decoder.bad_length + decoder.bad_version + decoder.bad_class + decoder.bad_crc
+
+
+def cobs(body):
+    """Consistent overhead byte stuffing from its paper, for bodies below 254 bytes."""
+    out = bytearray()
+    for part in bytes(body).split(b"\0"):
+        out.append(len(part) + 1)
+        out += part
+    return bytes(out) + b"\0"
+
+
+@pytest.mark.parametrize(("sender", "receiver"), SIDES)
+@pytest.mark.parametrize("message_class", CLASSES)
+def test_every_length_whole(message_class, sender, receiver):
+    chance = random.Random(message_class)
+    for length in range(MAX_PAYLOAD + 1):
+        for payload in (chance.randbytes(length), bytes(length), b"\xff" * length, bytes(chance.randrange(2) for _ in range(length))):
+            data = framed(payload, message_class, length, length, 255 - length, crc=sender)
+            assert data.count(0) == 1 and data[-1] == 0
+            assert len(data) == fr.MIN_BODY + length + fr.trailer_bytes(message_class) + 2 <= MAX_FRAME
+            assert decoded(data, crc=receiver)[0] == [(message_class, length, length, 255 - length, payload)]
+
+
+def test_the_wire_is_cobs_over_the_documented_body():
+    payload = bytes([0, 1, 0, 0, 255, 7])
+    body = bytes([fr.VERSION << 5 | fr.CLASS_THERAPY, 0x15, 6, 0, 200]) + payload + bytes(20)
+    body += _crcmod32(body, SEED).to_bytes(4, "little")
+    assert framed(payload, fr.CLASS_THERAPY, 0x15, 0, 200) == cobs(body)
+    body = bytes([fr.VERSION << 5, 1, 0, 2, 3])
+    assert framed(b"", fr.CLASS_OPEN, 1, 2, 3) == cobs(body + _crcmod32(body).to_bytes(4, "little"))
+
+
+def test_lengths_and_classes_out_of_range_are_refused_without_a_frame():
+    out = bytearray(MAX_FRAME)
+    for length, message_class in ((221, 1), (-1, 1), (0, 4), (0, -1), (0, 31)):
+        assert encode(out, message_class, 1, 0, 0, bytes(221), length, SEED) == 0
+
+
+def test_seq_and_request_id_wrap_at_a_byte():
+    assert decoded(framed(b"x", seq=256 + 5, request_id=512 + 6))[0] == [(1, 0x10, 5, 6, b"x")]
+
+
+@pytest.mark.parametrize("seed", [0, 1, SEED ^ 1, 0xFFFFFFFF])
+def test_only_open_frames_pass_under_another_schema(seed):
+    assert decoded(framed(b"abc", fr.CLASS_OPEN), seed)[0] == [(0, 0x10, 3, 9, b"abc")]
+    for message_class in CLASSES[1:]:
+        events, decoder = decoded(framed(b"abc", message_class), seed)
+        assert events == ["bad"] and decoder.bad_crc == 1
+
+
+@given(st.lists(st.tuples(st.binary(max_size=220), st.sampled_from(CLASSES), st.binary(max_size=600)), max_size=6))
+@settings(max_examples=60)
+def test_in_garbage_every_frame_behind_a_zero_is_found(parts):
+    stream, expected = b"", []
+    for payload, message_class, garbage in parts:
+        stream += garbage + b"\0" + framed(payload, message_class)
+        expected.append((message_class, 0x10, 3, 9, payload))
+    events, decoder = decoded(stream)
+    assert [event for event in events if event != "bad"] == expected
+    assert decoder.frames == len(expected)
+    assert counted(decoder) == events.count("bad")
+
+
+@given(st.binary(max_size=2000))
+@settings(max_examples=200)
+def test_noise_is_counted_and_never_raised_nor_taken(noise):
+    events, decoder = decoded(noise + b"\0")
+    assert set(events) <= {"bad"}
+    assert counted(decoder) == len(events) <= noise.count(0) + 1
+
+
+@pytest.mark.parametrize("message_class", CLASSES)
+@pytest.mark.parametrize("length", [0, 1, 32, 220])
+def test_every_single_bit_flipped_is_refused_and_the_next_frame_survives(message_class, length):
+    chance = random.Random(length)
+    data, after = framed(bytes(chance.randrange(3) for _ in range(length)), message_class), framed(b"next", fr.CLASS_PLAIN)
+    whole = (message_class, 0x10, 3, 9)
+    for bit in range(8 * len(data)):
+        hurt = bytearray(data)
+        hurt[bit // 8] ^= 1 << bit % 8
+        events, decoder = decoded(bytes(hurt) + after + after)
+        assert not any(event[:4] == whole and event[4] != b"next" for event in events if event != "bad"), bit
+        assert events[-1] == (1, 0x10, 3, 9, b"next")
+        assert len([event for event in events if event != "bad"]) == (2 if hurt[-1] == 0 else 1)
+        assert 1 <= events.count("bad") == counted(decoder)
+
+
+def test_sampled_pairs_of_flipped_bits_are_refused():
+    chance = random.Random(2)
+    data = framed(chance.randbytes(40))
+    for _ in range(20_000):
+        one, two = chance.sample(range(8 * len(data)), 2)
+        hurt = bytearray(data)
+        hurt[one // 8] ^= 1 << one % 8
+        hurt[two // 8] ^= 1 << two % 8
+        assert not any(event != "bad" for event in decoded(bytes(hurt) + b"\0")[0]), (one, two)
+
+
+@pytest.mark.parametrize("change", ["drop", "double", "cut"])
+def test_every_byte_dropped_doubled_or_cut_off(change):
+    data, after = framed(bytes(range(30))), framed(b"next")
+    for at in range(len(data) - 1):
+        hurt = {"drop": data[:at] + data[at + 1:], "double": data[:at] + data[at:at + 1] + data[at:], "cut": data[:at] + b"\0"}[change]
+        events, _ = decoded(hurt + after)
+        assert [event for event in events if event != "bad"] == [(1, 0x10, 3, 9, b"next")], at
+
+
+def test_what_is_wrong_is_counted_by_name():
+    def body(first=fr.VERSION << 5 | 1, length=0, rest=b""):
+        data = bytes([first, 0x10, length, 0, 0]) + rest
+        return cobs(data + crc32(data, SEED).to_bytes(4, "little"))
+
+    for stream, name in (
+        (body((fr.VERSION + 1) << 5 | 1), "bad_version"), (body(fr.VERSION << 5 | 4), "bad_class"), (body(length=1), "bad_length"),
+        (body(length=221, rest=bytes(221)), "bad_length"), (body(rest=b"x"), "bad_length"), (b"\5\1\1\0", "bad_length"),
+        (b"\x20" + bytes([1] * 9) + b"\0", "bad_cobs"), (b"\1" * (fr.MAX_BODY + 2) + b"\0", "bad_length"),
+        (cobs(bytes(12)), "bad_version"), (framed(b"")[:-2] + b"\x01\0", "bad_crc"),
+    ):
+        events, decoder = decoded(stream)
+        assert events == ["bad"] and counted(decoder) == 1 and getattr(decoder, name) == 1, (stream, name, vars(decoder))
+    assert decoded(body())[0] == [(1, 0x10, 0, 0, b"")]
+
+
+def test_zeros_between_frames_are_a_wake_up_and_no_error():
+    events, decoder = decoded(b"\0" * 100 + framed(b"a") + b"\0\0\0" + framed(b"b"))
+    assert [event[4] for event in events] == [b"a", b"b"] and counted(decoder) == 0
+
+
+def test_an_overlong_frame_is_dropped_and_the_decoder_stays_in_its_buffer():
+    decoder = Decoder(SEED)
+    for byte in b"\xff" * 5000:
+        assert decoder.feed(byte) == NEED
+    assert decoder.feed(0) == BAD and decoder.bad_length == 1
+    assert [decoder.feed(byte) for byte in framed(b"x")][-1] == FRAME
