@@ -7,12 +7,11 @@ itself ("auto"): a latched stop after a passing cause is a withdrawal. The first
 from .limits import TONE_CRITICAL_S, TONE_NOTICE_S
 
 CONT, NOBOLUS, FLAT, FALLBACK, MIN, STOP = range(6)
-ACTION_NAMES = ("program unchanged", "no bolus", "flat rate", "fallback rate", "minimum rate", "stop")
 AUTO, SESSION, REFILLED = range(3)
 SILENT, NOTICE, CRITICAL = range(3)
 
-MOTION, RECORDS, STALL, EMPTY_SENSED, EMPTY_COMPUTED, CLOCK_LOST, STORE, BATTERY, STOPPED_LONG, LOW = \
-    1, 3, 7, 8, 9, 12, 14, 15, 16, 19
+MOTION, RECORDS, STALL, EMPTY_SENSED, EMPTY_COMPUTED, CLOCK_LOST, STORE, BATTERY, STOPPED_LONG, LOW, BOLUS_CUT = \
+    1, 3, 7, 8, 9, 12, 14, 15, 16, 19, 23
 
 # row of alarms.md, name, priority, tone, action, ends
 TABLE = (
@@ -26,6 +25,8 @@ TABLE = (
     (BATTERY, "battery end of service", 2, CRITICAL, CONT, SESSION),
     (STOPPED_LONG, "stopped for long", 2, CRITICAL, CONT, AUTO),
     (LOW, "low reservoir", 3, NOTICE, CONT, REFILLED),
+    # No lockout to wait for until there are patient boluses: it ends with the clinician's next order, who must restate the bridge.
+    (BOLUS_CUT, "bolus cut short", 3, NOTICE, CONT, SESSION),
 )
 
 
@@ -85,10 +86,3 @@ class Alarms:
             return TONE_CRITICAL_S
         return TONE_NOTICE_S if self.tone == NOTICE else 0
 
-
-def row_named(row):
-    """Name of a row of the table."""
-    for entry in TABLE:
-        if entry[0] == row:
-            return entry[1]
-    raise KeyError(row)

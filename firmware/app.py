@@ -9,13 +9,14 @@ from ..protocol.fields import unpack
 from . import alarms as al
 from . import modes, orders
 from .alarms import Alarms
+from .boot import boot
 from .contents import NOT_YET, Contents
 from .event_log import DayLog, EventLog
 from .infusion import Infusion
-from .ledger import MISSED_FAULT, MISSED_RESET, MISSED_STOP, Ledger
-from .limits import CHECK_S, DAY_S, IDLE_CHECK_S, MAX_GAP_S, MAX_RATE_NL_DAY, STOPPED_LONG_S
+from .ledger import MISSED_FAULT, MISSED_STOP, Ledger
+from .limits import CHECK_S, DAY_S, IDLE_CHECK_S, MAX_RATE_NL_DAY, STOPPED_LONG_S
 from .schedule import Schedule
-from .settings import NO_PROGRAM, Settings
+from .settings import Settings
 from .supervisor import LOST, MOVED, Supervisor
 from .telemetry import Telemetry
 
@@ -57,72 +58,19 @@ class App:
         self.battery_mv = 0
         self._round_s = 0
         self._tone_due_s = 0
+        self.rate_before = 0            # what ran before the last program: a bridge may go on at it
+        self.dead_volume_nl = 0
         self.reset_cause = ports.system.reset_cause()
-        self._boot()
+        boot(self)
 
-    # ------------------------------------------------------------------------------------------------ boot
-    def _boot(self):
-        settings, alarms = self.settings, self.alarms
-        self.now_s = self._clock.now_s()
-        whole = settings.load()
-        self.events.load()
-        known = settings.boot_count > 0
-        settings.boot_count += 1
-        alarms.restore(settings.active, settings.latched, settings.first_alarm)
-        self.log(cat.E_BOOT, self.reset_cause, settings.boot_count, self.ledger.pulses)
-        if settings.repaired:
-            self.log(cat.E_REPAIRED, settings.repaired)
-        if settings.commissioned or not whole:
-            block = settings.load_commission()
-            if block is not None:
-                self.commission(block)
-            if block is None or not whole:
-                self._alarm(al.RECORDS, True, 1, settings.commissioned)
-        if settings.program_slot != NO_PROGRAM:
-            block = settings.load_program()
-            if block is None:
-                self._alarm(al.RECORDS, True, 2, settings.program_slot)
-            else:
-                self.load_program(block)
-        if settings.prime_cut_nl:
-            self.log(cat.E_BOLUS_CUT, 0, settings.prime_cut_nl)
-            settings.save_intent(settings.time_s)       # said once: the record no longer owes a bolus
-        if known:
-            self._book_gap(self.now_s - settings.time_s)
-        self.supervisor.clock_set(self.now_s, 0)
-        if not known:
-            self._open_day()
-        self.follow(self.now_s)
-        self.save_state()
-
-    def _book_gap(self, gap_s):
-        """The time since the last record passed without delivery: missed, never made up.
-
-        A senseless gap is a clock fault. An RTC that lost its power (it reads less than the last stored second) goes on from there.
-        """
-        if gap_s < 0 or gap_s > MAX_GAP_S:
-            if gap_s < 0:
-                self.now_s = self.settings.time_s
-                self._clock.set_s(self.now_s)
-            self._alarm(al.CLOCK_LOST, True, gap_s, 0)
-            return
-        if not self.program_block or gap_s == 0:
-            return
-        cause = MISSED_STOP if self.settings.stopped else MISSED_RESET
-        at, total = self.now_s - gap_s, 0
-        while at < self.now_s:
-            until = min(self.schedule.next_change_s(at), self.now_s)
-            total += self.infusion.miss(cause, self.schedule.rate_at(at), until - at)
-            at = until
-        self.log(cat.E_GAP, cause, gap_s, total)
-
+    # ------------------------------------------------------------------------------------------------ records
     def commission(self, block):
         """Take the constants of a canonical commissioning block (also at boot)."""
         rows = cat.block(cat.COMMISSION)
         found = [0] * len(rows)
         unpack(rows, block, 0, len(block), found)
         (_, self.serial, self.nl_per_rev, self.steps_per_rev, counts_per_rev, step_hz, pulse_nl, level_nl_per_count,
-         capacity_ul, residual_ul, _, self.minimum_rate_nl_day, self._battery_empty_mv, _) = found
+         capacity_ul, residual_ul, self.dead_volume_nl, self.minimum_rate_nl_day, self._battery_empty_mv, _) = found
         self.contents.commission(level_nl_per_count, capacity_ul, residual_ul)
         self.commission_block = block
         remainder = self.ledger.steps_rem
@@ -164,7 +112,8 @@ class App:
             self.program_rate = 0
             self._change_s = at_s + DAY_S
         action, mode = self.alarms.action, self.mode
-        self.delivering = (mode == modes.RUNNING or mode == modes.PRIMING) and action != al.STOP
+        stop = action == al.STOP or (action == al.MIN and self.settings.safe_state == cat.SAFE_STOP)
+        self.delivering = (mode == modes.RUNNING or mode == modes.PRIMING) and not stop
         if action == al.MIN:
             self.rate = self.minimum_rate_nl_day
         elif action == al.FALLBACK:
@@ -185,10 +134,10 @@ class App:
         try:
             settings.save_state(self.now_s)
         except OSError:
-            self._alarm(al.STORE, True, 0, 0)
+            self.alarm(al.STORE, True)
             return False
         if alarms.is_active(al.STORE):
-            self._alarm(al.STORE, False, 0, 0)
+            self.alarm(al.STORE, False)
         return True
 
     def log(self, code, cause=0, a=0, b=0):
@@ -199,12 +148,12 @@ class App:
             if self.alarms.set(al.STORE, True):
                 self.follow(self.now_s)
 
-    def _alarm(self, row, on, a, b):
+    def alarm(self, row, on, a=0, b=0):
         """Raise or end an alarm: logged, latched, and the rate follows its action."""
         if self.alarms.set(row, on):
             self.log(cat.E_ALARM if on else cat.E_ALARM_END, row, a, b)
             if self.alarms.action >= al.NOBOLUS and self.infusion.prime_left_nl > 0:
-                self.log(cat.E_BOLUS_CUT, 0, self.infusion.cut_prime())
+                self.bolus_cut(self.infusion.cut_prime())
             self.follow(self.now_s)
             self._tone_due_s = self.uptime_s
             self.save_state()           # a cause that outlasts a reset must be on record before the reset
@@ -224,15 +173,16 @@ class App:
             self.log(cat.E_REFUSED, reason, block.kind, 0)
         return reason
 
+    def bolus_cut(self, left_nl):
+        """A prime or bridge ended early: never resumed, and said aloud, because the catheter now holds what nobody planned."""
+        self.log(cat.E_BOLUS_CUT, 0, left_nl)
+        self.alarm(al.BOLUS_CUT, True, left_nl)
+
     def refilled(self):
         """The contents changed under the level filter: start it anew; the causes of a low reservoir are gone."""
         self.contents.refilled()
         for row in (al.EMPTY_SENSED, al.EMPTY_COMPUTED, al.LOW):
-            self._alarm(row, False, 0, 0)
-
-    def end_alarm(self, row):
-        """A cause was removed by order."""
-        self._alarm(row, False, 0, 0)
+            self.alarm(row, False)
 
     # ------------------------------------------------------------------------------------------------ step
     def step(self):
@@ -266,22 +216,22 @@ class App:
         supervisor = self.supervisor
         if outcome == MOVED:
             if self.alarms.is_active(al.STALL):
-                self._alarm(al.STALL, False, 0, 0)
+                self.alarm(al.STALL, False)
         elif outcome == LOST:
             self.ledger.lose_pulse()
             self.log(cat.E_PULSE_LOST, 0, supervisor.seen, supervisor.expected)
             self.save_state()
             if supervisor.stalled:
-                self._alarm(al.STALL, True, supervisor.lost_in_a_row, supervisor.seen)
+                self.alarm(al.STALL, True, supervisor.lost_in_a_row, supervisor.seen)
         else:
-            self._alarm(al.MOTION, True, supervisor.seen, 0)
+            self.alarm(al.MOTION, True, supervisor.seen)
 
     def _demand(self, seconds):
         """Integrate the seconds since the last step over the schedule: demanded while permitted, else missed."""
         jump_s = self.supervisor.clock_jump_s(self.now_s, self.uptime_s)
         if jump_s:
             self.log(cat.E_CLOCK_JUMP, 0, jump_s)
-            self._alarm(al.CLOCK_LOST, True, jump_s, 0)
+            self.alarm(al.CLOCK_LOST, True, jump_s)
             self.follow(self.now_s - seconds)
         at = self.now_s - seconds
         cause = MISSED_STOP if self.settings.stopped else MISSED_FAULT
@@ -307,6 +257,7 @@ class App:
         self.infusion.run(self.rate, seconds)
         if priming and self.infusion.prime_left_nl == 0:
             self.log(cat.E_PRIME_END, 0, 0)
+            self.save_state()               # the record owes no bolus any more
             self.follow(until_s)
 
     def _pulse(self):
@@ -316,7 +267,7 @@ class App:
         try:
             self.settings.save_intent(self.now_s)
         except OSError:
-            self._alarm(al.STORE, True, 1, 0)
+            self.alarm(al.STORE, True, 1)
         self.supervisor.lease(steps, hold_ms)
         self._motor.order(steps, hold_ms)
 
@@ -330,9 +281,9 @@ class App:
         if self.settings.commissioned:
             self._watch_contents()
             if self.battery_mv < self._battery_empty_mv:
-                self._alarm(al.BATTERY, True, self.battery_mv, 0)
+                self.alarm(al.BATTERY, True, self.battery_mv)
         if self.settings.stopped:
-            self._alarm(al.STOPPED_LONG, self.now_s - self.settings.stopped_at_s >= STOPPED_LONG_S, 0, 0)
+            self.alarm(al.STOPPED_LONG, self.now_s - self.settings.stopped_at_s >= STOPPED_LONG_S)
             if self.now_s - self.settings.time_s >= IDLE_CHECK_S:
                 self.save_state()
 
@@ -341,11 +292,11 @@ class App:
         daily_nl = self.schedule.most_daily_nl
         row = contents.alarm(daily_nl)
         if row:
-            self._alarm(row, True, contents.sensed_ul, contents.usable_nl())
+            self.alarm(row, True, contents.sensed_ul, contents.usable_nl())
         if contents.low(daily_nl):
-            self._alarm(al.LOW, True, contents.sensed_ul, contents.usable_nl())
+            self.alarm(al.LOW, True, contents.sensed_ul, contents.usable_nl())
 
-    def _open_day(self):
+    def open_day(self):
         """The day's beginning is kept in the state record: a reset loses nothing from its row."""
         settings = self.settings
         settings.last_day = self.now_s // DAY_S
@@ -367,8 +318,8 @@ class App:
             self.days.write(settings.last_day, pulses, pulses * self.ledger.pulse_nl, missed_nl, self.contents.sensed_ul,
                             self.alarms.active)
         except OSError:
-            self._alarm(al.STORE, True, 2, 0)
-        self._open_day()
+            self.alarm(al.STORE, True, 2)
+        self.open_day()
         self.save_state()
 
     def _delay_ms(self):

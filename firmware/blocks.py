@@ -8,7 +8,7 @@ import hashlib
 
 from ..protocol import catalogue as cat
 from ..protocol.fields import get, pack, put, unpack
-from .limits import FLOOR_RATE_NL_DAY, HOLD_MARGIN_MS, MAX_RATE_NL_DAY
+from .limits import EDGE_COUNTS, FLOOR_RATE_NL_DAY, HOLD_MARGIN_MS, MAX_RATE_NL_DAY
 from .ports import MAX_HOLD_MS, STEP_HZ
 
 
@@ -76,6 +76,9 @@ class Block:
             self._refuse_named(rows, cat.R_LIMIT, "pulse_nl", values["pulse_nl"])   # longer than the enable one-shot
         if steps * 2 >= values["steps_per_rev"]:
             self._refuse_named(rows, cat.R_LIMIT, "pulse_nl", values["pulse_nl"])   # the encoder counts modulo a turn
+        counts = values["counts_per_rev"] * values["pulse_nl"] // values["nl_per_rev"]
+        if counts < 2 * EDGE_COUNTS:    # else the encoder cannot tell a pulse from its own noise
+            self._refuse_named(rows, cat.R_LIMIT, "counts_per_rev", values["counts_per_rev"])
         if values["residual_ul"] >= values["capacity_ul"]:
             self._refuse_named(rows, cat.R_BAD_BLOCK, "residual_ul", values["residual_ul"])
 

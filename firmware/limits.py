@@ -20,6 +20,7 @@ IDLE_CHECK_S = 3600             # nothing ordered: still awake every hour
 HOLD_MARGIN_MS = 30             # the enable one-shot outlives the train by this, for the last step to settle
 STAGE_LIFE_S = 300              # a staged block is dropped after this
 CLOCK_JUMP_S = 300              # alarms.md row 12
+CLOCK_FOLLOW_S = 600            # of the tick, in which the RTC may drift by a second unremarked: 0.17 %, ten times a bad crystal
 MAX_GAP_S = 30 * DAY_S          # a boot gap longer than this is a clock fault, not an outage
 
 STALL_PULSES = 3                # alarms.md row 7: 3 pulses in a row without motion ...

@@ -23,8 +23,26 @@ def refusal(app, block):
     values = block.values
     if block.kind == cat.REFILL and values["volume_ul"] > app.contents.capacity_ul - _residual_ul(app):
         return cat.R_LIMIT
-    if block.kind == cat.PRIME and app.alarms.action >= al.NOBOLUS:
+    if block.kind == cat.PRIME:
+        return _prime_refusal(app, values)
+    return 0
+
+
+def _prime_refusal(app, values):
+    """A prime fills an empty line once; behind it only a bridge passes (alarms.md 3: a drug-filled catheter is never primed).
+
+    A bridge pushes at most the dead volume, no faster than the running program or the one before it: the patient gets no
+    more of what lies in the catheter than was ordered already.
+    """
+    if app.alarms.action >= al.NOBOLUS:
         return cat.R_STATE
+    ledger = app.ledger
+    ordered_nl = ledger.pulsed_ul * 1000 + ledger.pulsed_nl if ledger.pulsed_ul < 1000000 else app.dead_volume_nl
+    if ordered_nl < app.dead_volume_nl:
+        return cat.R_LIMIT if values["volume_nl"] > app.dead_volume_nl - ordered_nl + ledger.pulse_nl else 0
+    fastest = max(app.program_rate, app.rate_before)
+    if values["volume_nl"] > app.dead_volume_nl or values["rate_nl_day"] > fastest:
+        return cat.R_LIMIT
     return 0
 
 
@@ -68,19 +86,20 @@ def _commission(app, block, values):
 
 def _program(app, block, values):
     settings = app.settings
-    before = settings.program_slot, settings.program_digest, settings.fallback_nl_day
+    before = settings.program_slot, settings.program_digest, settings.fallback_nl_day, settings.safe_state
     try:
         slot = settings.save_program(block.canonical, len(block.canonical))
     except OSError:
         return cat.R_STORE
     settings.program_slot, settings.program_digest = slot, block.digest
-    settings.fallback_nl_day = values["fallback_nl_day"]
+    settings.fallback_nl_day, settings.safe_state = values["fallback_nl_day"], values["safe_state"]
     reason = _store(app, block)
     if reason:
-        settings.program_slot, settings.program_digest, settings.fallback_nl_day = before
+        settings.program_slot, settings.program_digest, settings.fallback_nl_day, settings.safe_state = before
         return reason
+    app.rate_before = app.program_rate
     app.load_program(block.canonical)
-    app.end_alarm(al.RECORDS)
+    app.alarm(al.RECORDS, False)
     _acknowledge(app)
     app.follow(app.now_s)       # the event tells the new rate
     app.log(cat.E_PROGRAM, values["mode"], app.schedule.daily_nl(app.now_s // 86400 % 7), app.program_rate)
@@ -89,6 +108,7 @@ def _program(app, block, values):
 
 def _acknowledge(app):
     """What a clinician has just looked at is acknowledged: only standing causes stay latched."""
+    app.alarm(al.BOLUS_CUT, False)
     app.alarms.latched = app.alarms.active
     if not app.alarms.active:
         app.alarms.first = 0
@@ -126,18 +146,20 @@ def _resume(app, block, values):
     if reason:
         app.settings.stopped = 1
         return reason
-    app.end_alarm(al.STOPPED_LONG)
-    app.end_alarm(al.MOTION)
+    app.alarm(al.STOPPED_LONG, False)
+    app.alarm(al.MOTION, False)
     _acknowledge(app)
     app.log(cat.E_RESUME)
     return 0
 
 
 def _prime(app, block, values):
-    reason = _store(app, block)         # before any motion: a retry after a reset finds the digest and moves nothing
-    if reason:
-        return reason
     app.infusion.start_prime(values["volume_nl"], values["rate_nl_day"])
+    reason = _store(app, block)         # before any motion: a retry after a reset finds the digest, and that it was cut
+    if reason:
+        app.infusion.cut_prime()
+        return reason
+    app.alarm(al.BOLUS_CUT, False)
     app.log(cat.E_PRIME, 0, values["volume_nl"], values["rate_nl_day"])
     return 0
 
@@ -149,8 +171,9 @@ def _set_clock(app, block, values):
         app.now_s = old_s
         return reason
     app.ports.clock.set_s(app.now_s)
+    app.settings.stopped_at_s = max(0, app.settings.stopped_at_s + app.now_s - old_s)    # how long it has been stopped is no matter of the clock
     app.supervisor.clock_set(app.now_s, app.uptime_s)
-    app.end_alarm(al.CLOCK_LOST)
+    app.alarm(al.CLOCK_LOST, False)
     app.log(cat.E_SET_CLOCK, 0, app.now_s, old_s)
     return 0
 

@@ -23,7 +23,7 @@ NO_PROGRAM = 255
 STATE_AT, COMMISSION_AT, INTENT_AT, PROGRAM_AT = 0x0000, 0x0400, 0x0800, 0x1000
 STATE_SLOT, COMMISSION_SLOT, INTENT_SLOT, PROGRAM_SLOT = 0x0100, 0x0100, 0x0040, 0x0400
 
-_STATE = "<BIIIBBBB8s8sIIIIIIIBHhIIIIIIHHHHHHIHIII"
+_STATE = "<BIIIBBBB8s8sIIIIIIIBHhIIIIIIHHHHHHIHIIIIB"
 _INTENT = "<BIIIIHHIIHII"
 assert struct.calcsize(_STATE) + 2 <= STATE_SLOT
 assert struct.calcsize(_INTENT) + 2 <= INTENT_SLOT
@@ -110,23 +110,27 @@ class Settings:
         self.day_pulses = 0
         self.day_missed_nl = 0
         self.fallback_nl_day = 0
+        self.safe_state = 0             # of the running program: what MIN means for this fill (alarms.md 1)
         self.first_alarm = 0
         self.level_offset_ul = 0        # what the level sensor reads above the contents, found at the last refill
-        self.prime_cut_nl = 0           # volume a prime had left when the power went; reported once at boot
+        self.prime_cut_nl = 0           # volume a prime or bridge had left when the power went
         self.repaired = 0               # damaged slots found at boot
 
     def load(self):
-        """Restore all records; False when there was a state record and neither slot of it is whole."""
+        """Restore all records; False when there must have been a state record and neither slot holds one whole.
+
+        A blank state beside another record is a lost state too, not a new pump: therapy must not end in silence.
+        """
         self.repaired = 0
         found = self._state.load()
         if found:
             self._unpack_state()
         self.repaired += self._state.damaged
-        lost = not found and self._state.damaged > 0
-        if self._intent.load():
+        pulsed = self._intent.load()
+        if pulsed:
             self._unpack_intent()
         self.repaired += self._intent.damaged
-        return not lost
+        return found or not (self._state.damaged or pulsed or self._commission.load())
 
     def save_state(self, time_s):
         """Write the state record; raises OSError when the store cannot."""
@@ -139,7 +143,8 @@ class Settings:
             self.commissioned, self.last_kind, self.order_digest, self.program_digest, ledger.base_nl, ledger.base_pulses,
             ledger.lost_pulses, self.active, self.latched, self.fallback_nl_day, self.stopped_at_s, self.first_alarm,
             self.last_day, self.level_offset_ul, ul[0], ul[1], ul[2], ul[3], ul[4], ul[5], nl[0], nl[1], nl[2], nl[3], nl[4], nl[5],
-            ledger.pulses, self._infusion.acc_nl, self._infusion.demand.rem, self.day_pulses, self.day_missed_nl)
+            ledger.pulses, self._infusion.acc_nl, self._infusion.demand.rem, self.day_pulses, self.day_missed_nl,
+            self._infusion.prime_left_nl, self.safe_state)
         slots.save()
 
     def _unpack_state(self):
@@ -151,7 +156,8 @@ class Settings:
          self.stopped_at_s, self.first_alarm, self.last_day, self.level_offset_ul) = row[10:20]
         ledger.missed_ul[:] = row[20:26]
         ledger.missed_nl[:] = row[26:32]
-        ledger.pulses, self._infusion.acc_nl, self._infusion.demand.rem, self.day_pulses, self.day_missed_nl = row[32:]
+        (ledger.pulses, self._infusion.acc_nl, self._infusion.demand.rem, self.day_pulses, self.day_missed_nl, self.prime_cut_nl,
+         self.safe_state) = row[32:]
 
     def save_intent(self, time_s):
         """Write the pulse that is about to start: on boot it counts as delivered. Allocates nothing."""
@@ -167,9 +173,9 @@ class Settings:
         row = struct.unpack_from(_INTENT, self._intent.buffer, 0)
         ledger, infusion = self._ledger, self._infusion
         if row[3] > ledger.pulses:      # newer than the state record, whatever the clock was set to in between
-            self.time_s, infusion.demand.rem, infusion.acc_nl = row[2], row[8], row[10]
+            self.time_s, infusion.demand.rem, infusion.acc_nl, self.prime_cut_nl = row[2], row[8], row[10], row[11]
         ledger.pulses, ledger.pulsed_ul, ledger.pulsed_nl, ledger.steps, ledger.revs = row[3:8]
-        ledger.steps_rem, self.prime_cut_nl = row[9], row[11]
+        ledger.steps_rem = row[9]
 
     def save_commission(self, block, length):
         """Write the canonical commissioning block (at most 64 bytes) beside the one in use; `commissioned` and `save_state` flip to it."""

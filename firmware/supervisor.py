@@ -4,7 +4,7 @@ It is told of every order (that is the lease), looks at the rotor when the lease
 Rotation is taken modulo one turn, so a lease must be shorter than half a turn: asserted where the pulse size is set.
 """
 
-from .limits import CLOCK_JUMP_S, EDGE_COUNTS, STALL_PULSES, STALL_S
+from .limits import CLOCK_FOLLOW_S, CLOCK_JUMP_S, EDGE_COUNTS, STALL_PULSES, STALL_S
 
 QUIET, MOVED, LOST, UNORDERED = range(4)
 
@@ -25,6 +25,7 @@ class Supervisor:
         self.lost_in_a_row = 0
         self._lost_ms = 0           # since the first of them
         self._drift_s = 0
+        self._followed_s = 0
 
     def commission(self, counts_per_rev, steps_per_rev, longest_pulse_steps):
         """Take the encoder's constants; they come from the commissioning record, not from the controller."""
@@ -93,13 +94,21 @@ class Supervisor:
         return self.lost_in_a_row >= STALL_PULSES or (self.lost_in_a_row > 0 and self._lost_ms >= STALL_S * 1000)
 
     def clock_jump_s(self, rtc_s, ticked_s):
-        """Seconds by which the RTC moved against the tick since the last call; small drift is followed, a jump returned."""
+        """Seconds by which the RTC moved against the tick beyond a crystal's drift, once they are a jump; else 0.
+
+        Drift is followed as fast as crystals drift and no faster, so that many small jumps add up to a large one.
+        """
         off = rtc_s - ticked_s - self._drift_s
         if off == 0:
             return 0
-        self._drift_s += off
-        return off if off > CLOCK_JUMP_S or off < -CLOCK_JUMP_S else 0
+        budget = 1 + (ticked_s - self._followed_s) // CLOCK_FOLLOW_S
+        jumped = off > CLOCK_JUMP_S or off < -CLOCK_JUMP_S
+        if jumped or -budget <= off <= budget:
+            self._drift_s += off
+            self._followed_s = ticked_s
+        return off if jumped else 0
 
     def clock_set(self, rtc_s, ticked_s):
         """The clock was set by order: start comparing from here."""
         self._drift_s = rtc_s - ticked_s
+        self._followed_s = ticked_s

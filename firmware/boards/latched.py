@@ -26,7 +26,6 @@ TICK_PERIOD = 1 << 29       # a simulated tick wraps inside small integers (styl
 NEVER_CUT = 0xFFFF
 NO_CLOCK = 0xFFFFFFFF
 TX_BYTES = 4096
-RX_BYTES = 512
 
 
 class Latch:

@@ -150,11 +150,11 @@ def test_a_prime_delivers_its_volume_beside_nothing_and_then_the_program_again()
 @pytest.mark.parametrize("row", [al.STALL, al.EMPTY_COMPUTED, al.CLOCK_LOST, al.RECORDS, al.EMPTY_SENSED])
 def test_a_prime_is_refused_under_an_alarm_that_forbids_boluses_and_cut_by_one(row):
     bench, digest = ready("prime")
-    bench.app._alarm(row, True, 0, 0)
+    bench.app.alarm(row, True)
     assert bench.ask(cat.COMMIT, (digest,))[1]["reason"] == cat.R_STATE
     bench, digest = ready("prime")
     bench.ask(cat.COMMIT, (digest,))
-    bench.app._alarm(row, True, 0, 0)
+    bench.app.alarm(row, True)
     assert bench.app.infusion.prime_left_nl == 0 and bench.app.mode != modes.PRIMING
 
 
@@ -198,7 +198,7 @@ def test_an_order_acknowledges_what_has_passed_and_keeps_what_stands():
     bench.run_s(600)
     bench.stalled = False
     bench.run_s(600)
-    bench.app._alarm(al.LOW, True, 0, 0)
+    bench.app.alarm(al.LOW, True)
     assert bench.status()["latched"] == 1 << al.STALL - 1 | 1 << al.LOW - 1
     bench.program(400_000)
     assert bench.status()["latched"] == bench.status()["alarms"] == 1 << al.LOW - 1
@@ -216,3 +216,47 @@ def test_a_stop_is_remembered_for_its_alarm_across_a_reset():
     assert bench.app.alarms.is_active(al.STOPPED_LONG)
     bench.resume()
     assert not bench.app.alarms.active
+
+
+class TestPrimeOfAFilledCatheter:
+    """alarms.md 3: what lies in a drug-filled catheter is never pushed out faster than it was ordered."""
+
+    @pytest.fixture
+    def filled(self):
+        bench = Bench()
+        bench.prime(375_000, 24_000_000)
+        bench.run_s(1500)
+        bench.program(480_000)
+        return bench
+
+    def prime(self, bench, volume_nl, rate_nl_day):
+        return bench.order(cat.PRIME, {"volume_nl": volume_nl, "rate_nl_day": rate_nl_day}).get("reason", 0)
+
+    def test_an_empty_line_takes_its_dead_volume_once(self):
+        bench = Bench()
+        assert self.prime(bench, 377_000, 24_000_000) == cat.R_LIMIT
+        assert self.prime(bench, 375_000, 24_000_000) == 0
+
+    def test_a_filled_one_takes_a_bridge_and_nothing_more(self, filled):
+        assert self.prime(filled, 100_000, 24_000_000) == cat.R_LIMIT
+        assert self.prime(filled, 376_000, 480_000) == cat.R_LIMIT
+        assert self.prime(filled, 375_000, 480_001) == cat.R_LIMIT
+        assert self.prime(filled, 375_000, 480_000) == 0
+
+    def test_a_bridge_may_go_on_at_the_rate_before_the_new_program(self, filled):
+        filled.program(120_000)
+        assert self.prime(filled, 375_000, 480_001) == cat.R_LIMIT
+        assert self.prime(filled, 375_000, 480_000) == 0
+
+
+def test_how_long_the_pump_is_stopped_is_no_matter_of_the_clock():
+    bench = Bench()
+    bench.program(480_000)
+    bench.stop()
+    bench.run_s(3600)
+    for shift_s in (2 * 86_400, -3 * 86_400):
+        bench.must(cat.SET_CLOCK, {"time_s": bench.app.now_s + shift_s})
+        bench.run_s(600)
+        assert not bench.app.alarms.is_active(al.STOPPED_LONG)
+    bench.run_s(6 * 3600)
+    assert bench.app.alarms.is_active(al.STOPPED_LONG)

@@ -107,17 +107,25 @@ def test_a_stall_is_also_one_lost_pulse_that_is_half_an_hour_old():
 def test_the_second_time_source_follows_drift_and_names_a_jump():
     supervisor = Supervisor(Motor())
     supervisor.clock_set(1000, 0)
-    rtc_s = 1000
-    for ticked_s in range(1, 200):          # 200 small steps that add up to 5 hours
-        rtc_s += 91
-        assert supervisor.clock_jump_s(rtc_s, ticked_s) == 0
-    assert supervisor.clock_jump_s(rtc_s + 1 + li.CLOCK_JUMP_S, 200) == 0
-    rtc_s += 1 + li.CLOCK_JUMP_S
-    assert supervisor.clock_jump_s(rtc_s + 1 + li.CLOCK_JUMP_S + 1, 201) == li.CLOCK_JUMP_S + 1
-    assert supervisor.clock_jump_s(rtc_s + 303, 202) == 0, "a jump is said once"
-    assert supervisor.clock_jump_s(rtc_s + 304 - li.CLOCK_JUMP_S - 1, 203) == -li.CLOCK_JUMP_S - 1
+    for ticked_s in range(600, 86400 * 30, 600):            # a crystal that gains 0.1 % is followed for ever
+        assert supervisor.clock_jump_s(1000 + ticked_s + ticked_s // 1000, ticked_s) == 0
+    ticked_s += 600
+    supervisor.clock_set(0, ticked_s)
+    assert supervisor.clock_jump_s(li.CLOCK_JUMP_S, ticked_s) == 0
+    assert supervisor.clock_jump_s(li.CLOCK_JUMP_S + 1, ticked_s) == li.CLOCK_JUMP_S + 1
+    assert supervisor.clock_jump_s(li.CLOCK_JUMP_S + 2, ticked_s + 1) == 0, "a jump is said once"
+    assert supervisor.clock_jump_s(2, ticked_s + 2) == -li.CLOCK_JUMP_S - 1
     supervisor.clock_set(5, 300)
     assert supervisor.clock_jump_s(6, 301) == 0
+
+
+@pytest.mark.parametrize("step_s", [2, 91, 100, 299])
+def test_many_small_jumps_are_a_large_one(step_s):
+    """A clock at twice its speed: no single look shows more than a small jump."""
+    supervisor = Supervisor(Motor())
+    supervisor.clock_set(0, 0)
+    said = [supervisor.clock_jump_s(2 * ticked_s, ticked_s) for ticked_s in range(step_s, 20 * 300, step_s)]
+    assert li.CLOCK_JUMP_S < next(jump for jump in said if jump) <= li.CLOCK_JUMP_S + step_s
 
 
 def test_new_constants_take_the_rotor_as_it_stands():

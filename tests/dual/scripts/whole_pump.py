@@ -28,7 +28,7 @@ pump.stop()
 pump.run_s(8 * 3600)
 show("stopped")
 pump.resume()
-pump.prime(375000, 24000000)
+pump.prime(10000, 480000)       # a bridge: the catheter is full, so no faster than what ran
 pump.run_s(700)
 show("priming")
 pump.run_s(3600)
