@@ -1,5 +1,8 @@
 """The alarm rows of alarms.md section 2 in words: what the bits on the wire mean and what the pump does about each.
 
+Until a firmware detects row 6 (encoder dead), an encoder that stopped counting looks like a stalled rotor (row 7): every pulse is booked as
+missed though its drug was delivered. Ledger and report then show less than the patient got; the level sensor and the withdrawn volume do not.
+
 Bit (row - 1) of the wire's `alarms` and `latched` is row 1..28. A firmware may detect fewer rows; it cannot send others.
 """
 

@@ -142,8 +142,8 @@ def history(session: Session, as_json: bool) -> None:
         days = [day.to_dict() for day in pump.history(progress)]
     if as_json:
         return emit_json("thecal.history/1", {"days": days})
-    return show_table(("date", "pulses", "demanded nL", "missed nL", "sensed mL", "alarms"), [
-        (day["date"], day["pulses"], day["demanded_nl"], day["missed_nl"], units.decimal_text(Fraction(day["sensed_nl"], 10**6), 3),
+    return show_table(("date", "pulses", "ordered nL", "missed nL", "sensed mL", "alarms"), [
+        (day["date"], day["pulses"], day["ordered_nl"], day["missed_nl"], units.decimal_text(Fraction(day["sensed_nl"], 10**6), 3),
          ", ".join(str(alarm["code"]) for alarm in day["alarms"]) or "-") for day in days])
 
 

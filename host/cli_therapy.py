@@ -16,10 +16,12 @@ from .errors import RequestInvalid, UsageProblem
 from .fill import Fill
 from .implant import Implant
 from .prescription import Prescription
-from .programmer import PRIME_RATE, OrderResult, Programmer, Review
+from .programmer import PRIME_RATE, UNCONFIRMED, OrderResult, Programmer, Review
+from .review import RefillReview
 from .terminal import Session, emit_json, json_option, show_table
 
-
+BRIDGE_NOTE = ("two orders, the slower rate first: if the line is lost in between the patient gets too little, not too much; "
+               "give this command again as soon as it is back")
 
 def therapy_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """`--yes` and `--json`."""
@@ -64,7 +66,7 @@ def confirm_rows(yes: bool, title: str, rows: Iterable[present.Row], question: s
     """Show and ask. Raises RequestInvalid when the answer is no."""
     side_by_side(title, rows, warnings)
     if not agree(yes, question):
-        raise RequestInvalid("not confirmed; nothing was sent")
+        raise RequestInvalid(UNCONFIRMED)
 
 
 @click.command()
@@ -93,18 +95,17 @@ def program(session: Session, yes: bool, as_json: bool, bridge: bool, **order: A
 
 
 def bridged(pump: Programmer, pending: Prescription, yes: bool) -> OrderResult:
-    """Ask, then bridge, then commit: the bridge goes first, so that a link lost in between leaves the old program and the old dose.
+    """Ask, then bridge and commit, in the order that errs towards too little (Programmer.bridge); after a lost line say it again.
 
     Raises RequestInvalid when no bridge is due.
     """
     current, warnings = pump.examine(pending)
-    span = present.bridge_for(current, pending.ingredients, (pump.implant() or Implant()).dead_volume_nl)
+    span = pump.bridge_due(pending)
     if span is None:
         raise RequestInvalid("no bridge is due: the program's drugs and concentrations are those that run")
     rows = [*present.program_rows(current, pending), ("bridge", present.NONE, span.text())]
-    confirm_rows(yes, "program behind a bridge", rows, "Bridge and commit the pending program?", warnings)
-    pump.bridge(span)
-    return pump.program(pending)
+    confirm_rows(yes, "program behind a bridge", rows, "Bridge and commit the pending program?", [*warnings, BRIDGE_NOTE])
+    return pump.bridge(span, pending)
 
 
 def prescribe(
@@ -133,16 +134,16 @@ def prescribe(
 @therapy_options
 @click.pass_obj
 def refill(session: Session, volume: str, withdrawn: str, drug: str, concentration: str, also: Any, setting: str | None, yes: bool, as_json: bool) -> None:
-    """Record a refill: mixing, a bridge that is due and an odd withdrawn volume are shown."""
+    """Record a refill: another drug or dose at the running rate, mixing, a bridge that is due and an odd withdrawn volume are shown."""
     may_ask(yes)
     fill = Fill(volume, drug, concentration, withdrawn=withdrawn, also=dict(also), setting=setting)
+
+    def confirm(seen: RefillReview) -> bool:
+        side_by_side("refill", present.refill_rows(seen.status, seen.running, fill, seen.implant), seen.warnings)
+        return agree(yes, "Record this refill?")
+
     with session.pump() as pump:
-        now, running, implant = pump.status(), pump.program_running(), pump.implant() or Implant()
-        warnings = fill.check(running.daily_dose_ng() if running else None)
-        delivered_nl = report.delivered_since_refill_nl(now, pump.log(), implant) or 0
-        notes = present.refill_notes(now, running, fill, implant, delivered_nl)
-        confirm_rows(yes, "refill", present.refill_rows(now, running, fill, implant), "Record this refill?", warnings + notes)
-        done = pump.refill(fill)
+        done = pump.refill(fill, confirm)
     told("thecal.refill/1", done, as_json, "refilled with %s" % volume)
 
 
@@ -187,11 +188,15 @@ def resume(session: Session, yes: bool, as_json: bool) -> None:
 @therapy_options
 @click.pass_obj
 def prime(session: Session, volume: str, rate: str, yes: bool, as_json: bool) -> None:
-    """Push VOLUME ('0.375 mL') through tubing and catheter."""
+    """Fill tubing and catheter with VOLUME ('0.375 mL'), once: the pump refuses it when the catheter is on record as filled."""
     may_ask(yes)
     amount = present.show_flow(units.flow_nl_day(rate, "--rate"))
     with session.pump() as pump:
-        confirm_rows(yes, "prime", _delivery_rows(pump, "priming %s at %s" % (volume, amount)), "Prime?")
+        seen = pump.examine_prime(volume, rate)
+        rows = [*_delivery_rows(pump, "priming %s at %s" % (volume, amount)),
+                ("if the catheter is drug-filled, the patient gets", present.NONE, seen.text(pump.program_running())),
+                ("the catheter", "on record as %s" % ("filled" if seen.filled else "not filled"), present.NONE)]
+        confirm_rows(yes, "prime", rows, "Prime?", seen.warnings)
         done = pump.prime(volume, rate)
     told("thecal.prime/1", done, as_json, "priming %s" % volume)
 

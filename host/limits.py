@@ -81,6 +81,18 @@ def check_bolus(drug: Drug, dose_ng: Fraction, setting: str | None = None) -> li
     return []
 
 
+def check_daily(drug: Drug, dose_ng_day: Fraction, setting: str | None = None) -> list[str]:
+    """Warnings about a dose of 24 h; raises RequestInvalid above the hard limit."""
+    limits = drug.setting(setting)
+    return _against(drug, "daily dose", dose_ng_day, limits.dose_soft, limits.dose_hard, limits)
+
+
+def check_start(drug: Drug, dose_ng_day: Fraction, setting: str | None = None) -> list[str]:
+    """Warnings about a first dose of a drug; raises RequestInvalid above the hard limit."""
+    limits = drug.setting(setting)
+    return _against(drug, "starting dose", dose_ng_day, limits.start_soft, limits.start_hard, limits)
+
+
 def _against(drug: Drug, what: str, dose: Fraction, soft: Fraction | None, hard: Fraction | None, limits: Setting) -> list[str]:
     if hard is not None and dose > hard:
         raise RequestInvalid("%s of %s %s is above the hard limit of %s (setting %s)" % (

@@ -5,7 +5,7 @@ from __future__ import annotations
 from fractions import Fraction
 
 from . import units
-from .fill import Bridge, Fill, discrepancy, mixed_ng_ml
+from .fill import Fill, mixed_ng_ml
 from .implant import Implant
 from .prescription import NL_PER_ML, SAFE_STOP, WEEKDAYS, Ingredient, Prescription, show_flow
 from .records import Status
@@ -108,28 +108,6 @@ def refill_rows(status: Status, program: Prescription | None, fill: Fill, implan
             now = before.show_dose(before.dose_ng(program.max_daily_nl())) if before else NONE
             rows.append(("%s a day at the running rate" % item.name, now, item.show_dose(item.dose_ng(program.max_daily_nl()))))
     return rows
-
-
-def refill_notes(status: Status, program: Prescription | None, fill: Fill, implant: Implant, delivered_nl: int) -> list[str]:
-    """What a clinician must be told at this refill: a bridge that is due, a withdrawn volume that does not fit."""
-    notes = []
-    needed = bridge_for(program, fill.ingredients, implant.dead_volume_nl)
-    if needed is not None:
-        notes.append("a bridge is due, %s: program the new concentration with --bridge" % needed.text())
-    if fill.withdrawn_ul:
-        expected_nl = max(0, status.reservoir_computed_nl - implant.residual_ul * 1000)    # a syringe leaves the residual behind
-        odd = discrepancy(expected_nl, fill.withdrawn_ul * 1000, delivered_nl)
-        if odd:
-            notes.append(odd)
-    return notes
-
-
-def bridge_for(program: Prescription | None, ingredients: tuple[Ingredient, ...], dead_volume_nl: int) -> Bridge | None:
-    """The bridge that a new fill makes necessary: old drug in the dead volume at the running flat rate, or None without a change."""
-    if program is None or {(i.name, i.concentration_ng_ml) for i in ingredients} == {(i.name, i.concentration_ng_ml) for i in program.ingredients}:
-        return None
-    rate = round(program.mean_daily_nl())
-    return Bridge(dead_volume_nl, rate, Fraction(dead_volume_nl * units.DAY_S, rate)) if rate else None
 
 
 def reservoir_text(status: Status) -> str:

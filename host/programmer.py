@@ -8,19 +8,21 @@ from __future__ import annotations
 
 import binascii
 import hashlib
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from fractions import Fraction
 from typing import Any, Callable, Generator
 
 from ..protocol import catalogue
-from . import blocks, drug_library, units, waiting
+from . import blocks, drug_library, review, units, waiting
 from .drug_library import Drug
 from .errors import ProtocolProblem, PumpRefused, RequestInvalid, UsageProblem
 from .exchange import Exchange
 from .fill import Bridge, Fill
 from .implant import Implant
 from .limits import Baseline, check, has_ceiling
-from .prescription import Prescription
+from .prescription import SIMPLE, Prescription
 from .records import Day, Event, Identity, Live, Status, read_days, read_events
+from .review import PrimeReview, RefillReview
 from .alarms import Alarm, of_bits
 from .transport import Clock, Line, open_port
 
@@ -29,6 +31,7 @@ RESTAGE = (catalogue.R_NOT_STAGED, catalogue.R_BAD_LENGTH)  # what a pump says t
 EVENT_TAIL = 200  # events searched for the last program change: 4 KB, 0.4 s at 115200
 PRIME_RATE = "24 mL/day"  # near 1 mL/h, the head's fastest (clinical.md 1.2)
 MAX_ORDER = 2**30 - 1
+UNCONFIRMED = "not confirmed; nothing was sent"
 Progress = Callable[[int, int], None]
 
 
@@ -87,6 +90,15 @@ def describe(program: Prescription | None) -> dict[str, Any] | None:
         "safe_state": program.safe_state,
         "editor": program.editor,
     }
+
+
+def _same_program(one: Prescription, other: Prescription) -> bool:
+    """Whether the pump does the same on both; who wrote them does not matter."""
+    return blocks.program_block(replace(one, editor=""), 1) == blocks.program_block(replace(other, editor=""), 1)
+
+
+def _prime_values(volume: str, rate: str) -> tuple[int, int]:
+    return units.volume_nl(volume, "volume"), round(units.flow_nl_day(rate, "rate"))
 
 
 class Programmer:
@@ -195,25 +207,91 @@ class Programmer:
             baseline = self._baseline(current, needs_day=has_ceiling(prescription))
         return current, check(prescription, baseline, pulse_nl=self._pulse_nl())
 
-    def bridge(self, span: Bridge) -> OrderResult:
-        """Give the old drug in tubing and catheter at its old rate; commit the new program right behind it, it takes over when that volume is used up.
+    def bridge_due(self, prescription: Prescription) -> Bridge | None:
+        """The bridge that `prescription` needs before its own rate may reach the patient; None where the catheter holds its drug already.
 
-        Until the new program is committed the old one stands behind the bridge, so a link lost in between changes nothing.
+        Also the rest of a bridge whose program was committed before the line was lost, as the pump's log tells.
         """
-        return self._order(catalogue.PRIME, lambda order: blocks.pack(
-            catalogue.PRIME, {"order_id": order, "volume_nl": span.volume_nl, "rate_nl_day": span.rate_nl_day}))
+        current, implant = self.program_running(), self.implant() or Implant()
+        if current is not None and _same_program(current, prescription):
+            return review.bridge_owed(self._tail(), prescription, implant.dead_volume_nl, self.status().time_s)
+        span = review.bridge_for(current, prescription.ingredients, implant.dead_volume_nl)
+        if span is None or current is None or current.mode == SIMPLE:
+            return span
+        rate = min(span.rate_nl_day, self.status().rate_nl_day) or span.rate_nl_day     # the pump bridges no faster than it ran
+        return Bridge(span.volume_nl, rate, Fraction(span.volume_nl * units.DAY_S, rate))
 
-    def refill(self, fill: Fill) -> OrderResult:
-        """Record a refill. Raises RequestInvalid when the fill breaks a hard limit (host/fill.py)."""
-        current = self.program_running()
-        warnings = fill.check(current.daily_dose_ng() if current else None)
+    def bridge(
+        self, span: Bridge, prescription: Prescription, baseline: Baseline | None = None, told: Callable[[OrderResult], None] | None = None
+    ) -> OrderResult:
+        """Give the old drug in tubing and catheter at its old rate, and behind it the new program; two orders, `told` of each as it is done.
+
+        A line lost between the two must not leave an overdose, so the slower of the two rates is on record first. A stronger fill (500 to
+        2000 ug/mL): program, then bridge; lost in between, the old drug creeps at the new rate, a quarter of the dose for at most 45 h, then
+        the dose is right. The other way round its old rate would give 4 times the dose once the bridge has ended. A weaker fill: bridge, then
+        program; lost in between, the old rate gives a quarter of the dose from the bridge's end until somebody comes back. Neither is
+        harmless: say the same thing again as soon as the line is back. What is done already is not done twice; of a bridge that is late the
+        pump gets what is left of it (`bridge_due`). Raises as `program` does.
+        """
+        running, events = self.program_running(), self._tail()
+        done: OrderResult | None = None
+
+        def give() -> OrderResult:
+            return self._order(catalogue.PRIME, lambda order: blocks.pack(
+                catalogue.PRIME, {"order_id": order, "volume_nl": span.volume_nl, "rate_nl_day": span.rate_nl_day}))
+
+        steps: list[Callable[[], OrderResult]] = []
+        if running is None or not _same_program(running, prescription):
+            steps.append(lambda: self.program(prescription, baseline=baseline))
+        if not review.bridge_given(events, span):
+            steps.append(give)
+        if prescription.mean_daily_nl() > span.rate_nl_day:
+            steps.reverse()
+        for step in steps:
+            try:
+                done = step()
+            except PumpRefused as refused:
+                if done is None:
+                    raise
+                raise PumpRefused("%s; the %s before it is committed: too little is given until both are" % (refused, done.kind),
+                                  refused.code, refused.field) from refused
+            if told is not None:
+                told(done)
+        if done is None:
+            raise RequestInvalid("nothing is left to do: the pump has this program and this bridge on record")
+        return done
+
+    def examine_refill(self, fill: Fill) -> RefillReview:
+        """What this fill would do beside the program that runs; nothing is sent. Refuses as `refill` does."""
+        status, running, implant = self.status(), self.program_running(), self.implant() or Implant()
+        events = self.log() if fill.withdrawn_ul else []
+        return RefillReview(status, running, implant, review.refill_warnings(status, running, fill, implant, events))
+
+    def refill(self, fill: Fill, confirm: bool | Callable[[RefillReview], bool] = True) -> OrderResult:
+        """Record a refill. Warnings tell of another drug or concentration than the program's, of mixing, of a bridge due, of an odd volume.
+
+        Raises RequestInvalid when the fill, or what the running rate gives of it, breaks a hard limit (host/review.py), or without confirmation.
+        """
+        seen = self.examine_refill(fill)
+        if not (confirm(seen) if callable(confirm) else confirm):
+            raise RequestInvalid(UNCONFIRMED)
         done = self._order(catalogue.REFILL, lambda order: blocks.refill_block(fill, order))
-        return OrderResult(done.kind, done.digest, done.again, done.running_digest, done.time_s, warnings)
+        return replace(done, warnings=seen.warnings)
+
+    def examine_prime(self, volume: str, rate: str = PRIME_RATE) -> PrimeReview:
+        """What this prime would give a patient whose catheter is drug-filled; nothing is sent. Refuses as `prime` does."""
+        return review.prime_review(self.status(), self.program_running(), self.implant() or Implant(), *_prime_values(volume, rate))
 
     def prime(self, volume: str, rate: str = PRIME_RATE) -> OrderResult:
-        """Push a volume ('0.375 mL') through tubing and catheter at `rate`, 0.048 .. 24 mL/day."""
-        values = {"volume_nl": units.volume_nl(volume, "volume"), "rate_nl_day": round(units.flow_nl_day(rate, "rate"))}
-        return self._order(catalogue.PRIME, lambda order: blocks.pack(catalogue.PRIME, {"order_id": order, **values}))
+        """Fill tubing and catheter once, at the implant: push a volume ('0.375 mL') at `rate`, 0.048 .. 24 mL/day.
+
+        The pump refuses more than its dead volume, and once that was ordered (the catheter is on record as filled) everything but a bridge.
+        Raises RequestInvalid for a prime into a filled catheter that is above the drug's bolus or daily limit.
+        """
+        seen, (volume_nl, rate_nl_day) = self.examine_prime(volume, rate), _prime_values(volume, rate)
+        done = self._order(catalogue.PRIME, lambda order: blocks.pack(
+            catalogue.PRIME, {"order_id": order, "volume_nl": volume_nl, "rate_nl_day": rate_nl_day}))
+        return replace(done, warnings=seen.warnings)
 
     def stop(self, reason: str = "not given") -> OrderResult:
         """Stop delivery; `reason` is one of blocks.STOP_REASONS. What is not delivered meanwhile is missed, never made up."""
@@ -281,12 +359,15 @@ class Programmer:
         implant = self.implant()
         return implant.pulse_nl if implant else Implant.pulse_nl
 
+    def _tail(self, status: Status | None = None) -> list[Event]:
+        return self.log(max(0, (status or self.status()).next_event - EVENT_TAIL))
+
     def _baseline(self, current: Prescription | None, needs_day: bool) -> Baseline:
         """Where the patient stands, from the running program, the end of the log and (where a limit asks for it) the first day on record."""
         if current is None:
             return Baseline()
         status = self.status()
-        changes = [event for event in self.log(max(0, status.next_event - EVENT_TAIL)) if event.code == catalogue.E_PROGRAM]
+        changes = [event for event in self._tail(status) if event.code == catalogue.E_PROGRAM]
         since = status.time_s - changes[-1].time_s if changes else None
         days = [day for day in self.history() if day.pulses] if needs_day else []
         return Baseline.of(current, since, status.time_s // units.DAY_S - days[0].day if days else 0)

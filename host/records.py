@@ -223,11 +223,14 @@ def reason_text(reason: int) -> str:
 
 @dataclass(frozen=True)
 class Day:
-    """Totals of one day, closed at midnight: `day` counts from the epoch."""
+    """Totals of one day, closed at midnight: `day` counts from the epoch.
+
+    `ordered_nl` is pulses times pulse size; the wire's row calls it demanded_nl (protocol/catalogue.py).
+    """
 
     day: int
     pulses: int
-    demanded_nl: int
+    ordered_nl: int
     missed_nl: int
     sensed_nl: int
     alarms: list[Alarm]

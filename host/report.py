@@ -11,9 +11,12 @@ from .implant import Implant
 from .prescription import Prescription
 from .programmer import Programmer, Progress, describe
 from .records import Event, Status
+from .review import contents_note, delivered_since_refill_nl
 
 SCHEMA = "thecal.report/1"
 NOTICE = "thecal is a simulator: not a medical device, not clinical advice."
+# Until a firmware detects row 6 of alarms.md: see host/alarms.py.
+STALL_NOTE = "                 missed by stall is what the encoder did not see: a dead encoder books delivered drug as missed; compare the withdrawn volume"
 RECENT = 40  # events printed in the text; the JSON has them all
 
 
@@ -39,6 +42,7 @@ def collect(pump: Programmer, host_s: int | None = None, since: int | None = Non
         "low_reservoir_date": _date(low_reservoir_date, status, implant, program),
         "empty_date": _date(empty_date, status, implant, program),
         "drug_expiry_date": _expiry(refills, program),
+        "contents_note": contents_note(refills, programs),
         "last_refill": refills[-1].to_dict() if refills else None,
         "delivered_since_refill_nl": delivered_since_refill_nl(status, events, implant) if implant else None,
         "clock_difference_s": None if host_s is None else status.time_s - host_s,
@@ -73,19 +77,6 @@ def _expiry(refills: list[Event], program: Prescription | None) -> str | None:
     return units.pump_time_text(refills[-1].time_s + life)[:10]
 
 
-def delivered_since_refill_nl(status: Status, events: list[Event], implant: Implant) -> int | None:
-    """Ordered volume since the last refill in the log: what went in, over the residual, less what is computed to be left; never negative.
-
-    The pump's very first fill finds no residual. None when the log holds no refill.
-    """
-    refills = [event for event in events if event.code == catalogue.E_REFILL]
-    if not refills:
-        return None
-    first_ever = len(refills) == 1 and events[0].seq == 0
-    held_nl = refills[-1].a * 1000 + (0 if first_ever else implant.residual_ul * 1000)
-    return max(0, held_nl - status.reservoir_computed_nl)
-
-
 def as_text(visit: dict[str, Any]) -> str:
     """The report for the file: alarms first, then state, drugs, schedule, reservoir, ledger, implant, events, signature."""
     status, program, identity = visit["status"], visit["program"], visit["identity"]
@@ -99,6 +90,8 @@ def as_text(visit: dict[str, Any]) -> str:
     if program:
         for drug in program["drugs"]:
             lines.append("drug             %s %s, %s" % (drug["name"], drug["concentration"], drug["daily_dose"]))
+        if visit["contents_note"]:
+            lines.append("contents         %s" % visit["contents_note"])
         lines += ["schedule         %s" % line for line in visit["schedule"]]
         lines.append("fallback         %s, safe state %s" % (units.show(program["fallback_nl_day"], units.FLOW, "mL/day", places=6), program["safe_state"]))
         lines.append("program          %s since %s, editor %s" % (status["running_digest"], visit["program_since"], program["editor"] or "not given"))
@@ -110,6 +103,7 @@ def as_text(visit: dict[str, Any]) -> str:
         "demanded         %s" % _ml(status["demanded_nl"]),
         "ordered          %s in %d pulses" % (_ml(round(status["ordered_nl"])), status["pulses"]),
         "missed           %s%s" % (_ml(status["missed_total_nl"]), _causes(status["missed_nl"])),
+        *([STALL_NOTE] if status["missed_nl"].get("stall") else []),
     ]
     if visit["implant"]:
         implant = visit["implant"]

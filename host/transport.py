@@ -65,7 +65,8 @@ def schemes() -> dict[str, metadata.EntryPoint]:
 def open_port(url: str) -> Any:
     """The open port behind a URL or device path.
 
-    Raises NoConnection for a port that does not exist, is busy, may not be opened or is not answered, and for an unknown protocol.
+    Raises NoConnection for a port that does not exist, is busy, may not be opened or is not answered, and for an unknown protocol;
+    UsageProblem where a transport says (by ValueError) that what the URL names is no such thing.
     """
     scheme, mark, _ = url.partition("://")
     entry = schemes().get(scheme) if mark else None
@@ -73,6 +74,8 @@ def open_port(url: str) -> Any:
         opener = _load(entry, url)
         try:
             return opener(url)
+        except ValueError as error:
+            raise UsageProblem("port %s" % error) from error
         except (serial.SerialException, OSError) as error:
             text = str(error)
             raise NoConnection("port " + (text if text.startswith(url) else "%s cannot be opened: %s" % (url, text))) from error
@@ -115,6 +118,7 @@ class Line:
         self.clock: Clock = clock or getattr(port, "clock", None) or WallClock()
         self.name = name or str(getattr(port, "port", None) or getattr(port, "name", None) or "given")
         self._wait_s: float | None = None
+        self._heard = False
 
     def send(self, data: bytes) -> None:
         """Write all of `data`. Raises NoConnection when the port goes away."""
@@ -129,9 +133,11 @@ class Line:
         try:
             if wait_s != self._wait_s:
                 self.port.timeout = self._wait_s = wait_s
-            return bytes(self.port.read(max(1, self.port.in_waiting)))
+            data = bytes(self.port.read(max(1, self.port.in_waiting)))
         except (serial.SerialException, OSError, ValueError) as error:
             raise self._gone(error) from error
+        self._heard = self._heard or bool(data)
+        return data
 
     def forget_input(self) -> None:
         """Drop what is waiting, as far as the port can."""
@@ -143,6 +149,8 @@ class Line:
                 raise self._gone(error) from error
 
     def _gone(self, error: Exception) -> NoConnection:
+        if not self._heard and self.name.startswith("socket://"):
+            return NoConnection("port %s was closed before a byte came: it is busy, another programmer has the pump, or nobody is behind it" % self.name)
         return NoConnection("port %s went away in the middle of a command: %s" % (self.name, str(error) or type(error).__name__))
 
     def close(self) -> None:

@@ -1,14 +1,17 @@
 """`thecal-sim`: run a scenario, serve a live pump, replay a recorded session, measure. stdout is data, stderr is talk.
 
 Exit status: 0 ok, 1 a check failed or the firmware did, 2 usage, a bad file or a runtime that is missing, 3 a port that cannot
-be opened, 130 interrupted. The group `cli` is also `thecal sim` (entry point group thecal.commands).
+be opened, 130 interrupted, by Ctrl-C or by SIGTERM alike: links and temporary folders go, what was recorded stays. The group `cli` is also `thecal sim` (entry point group thecal.commands).
 """
 from __future__ import annotations
 
 import functools
 import json
 import shlex
+import signal
 import sys
+import tempfile
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -22,9 +25,10 @@ from rich.table import Table
 
 from . import bench as bench_room
 from . import endpoints, report
+from . import session as sessions
 from .player import play
 from .recorder import Recorder
-from .runner import FirmwareError, RuntimeMissing
+from .runner import FirmwareError, RuntimeMissing, StoreInvalid, check_store
 from .scenario import Scenario, ScenarioError, ThecalError, load_scenario, new_world, world_for
 from .staging import StagingError
 from .world import RUNTIMES, World
@@ -42,7 +46,7 @@ def declared(command: Callable[..., Any]) -> Callable[..., Any]:
     def guarded(*args: Any, **kwargs: Any) -> Any:
         try:
             return command(*args, **kwargs)
-        except (ScenarioError, RuntimeMissing, StagingError) as error:
+        except (ScenarioError, RuntimeMissing, StagingError, StoreInvalid) as error:
             _leave(str(error), USAGE)
         except FirmwareError as error:
             _leave(str(error), FAILED)
@@ -62,6 +66,9 @@ def _leave(sentence: str, status: int) -> None:
 @click.version_option(package_name="thecal", prog_name="thecal-sim")
 def cli() -> None:
     """An implanted pump and its patient in virtual time. Not a medical device."""
+    if threading.current_thread() is threading.main_thread():
+        before = signal.signal(signal.SIGTERM, signal.default_int_handler)     # ended by a supervisor: as clean as by hand
+        click.get_current_context().call_on_close(lambda: signal.signal(signal.SIGTERM, before))
 
 
 def runtime_options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -198,7 +205,8 @@ def serve(speed: float, tcp: int | None, pty: Path | None, runtime: str, firmwar
     if tcp is None and pty is None:
         raise click.UsageError("nothing to serve on: give --tcp PORT, --pty LINK or both")
     loaded = _scenario_or_shelf(scenario)
-    header = {"scenario": scenario, "runtime": runtime, "seed": seed, "firmware": str(firmware_dir) if firmware_dir else None, "exec": exec_cmd}
+    header = {"scenario": scenario, "runtime": runtime, "seed": seed, "firmware": str(firmware_dir) if firmware_dir else None, "exec": exec_cmd,
+              "store": sessions.packed_store(check_store(store_path))}
     world = world_for(loaded, runtime=runtime, seed=seed, firmware_dir=firmware_dir, exec_cmd=_words(exec_cmd), store_path=store_path)
     with world:
         try:
@@ -226,16 +234,19 @@ def _scenario_or_shelf(name: str) -> Scenario | None:
 @declared
 def replay(session: Path, as_json: bool) -> None:
     """Run a recorded session again: its trace hash must come out the same."""
-    try:
-        header = json.loads(session.read_text("utf-8").partition("\n")[0] or "{}")
-        firmware = header.get("firmware")
-        world = world_for(_scenario_or_shelf(header.get("scenario", SHELF)), runtime=header.get("runtime", RUNTIMES[0]), seed=header.get("seed"),
-                          firmware_dir=Path(firmware) if firmware else None, exec_cmd=_words(header.get("exec")))
-        with world:
-            recorded, found = endpoints.replay(world, session)
-            virtual_s = world.now_us / 1e6
-    except (ValueError, AttributeError) as error:
-        raise ScenarioError("%s cannot be replayed: %s" % (session, error)) from error
+    with tempfile.TemporaryDirectory(prefix="thecal-") as folder:
+        try:
+            header = sessions.read_header(session)
+            memory, firmware = sessions.unpacked_store(header.get("store")), header.get("firmware")
+            store_path = Path(folder) / "fram.bin" if memory is not None else None
+            if store_path is not None and memory is not None:
+                store_path.write_bytes(memory)
+            with world_for(_scenario_or_shelf(header.get("scenario", SHELF)), runtime=header.get("runtime", RUNTIMES[0]), seed=header.get("seed"),
+                           firmware_dir=Path(firmware) if firmware else None, exec_cmd=_words(header.get("exec")), store_path=store_path) as world:
+                recorded, found = sessions.replay(world, session)
+                virtual_s = world.now_us / 1e6
+        except (ValueError, AttributeError) as error:
+            raise ScenarioError("%s cannot be replayed: %s" % (session, error)) from error
     same = recorded == found
     if as_json:
         click.echo(json.dumps({"schema": "thecal.replay/1", "ok": same, "recorded": recorded, "trace_hash": found, "virtual_s": virtual_s}, indent=2))

@@ -5,8 +5,6 @@ from __future__ import annotations
 import heapq
 from collections.abc import Callable
 
-US_PER_S = 1_000_000
-
 
 class VirtualClock:
     """`now_us` only ever rises. Callbacks of one instant run in the order in which they were added."""

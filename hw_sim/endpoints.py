@@ -9,13 +9,11 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import json
 import os
 import selectors
 import socket
 import threading
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
@@ -23,10 +21,13 @@ from urllib.parse import parse_qsl, urlsplit
 import serial
 from serial.serialutil import PortNotOpenError, SerialBase
 
+from ..firmware.limits import STAGE_LIFE_S
 from ..protocol import catalogue as cat
 from ..protocol.frame import FRAME, Decoder
+from .session import Session
 from .world import Pacer, World
 
+SEEDS = 2**31
 OPTIONS = ("scenario", "runtime", "seed", "firmware", "store")
 PENDING_US = 10_000_000     # an answer that is not on the line 10 virtual seconds after the last byte to the pump never comes
 BURST_BYTES = 4096          # more than any burst of one frame
@@ -168,8 +169,9 @@ def world_of_url(url: str) -> World:
     """A world from `sim://?scenario=NAME&runtime=inprocess&seed=3`; without a scenario a pump on the shelf.
 
     Options: scenario (name or file), runtime (micropython, inprocess), seed, firmware (folder), store (file).
+    Raises SerialException naming the option and its bound, StoreInvalid for a store file of another size.
     """
-    from .runner import FirmwareError, RuntimeMissing
+    from .runner import FirmwareError, RuntimeMissing, StoreInvalid
     from .scenario import ScenarioError, load_scenario, world_for
     from .staging import StagingError
     parts = urlsplit(url)
@@ -181,29 +183,44 @@ def world_of_url(url: str) -> World:
     try:
         scenario = load_scenario(options["scenario"]) if "scenario" in options else None
         return world_for(
-            scenario, runtime=options.get("runtime", "micropython"), seed=int(options["seed"]) if "seed" in options else None,
+            scenario, runtime=options.get("runtime", "micropython"), seed=_seed(options["seed"]) if "seed" in options else None,
             firmware_dir=Path(options["firmware"]) if "firmware" in options else None,
             store_path=Path(options["store"]) if "store" in options else None)
+    except StoreInvalid as error:       # a file of the user's, not a port that is missing
+        raise StoreInvalid(f"{url}: {error}") from error
     except (ScenarioError, RuntimeMissing, FirmwareError, StagingError, ValueError) as error:
         raise serial.SerialException(f"{url}: {error}") from error
 
 
+def _seed(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and int(text) < SEEDS):
+        raise ValueError(f"seed is {text!r}: it must be a whole number, 0 .. {SEEDS - 1}")
+    return int(text)
+
+
 class StageWatch:
-    """Listens on the line for therapy stages: `open` from the first STAGE until its COMMIT or DISCARD is answered."""
+    """Listens on the line for therapy stages: `open` from the first STAGE until its COMMIT or DISCARD is answered, or it expires."""
 
     def __init__(self) -> None:
         schema = cat.schema_crc()
         self._decoders = {"host": Decoder(schema), "pump": Decoder(schema)}
         self.open = False
+        self._heard_us = 0
 
-    def hear(self, direction: str, data: bytes) -> None:
-        """Take bytes of one direction ("host" or "pump")."""
+    def look(self, now_us: int) -> bool:
+        """Whether a stage is open; one that its host has left (a pty does not say so) ends when the pump drops it."""
+        if self.open and now_us - self._heard_us > STAGE_LIFE_S * 1_000_000:
+            self.open = False
+        return self.open
+
+    def hear(self, direction: str, data: bytes, now_us: int) -> None:
+        """Take bytes of one direction ("host" or "pump") at virtual `now_us`."""
         decoder = self._decoders[direction]
         for byte in data:
             if decoder.feed(byte) != FRAME:
                 continue
             if direction == "host" and decoder.message_id in (cat.STAGE, cat.CHECK):
-                self.open = True
+                self.open, self._heard_us = True, now_us
             elif direction == "pump" and decoder.message_id in (cat.COMMIT | cat.REPLY_BIT, cat.DISCARD | cat.REPLY_BIT, cat.REFUSED):
                 self.open = False
 
@@ -226,9 +243,7 @@ class Server:
         self._master = self._slave = -1
         self._link: Path | None = None
         self.dropped = 0            # bytes that nobody took off the pty or the socket
-        self._record = open(record, "w", encoding="utf-8") if record else None
-        if self._record:
-            self._record.write(json.dumps({"schema": "thecal.session/1", **(header or {})}) + "\n")
+        self._record = Session(record, header or {}) if record else None
         if tcp is not None:
             self._listen(tcp)
         if pty is not None:
@@ -268,7 +283,7 @@ class Server:
         assert self._listener is not None
         client, _ = self._listener.accept()
         if self._client is not None:
-            client.close()                  # one host at a time, as on a serial line
+            client.close()                  # one host at a time, as on a serial line; a host that gets no byte knows what that means
             return
         client.setblocking(False)
         client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -298,8 +313,8 @@ class Server:
     def _from_host(self, data: bytes) -> None:
         world = self.world
         if self._record:
-            self._record.write(json.dumps({"t_us": world.now_us, "hex": data.hex()}) + "\n")
-        self._stage.hear("host", data)
+            self._record.heard(world.now_us, data)
+        self._stage.hear("host", data, world.now_us)
         world.inject(data)
 
     def _to_host(self) -> None:
@@ -307,7 +322,7 @@ class Server:
         data = world.line.take_for_host(world.now_us, 4096)
         if not data:
             return
-        self._stage.hear("pump", data)
+        self._stage.hear("pump", data, world.now_us)
         if self._client is not None:
             try:
                 self.dropped += len(data) - self._client.send(data)
@@ -324,7 +339,7 @@ class Server:
         world = self.world
         end_us = world.now_us + round(seconds * 1e6) if seconds is not None else 1 << 62
         while world.now_us < end_us and not (stop and stop()):
-            speed = min(1.0, self._speed) if self._stage.open else self._speed
+            speed = min(1.0, self._speed) if self._stage.look(world.now_us) else self._speed
             if speed != self._pacer.speed:
                 self._pacer.change(speed)
             target_us = min(end_us, self._pacer.target_us())
@@ -341,8 +356,7 @@ class Server:
     def close(self) -> None:
         """Close every way in; the record gets its end and trace hash."""
         if self._record:
-            self._record.write(json.dumps({"end_us": self.world.now_us, "trace_hash": self.world.recorder.trace_hash}) + "\n")
-            self._record.close()
+            self._record.close(self.world)
         for thing in (self._client, self._listener):
             if thing is not None:
                 thing.close()
@@ -352,17 +366,3 @@ class Server:
             if fd >= 0:
                 os.close(fd)
         self._poll.close()
-
-
-def replay(world: World, session: Path) -> tuple[str, str]:
-    """Run a recorded session again; returns (its trace hash, ours). Raises ValueError for a file that is not a whole session."""
-    try:
-        rows = [json.loads(line) for line in session.read_text("utf-8").splitlines()]
-    except ValueError as error:
-        raise ValueError(f"{session} is not a recorded session: {error}") from error
-    if not rows or rows[0].get("schema") != "thecal.session/1" or "trace_hash" not in rows[-1]:
-        raise ValueError(f"{session} is not a whole recorded session: it needs its first and its last line")
-    for row in rows[1:-1]:
-        world.at(row["t_us"], partial(world.inject, bytes.fromhex(row["hex"])))
-    world.run_until(rows[-1]["end_us"])
-    return rows[-1]["trace_hash"], world.recorder.trace_hash

@@ -27,8 +27,8 @@ DAY_S = 86_400
 DAY_US = DAY_S * SECOND_US
 WEEK_S = 7 * DAY_S
 WEEK_US = WEEK_S * SECOND_US
-# A first guess at how far past the asked instant the timeline is unrolled, so that rising queries stay cheap.
-UNROLL_AHEAD_US = 30 * DAY_US
+FAULTY_REL = "0.03"
+UNROLL_AHEAD_US = 30 * DAY_US   # how far past the asked instant the timeline is unrolled at first: rising queries stay cheap
 
 
 def _exact(value: Number, name: str) -> Fraction:
@@ -93,15 +93,16 @@ class _Span:
 class Bounds:
     """How far a run may stand from the oracle.
 
-    `pulse_nl`: one motor order, largest. `delivered_rel`: through the tip against ordered (default: mean delivered over
-    programmed 97.1 % in implanted pumps, clinical.md section 1). `dose_rel`: drug mass likewise. `front_rel`: share of
-    the dead volume a concentration front is smeared over (7.7 cm of 80 cm at priming speed, clinical.md section 4).
-    `mass_rel`: closing of the plant's mass balance (DESIGN 9). `missed_nl`: None for two pulses at each gap.
+    `pulse_nl`: one motor order, largest. `pitch_nl`: the head's volume between two rollers (8.75 uL), within which delivery lags and leads.
+    `delivered_rel`: through the tip against ordered, `dose_rel`: drug mass likewise; 0.1 % for a healthy head, whose turns are exact but for
+    slip; FAULTY_REL for a declared fault (delivered over programmed 97.1 % in implanted pumps, clinical.md 1). `front_rel`: share of the dead
+    volume that a front is smeared over (7.7 cm of 80 at priming speed, clinical.md 4). `mass_rel`: DESIGN 9. `missed_nl`: None for two pulses a gap.
     """
 
     pulse_nl: Number
-    delivered_rel: Number = "0.03"
-    dose_rel: Number = "0.03"
+    pitch_nl: Number = 0
+    delivered_rel: Number = "0.001"
+    dose_rel: Number = "0.001"
     front_rel: Number = "0.1"
     mass_rel: float = 1e-9
     missed_nl: Number | None = None
@@ -361,16 +362,15 @@ class Oracle:
 def judge(oracle: Oracle, run: Mapping[str, Any], truth: Mapping[str, Any], t_us: int, bounds: Bounds) -> list[dict[str, Any]]:
     """Expectation rows {name, ok, value, bound, unit} of a run at `t_us`: values are distances from the prescription.
 
-    `run` is the firmware's ledger: demanded_nl, ordered_nl, missed_nl (a number, or a dict by cause). `truth` is the
-    plant's: delivered_ul, tip_ng {drug: ng}, reservoir_ul, mass_error; what it lacks is not judged.
+    `run` is the firmware's ledger: demanded_nl, ordered_nl, missed_nl (a number, or a dict by cause). `truth` is the plant's:
+    delivered_ul, tip_ng {drug: ng}, reservoir_ul, mass_error; what it lacks is not judged.
     """
     pulse, slack, gaps = _exact(bounds.pulse_nl, "pulse_nl"), oracle.slack_nl(t_us), oracle.gaps(t_us)
     rows: list[dict[str, Any]] = []
 
     def row(name: str, distance: Number, bound: Number, unit: str, below: bool = False) -> None:
         value, limit = abs(Fraction(distance)), Fraction(bound)
-        rows.append({"name": name, "ok": value < limit if below else value <= limit,
-                     "value": float(value), "bound": float(limit), "unit": unit})
+        rows.append({"name": name, "ok": value < limit if below else value <= limit, "value": float(value), "bound": float(limit), "unit": unit})
 
     demanded, ordered = Fraction(run["demanded_nl"]), Fraction(run["ordered_nl"])
     # Integer nL on the wire, whole-second timekeeping, and at each gap the part of a pulse that was under way.
@@ -383,7 +383,8 @@ def judge(oracle: Oracle, run: Mapping[str, Any], truth: Mapping[str, Any], t_us
             row(f"missed through {cause}", Fraction(booked.get(cause, 0)) - missed.get(cause, 0), missed_bound, "nL")
     else:
         row("missed as prescribed", Fraction(booked) - sum(missed.values()), missed_bound, "nL")
-    volume_bound = _exact(bounds.delivered_rel, "delivered_rel") * ordered + pulse
+    lump = pulse + _exact(bounds.pitch_nl, "pitch_nl")
+    volume_bound = _exact(bounds.delivered_rel, "delivered_rel") * ordered + lump
     if "delivered_ul" in truth:
         row("delivered through the tip as ordered", Fraction(truth["delivered_ul"]) * 1000 - ordered, volume_bound, "nL")
     expected = oracle.expected_tip(t_us)
@@ -392,7 +393,7 @@ def judge(oracle: Oracle, run: Mapping[str, Any], truth: Mapping[str, Any], t_us
     peak = oracle.peak_conc_ng_ul(t_us)
     for drug, dose in sorted(expected.dose_ng.items() if "tip_ng" in truth else ()):
         bound = _exact(bounds.dose_rel, "dose_rel") * dose + _exact(bounds.front_rel, "front_rel") * oracle.dead_nl * peak[drug] / 1000
-        row(f"{drug} through the tip", Fraction(truth["tip_ng"].get(drug, 0)) - dose, bound + pulse * peak[drug] / 1000, "ng")
+        row(f"{drug} through the tip", Fraction(truth["tip_ng"].get(drug, 0)) - dose, bound + lump * peak[drug] / 1000, "ng")
     if "mass_error" in truth:
         row("drug mass closes", Fraction(truth["mass_error"]), Fraction(bounds.mass_rel), "relative")
     return rows

@@ -25,7 +25,6 @@ from .sensors import Sensed, Sensors
 
 # A dose that took less than this is an impulse at its middle: the error is (rate x duration)^2 / 24, 1e-8 at 4/h.
 IMPULSE_US = 1_000_000
-NG_PER_ML = 1000.0      # ng/uL to ng/mL
 
 
 class FaultKind(NamedTuple):

@@ -15,7 +15,7 @@ from typing import Any
 from ..protocol import catalogue
 from . import scenario_expect
 from .bedside import DAY_S, HOUR_S, SECOND_US, oracle_for, trial
-from .oracle import Bounds, judge
+from .oracle import FAULTY_REL, Bounds, judge
 from .runner import FirmwareError
 from .scenario import Clinician, alarm_of
 from .scenario_expect import Observed
@@ -328,13 +328,14 @@ class Player:
     def _judged(self) -> list[dict[str, Any]]:
         """The oracle's own rows at the end. Pulses that a stalled rotor lost count as not ordered: the books call them missed."""
         status, stalled_nl, options = self.status, self.status.missed_nl["stall"], self.scenario.oracle
-        shares = {name: options[key] / 100 for name, key in (
+        faulty = {"delivered_rel": FAULTY_REL, "dose_rel": FAULTY_REL} if any(event.kind == "fault" for event in self.scenario.events) else {}
+        shares = faulty | {name: options[key] / 100 for name, key in (
             ("delivered_rel", "delivered_pct"), ("dose_rel", "dose_pct"), ("front_rel", "front_pct")) if key in options}
         missed = {cause: volume for cause, volume in status.missed_nl.items() if volume}
         books = {"demanded_nl": status.demanded_nl - stalled_nl, "ordered_nl": status.ordered_nl - stalled_nl, "missed_nl": missed}
-        truth = self.observed.truth
+        truth, pitch_nl = self.observed.truth, self.params.head.volume_per_rev_ul * 1000 / self.params.head.rollers
         return [{**row, "name": "oracle: " + row["name"], "bound": "<= %.6g" % row["bound"]} for row in judge(
-            self.oracle, books, truth, self.world.now_us, Bounds(pulse_nl=status.pulse_nl, **shares))]
+            self.oracle, books, truth, self.world.now_us, Bounds(pulse_nl=status.pulse_nl, pitch_nl=pitch_nl, **shares))]
 
 
 def _row(name: str, ok: bool | None, value: Any, bound: str, unit: str = "") -> dict[str, Any]:

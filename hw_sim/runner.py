@@ -7,15 +7,14 @@ A firmware that raises, spins on its inputs, or never returns is a named error t
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import importlib.util
 import os
 import shutil
 import subprocess
 import sys
 import tempfile
-import threading
 import traceback
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -23,10 +22,10 @@ from ..firmware.app import App
 from ..firmware.boards.latched import DONE, FAILED, POWER_LOST, REPLY_BYTES, REQUEST_BYTES, Latch, bundle, lose_power, torn_length
 from ..firmware.ports import MAX_DELAY_MS, PowerCut
 from .staging import stage
+from .watch import STUCK_S, StepStuck, Watch, interruptions, raised_by_code
 
 STORE_BYTES = 256 * 1024        # the FRAM of DESIGN 4
 HEAP = "192K"                   # what a Pico-class board leaves to MicroPython, ecosystem.md 2
-STUCK_S = 20.0                  # wall seconds that one step may take before it counts as never returning
 
 
 class FirmwareError(Exception):
@@ -40,6 +39,20 @@ class FirmwareError(Exception):
 
 class RuntimeMissing(Exception):
     """The chosen runtime is not on this machine; the sentence says how to get it."""
+
+
+class StoreInvalid(ValueError):
+    """A store file that is no memory of a pump; it is left untouched."""
+
+
+def check_store(path: Path | None) -> bytearray | None:
+    """The content of a store file, None where there is none yet. Raises StoreInvalid unless it holds exactly STORE_BYTES."""
+    if path is None or not path.exists():
+        return None
+    size = path.stat().st_size
+    if not path.is_file() or size != STORE_BYTES:
+        raise StoreInvalid(f"store {path} has {size} bytes: a pump's memory has exactly {STORE_BYTES}; it was left as it is")
+    return bytearray(path.read_bytes())
 
 
 class Runner(Protocol):
@@ -76,55 +89,28 @@ class MemoryStore:
             lose_power()
 
 
-class _Watch:
-    """Calls `stuck()` from its own thread when one step lasts over STUCK_S wall seconds; costs the hot path two stores."""
-
-    def __init__(self, stuck: Any, limit_s: float) -> None:
-        self.stepping = False
-        self.count = 0
-        self.fired = False
-        self._stuck = stuck
-        self._limit_s = limit_s
-        self._over = threading.Event()
-        threading.Thread(target=self._run, name="thecal-step-watch", daemon=True).start()
-
-    def _run(self) -> None:
-        seen = -1
-        while not self._over.wait(self._limit_s):
-            if self.stepping and self.count == seen:
-                self.fired = True
-                self._stuck()
-                return
-            seen = self.count if self.stepping else -1
-
-    def stop(self) -> None:
-        """End the thread."""
-        self._over.set()
-
-
-class _StepStuck(BaseException):
-    """Thrown into the thread of an in-process firmware that does not return."""
-
-
 class InProcess:
-    """The firmware inside this CPython: fast, debuggable. `firmware_dir` holds a foreign pump.py with build(ports)."""
+    """The firmware inside this CPython: fast, debuggable. `firmware_dir` holds a foreign pump.py with build(ports).
+
+    `flush` is called before the process is left because of a firmware that nothing interrupts (watch.py). Raises FirmwareError for a
+    foreign pump.py that cannot be imported.
+    """
 
     name = "inprocess"
 
     def __init__(self, store: bytearray | None = None, firmware_dir: Path | None = None, stuck_s: float = STUCK_S,
-                 keep: Path | None = None) -> None:
+                 keep: Path | None = None, flush: Callable[[], None] = lambda: None) -> None:
         self._keep = keep           # the file that the FRAM is written back to at the end
         self._store = MemoryStore(store if store is not None else bytearray(STORE_BYTES))
-        self._build = App if firmware_dir is None else _foreign_build(firmware_dir)
         self._latch = Latch()
         self._pump: Any = None
         self._reply = bytearray(REPLY_BYTES)
-        self._watch = _Watch(self._interrupt, stuck_s)
-        self._thread = 0
-        self._stuck_s = stuck_s
-
-    def _interrupt(self) -> None:
-        ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(self._thread), ctypes.py_object(_StepStuck))
+        self._watch = Watch(interruptions(flush), stuck_s)
+        try:
+            self._build = App if firmware_dir is None else self._foreign_build(firmware_dir)
+        except BaseException:
+            self._watch.stop()
+            raise
 
     def boot(self) -> None:
         """Forget everything but the store; the next exchange builds the pump anew."""
@@ -136,7 +122,6 @@ class InProcess:
         """One step. Raises FirmwareError when it fails or does not come back."""
         latch, reply, watch = self._latch, self._reply, self._watch
         latch.begin(request, request[REQUEST_BYTES:])
-        self._thread = threading.get_ident()
         watch.count += 1
         watch.stepping = True
         try:
@@ -146,16 +131,40 @@ class InProcess:
         except PowerCut:
             latch.tx_length = 0
             latch.end(reply, POWER_LOST, MAX_DELAY_MS)
-        except _StepStuck:
-            raise FirmwareError(f"the firmware's step {latch.counter} did not return within {self._stuck_s:g} s") from None
-        except Exception as error:
-            raise FirmwareError(f"the firmware raised {type(error).__name__} in step {latch.counter}: {error}",
-                                traceback.format_exc()) from error
+        except BaseException as error:
+            watch.stepping = False
+            raise self._failed(error, f"step {latch.counter}") from error
         finally:
             watch.stepping = False
         if latch.tx_length:
             return bytes(reply) + bytes(latch.tx[:latch.tx_length])
         return bytes(reply)
+
+    def _failed(self, error: BaseException, where: str) -> BaseException:
+        """What to raise for whatever came out of the firmware: its failure, or the user's own Ctrl-C."""
+        if isinstance(error, StepStuck) or (self._watch.fired and isinstance(error, KeyboardInterrupt)):
+            return FirmwareError(f"the firmware's {where} did not return within {self._watch.limit_s:g} s", "".join(traceback.format_exception(error)))
+        if isinstance(error, KeyboardInterrupt) and not raised_by_code(error):
+            return error
+        return FirmwareError(f"the firmware raised {type(error).__name__} in {where}: {error}", "".join(traceback.format_exception(error)))
+
+    def _foreign_build(self, folder: Path) -> Any:
+        path = folder / "pump.py"
+        if not path.is_file():
+            raise FirmwareError(f"{folder} has no pump.py: a foreign firmware is a folder with a pump.py that defines build(ports)")
+        spec = importlib.util.spec_from_file_location(f"thecal_foreign_{abs(hash(str(path.resolve())))}", path)
+        assert spec is not None and spec.loader is not None
+        module = importlib.util.module_from_spec(spec)
+        try:
+            with self._watch.stretch():
+                spec.loader.exec_module(module)
+        except Exception as error:
+            raise FirmwareError(f"{path} cannot be imported: {error}", traceback.format_exc()) from error
+        except BaseException as error:
+            raise self._failed(error, f"import of {path}") from error
+        if not hasattr(module, "build"):
+            raise FirmwareError(f"{path} defines no build(ports)")
+        return module.build
 
     @property
     def app(self) -> Any:
@@ -175,22 +184,6 @@ class InProcess:
         self._watch.stop()
         if self._keep is not None:
             self._keep.write_bytes(self._store.data)
-
-
-def _foreign_build(folder: Path) -> Any:
-    path = folder / "pump.py"
-    if not path.is_file():
-        raise FirmwareError(f"{folder} has no pump.py: a foreign firmware is a folder with a pump.py that defines build(ports)")
-    spec = importlib.util.spec_from_file_location(f"thecal_foreign_{abs(hash(str(path.resolve())))}", path)
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    try:
-        spec.loader.exec_module(module)
-    except Exception as error:
-        raise FirmwareError(f"{path} cannot be imported: {error}", traceback.format_exc()) from error
-    if not hasattr(module, "build"):
-        raise FirmwareError(f"{path} defines no build(ports)")
-    return module.build
 
 
 def micropython_command() -> list[str]:
@@ -216,10 +209,6 @@ class Tether:
 
     def __init__(self, store_path: Path | None = None, firmware_dir: Path | None = None, command: list[str] | None = None,
                  heap: str = HEAP, stuck_s: float = STUCK_S) -> None:
-        self._folder = Path(tempfile.mkdtemp(prefix="thecal-"))
-        self._store_path = store_path if store_path is not None else self._folder / "fram.bin"
-        if not self._store_path.exists():
-            self._store_path.write_bytes(bytes(STORE_BYTES))
         self._environment = dict(os.environ)
         self._arguments: list[str] = []
         if command is None:
@@ -233,11 +222,20 @@ class Tether:
             self.name = "exec"
             self._command = command
         self._child: subprocess.Popen[bytes] | None = None
+        # Behind everything that may refuse: a runtime that is missing must leave no folder behind.
+        self._folder = Path(tempfile.mkdtemp(prefix="thecal-"))
+        self._store_path = store_path if store_path is not None else self._folder / "fram.bin"
+        try:
+            if not self._store_path.exists():
+                self._store_path.write_bytes(bytes(STORE_BYTES))
+        except OSError:
+            shutil.rmtree(self._folder, ignore_errors=True)
+            raise
         self._talk = self._folder / "stdout.txt"
         self._write_fd = self._read_fd = -1
         self._steps = 0
         self._stuck_s = stuck_s
-        self._watch = _Watch(self._kill, stuck_s)
+        self._watch = Watch([self._kill], stuck_s)
 
     def boot(self) -> None:
         """Start a fresh process on the same store."""

@@ -13,14 +13,15 @@ from typing import Any
 from ..host import units
 from ..host.alarms import TABLE as ALARM_ROWS
 from ..host.errors import ThecalError, Timeout
-from ..host.fill import Bridge, Fill, bridge, discrepancy
+from ..host.fill import Bridge, Fill, bridge
 from ..host.implant import Implant
 from ..host.limits import Baseline, check, check_bolus
 from ..host.drug_library import find as find_drug
 from ..host.prescription import Prescription
-from ..host.programmer import PRIME_RATE, Programmer
+from ..host.programmer import PRIME_RATE, OrderResult, Programmer
 from ..host.records import Event as LogEvent
 from ..host.records import Status
+from ..host.review import against_program
 from ..protocol import catalogue
 from . import scenario_file
 from .bedside import FATE, SECOND_US, Bedside, oracle_for
@@ -121,6 +122,8 @@ class _Therapy:
         for item in fill.ingredients:
             self._known(item.name)
         fill.check(self._doses())
+        if self.running:
+            against_program(self.running, fill)
         for key, volume_ul in (("volume", fill.volume_ul), ("rinse_volume", event.read.get("rinse_volume", 0) / NL_PER_UL)):
             if left_ul + volume_ul > self.implant.capacity_ul:
                 raise ScenarioError("%s: %s is %r, onto %g mL left in the reservoir it must not exceed %g mL" % (
@@ -190,10 +193,10 @@ def world_for(scenario: Scenario | None, *, runtime: str = "micropython", seed: 
 
     Raises RuntimeMissing, FirmwareError, and ScenarioError where the pump refuses the setup.
     """
-    options: dict[str, Any] = dict(firmware_dir=firmware_dir, exec_cmd=exec_cmd, store_path=store_path, recorder=recorder)
+    options: dict[str, Any] = dict(runtime=runtime, firmware_dir=firmware_dir, exec_cmd=exec_cmd, store_path=store_path, recorder=recorder)
     if scenario is None:
-        return World.build(runtime=runtime, seed=1 if seed is None else seed, **options)
-    world = new_world(scenario, runtime=runtime, seed=seed, **options)
+        return World.build(seed=1 if seed is None else seed, **options)
+    world = new_world(scenario, seed=seed, **options)
     try:
         apply_setup(scenario, world)
     except BaseException:
@@ -244,7 +247,7 @@ class Clinician:
         self.refused: list[str] = []
         self.prescribed: list[tuple[int, Prescription]] = []
         self.firmware: dict[str, Any] = {"runtime": world.runner.name, "version": None}
-        self._bridges: list[int] = []       # the log's next sequence number before each bridge
+        self._bridges: list[range] = []     # the log's sequence numbers of each bridge and its program
         self._muted = ""
         self._seen_event = 0
         try:
@@ -296,38 +299,27 @@ class Clinician:
             self.pump.commission(self.implant)
             self.pump.set_clock(self.scenario.start_pump_s + self.world.now_us // SECOND_US)
 
-    def _fill_pump(self, event: Event, withdrawn_ul: int = 0) -> None:
+    def _fill(self, event: Event, withdrawn_ul: int = 0) -> None:
         made: Fill = self.scenario.orders[event.number]
         content = {item.name: item.concentration_ng_ml / NG_ML_PER_NG_UL for item in made.ingredients}
         self.bedside.fill(made.volume_ul * NL_PER_UL, content, rinses=event.read.get("rinses", 0), rinse_nl=event.read.get("rinse_volume", 0))
         if not self._silent(event):
             values = event.values
-            if event.kind == "fill" and "rinse_volume" in values:   # the pump learns that the bellows is dry no longer: a residual stays
+            if event.kind == "fill" and "rinse_volume" in values:   # the pump learns that the bellows is dry no longer
                 self.pump.refill(Fill(values["rinse_volume"], values["drug"], values["concentration"], also=values.get("also")))
                 withdrawn_ul = max(0, event.read["rinse_volume"] // NL_PER_UL - self.implant.residual_ul)
             told = Fill(values["volume"], values["drug"], values["concentration"], also=values.get("also"), withdrawn="%d uL" % withdrawn_ul)
             self._warn(event, self.pump.refill(told).warnings)
 
-    def _fill(self, event: Event) -> None:
-        self._fill_pump(event)
-
     def _refill(self, event: Event) -> None:
-        before = self.status()
-        withdrawn_ul = round(self.bedside.withdraw())
-        if before is not None:
-            expected_nl = before.reservoir_computed_nl - self.implant.residual_ul * NL_PER_UL
-            gap = discrepancy(expected_nl, withdrawn_ul * NL_PER_UL, self.implant.capacity_ul * NL_PER_UL - before.reservoir_computed_nl)
-            if gap:
-                self.notes.append("event %d (refill): %s" % (event.number, gap))
-        self._fill_pump(event, withdrawn_ul)
+        self._fill(event, round(self.bedside.withdraw()))       # the host compares it with the pump's book
 
     def _prime(self, event: Event) -> None:
-        self._primed(event, event.values["volume"], event.values.get("rate", PRIME_RATE))
-
-    def _primed(self, event: Event, volume: str, rate: str) -> None:
         if not self._silent(event):
-            self.pump.prime(volume, rate)
+            volume, rate = event.values["volume"], event.values.get("rate", PRIME_RATE)
+            self._warn(event, self.pump.prime(volume, rate).warnings)
             self.oracle.prime(self.world.now_us, units.volume_nl(volume), units.flow_nl_day(rate))
+
 
     def _program(self, event: Event) -> None:
         self._programmed(event, self.scenario.orders[event.number])
@@ -338,20 +330,30 @@ class Clinician:
         patient, baseline = self.scenario.patient, None
         if not self.prescribed and "drug" in patient:
             baseline = Baseline({patient["drug"]: patient["dose"]})
-        self._warn(event, self.pump.program(program, baseline=baseline).warnings)
+        self._running(event, program, self.pump.program(program, baseline=baseline))
+
+    def _running(self, event: Event, program: Prescription, done: OrderResult) -> None:
+        """A program was committed at this instant: the oracle is told."""
+        self._warn(event, done.warnings)
         self.prescribed.append((event.at_s, program))
         days = [[(step.from_s, step.rate_nl_day) for step in program.pattern_of(day)] for day in range(7)]
         self.oracle.program(self.world.now_us, week(days[0], dict(enumerate(days))))
 
     def _bridge(self, event: Event) -> None:
-        """Old drug first, by volume and in the pump's own hands; the new program stands behind it and takes over when it is used up."""
+        """Old drug by volume and in the pump's own hands, the new program behind it; which of the two orders goes first the host decides."""
         span, program = self.scenario.orders[event.number]
         if self._silent(event):
             return
-        self._bridges.append(self.pump.status().next_event)
-        self._primed(event, units.show(span.volume_nl, units.VOLUME, "mL", places=6), units.show(span.rate_nl_day, units.FLOW, "mL/day", places=6))
+
+        def told(done: OrderResult) -> None:
+            if done.kind == "prime":
+                return self.oracle.prime(self.world.now_us, span.volume_nl, span.rate_nl_day)
+            return self._running(event, program, done)
+
+        first = self.pump.status().next_event
+        self.pump.bridge(span, program, told=told)
+        self._bridges.append(range(first, self.pump.status().next_event))
         self.notes.append("event %d (bridge): %s" % (event.number, span.text()))
-        self._programmed(event, program)
 
     def _stop(self, event: Event) -> None:
         if not self._silent(event):
@@ -378,8 +380,8 @@ class Clinician:
 
     # ---- the pump's own log
     def bridging(self, seq: int) -> bool:
-        """Whether the prime that the log tells under this number is a bridge: the order right behind the look before it."""
-        return seq in self._bridges
+        """Whether the prime that the log tells under this number is a bridge."""
+        return any(seq in span for span in self._bridges)
 
     def news(self, status: Status | None) -> list[LogEvent]:
         """Events of the pump's log that were not seen before; asks only when `status` says that there are some."""

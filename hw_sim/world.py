@@ -18,10 +18,11 @@ from .line import SerialLine
 from .params import PatientParams, PlantParams
 from .plant import Plant
 from .recorder import Recorder
-from .runner import InProcess, Runner, Tether
+from .runner import FirmwareError, InProcess, Runner, Tether, check_store
 
 EPOCH_2026_01_05_09 = 735 * 86400 + 9 * 3600    # pump seconds of Monday 2026-01-05 09:00: 735 days after Monday 2024-01-01
 RUNTIMES = ("micropython", "inprocess")
+TONE_US = 400_000       # how long a tone sounds
 BOOT_US = 300_000       # from power-on to the first step on a Pico: ROM, flash, imports (measured on the emulated board: see PROTOCOL)
 
 
@@ -47,10 +48,14 @@ class World:
         self.pulses = 0
         self.ordered_steps = 0
         self.closed = False
+        self.failed = False
         self.powered = False
+        self._back_us = 0           # when the power of the last cut comes back
+        self._booting = False       # a software reset is under way
         self.writes = 0             # store writes of the run, for power-cut sweeps
         self._due_us = 0
-        self._tone = 0
+        self._on = (0, 0)           # steps of the order under way, and when its hold ends
+        self._tone = (0, 0)         # kind of the tone that sounds, and when it ends
         self._power_on(POWER_ON)
 
     @classmethod
@@ -58,19 +63,24 @@ class World:
               patient: PatientParams | None = None, recorder: Recorder | None = None, firmware_dir: Path | None = None,
               exec_cmd: list[str] | None = None, store_path: Path | None = None, epoch_s: int = EPOCH_2026_01_05_09,
               **options: Any) -> World:
-        """A world with the reference plant unless told otherwise. Raises RuntimeMissing, ValueError for an unknown runtime."""
+        """A world with the reference plant unless told otherwise. Raises RuntimeMissing, StoreInvalid, ValueError for an unknown runtime."""
         if runtime not in RUNTIMES:
             raise ValueError(f"runtime is {runtime!r}: choose one of {', '.join(RUNTIMES)}")
         plant = Plant(params or PlantParams.load("reference"), patient or PatientParams.load(), seed=seed)
+        recorder = recorder or Recorder(None)
+        store = check_store(store_path)
         runner: Runner
         if exec_cmd is not None:
             runner = Tether(store_path, command=exec_cmd)
         elif runtime == "micropython":
             runner = Tether(store_path, firmware_dir)
         else:
-            store = bytearray(store_path.read_bytes()) if store_path is not None and store_path.exists() else None
-            runner = InProcess(store, firmware_dir, keep=store_path)
-        return cls(plant, runner, recorder or Recorder(None), epoch_s=epoch_s, **options)
+            runner = InProcess(store, firmware_dir, keep=store_path, flush=recorder.close)
+        try:
+            return cls(plant, runner, recorder, epoch_s=epoch_s, **options)
+        except BaseException:
+            runner.close()          # a child that cannot be started leaves no folder and no thread behind
+            raise
 
     # ------------------------------------------------------------------------------------------------ time
     @property
@@ -144,11 +154,17 @@ class World:
         self._wake(t_us)
 
     def _wake(self, now_us: int) -> None:
-        if self.closed:
-            raise WorldClosed("the world is closed")
+        if self.closed or self.failed:
+            raise WorldClosed("the world is closed" if self.closed else "the firmware of this world has failed before")
         self._plant.advance(now_us)
+        if self._on[0] and self._on[1] <= now_us:
+            self._drop(self._on[1])
         request = self.board.request(now_us)
-        answer = self.runner.exchange(request)
+        try:
+            answer = self.runner.exchange(request)
+        except FirmwareError:
+            self.failed = True
+            raise
         self.recorder.exchange(request, answer)
         reply = self.board.apply(answer, now_us)
         self.wakes += 1
@@ -158,11 +174,11 @@ class World:
             self.ordered_steps += reply.steps
             hold_us = reply.hold_ms * 1000
             self.recorder.pulse(now_us, reply.steps, hold_us)
-            self.recorder.pins(now_us, 1, reply.steps, self._tone)
-            self.recorder.pins(now_us + hold_us, 0, 0, self._tone)
+            self._on = (reply.steps, now_us + hold_us)      # its end is told when it has come: a later order holds on
+            self._pins(now_us)
         if reply.drop_enable:
             self.recorder.event(now_us, "pump", "enable dropped", "")
-            self.recorder.pins(now_us, 0, 0, self._tone)
+            self._drop(now_us)
         if reply.tone:
             self._sound(now_us, reply.tone)
         if reply.tx:
@@ -172,16 +188,45 @@ class World:
             self.power_cut(1.0)
         elif reply.kind == RESET_WANTED:
             self.powered = False
-            self.clock.at(now_us + BOOT_US, lambda: self._power_on(SOFTWARE))
+            self._booting = True
+            self.clock.at(now_us + BOOT_US, self._booted)
 
     def _sound(self, now_us: int, kind: int) -> None:
         self.recorder.event(now_us, "pump", "tone", "two-tone" if kind == 2 else "single")
-        self.recorder.pins(now_us, 0, 0, kind)
-        self.recorder.pins(now_us + 400_000, 0, 0, 0)
+        self._tone = (kind, now_us + TONE_US)
+        self._pins(now_us)
+        self.clock.at(now_us + TONE_US, self._tone_ends)
+
+    def _tone_ends(self) -> None:
+        now_us = self.clock.now_us
+        if self._on[0] and self._on[1] <= now_us:
+            self._drop(self._on[1])
+        if self._tone[1] <= now_us:     # no other began meanwhile
+            self._tone = (0, 0)
+            self._pins(now_us)
+
+    def _drop(self, t_us: int) -> None:
+        """Enable is off from `t_us` on."""
+        self._on = (0, 0)
+        self._pins(t_us)
+
+    def _pins(self, t_us: int) -> None:
+        steps = self._on[0]
+        self.recorder.pins(t_us, int(steps > 0), steps, self._tone[0])
 
     # ------------------------------------------------------------------------------------------------ power, clock, faults
+    def _booted(self) -> None:
+        if self._booting:           # no power cut came in between
+            self._booting = False
+            self._power_on(SOFTWARE)
+
+    def _power_back(self) -> None:
+        if not self.powered and self.clock.now_us >= self._back_us:     # of cuts that overlap the longest counts
+            self._power_on(BROWN_OUT)
+
     def _power_on(self, cause: int) -> None:
         self.powered = True
+        self.line.take_for_pump(self.clock.now_us)      # bytes for a pump without power went nowhere
         self.runner.boot()
         self.board.boot(self.clock.now_us, cause)
         self._due_us = self.clock.now_us
@@ -192,11 +237,15 @@ class World:
         if seconds <= 0:
             raise ValueError(f"a power cut of {seconds} s: it must last more than 0 s")
         self.recorder.event(self.clock.now_us, "fault", "power cut", f"{seconds:g} s")
-        self.powered = False
+        self.powered = self._booting = False
         self.plant.drop_enable()
+        if self._on[0]:
+            self._drop(min(self._on[1], self.clock.now_us))
         self.line.cut()
         self.board.cut_after = 0xFFFF
-        self.clock.at(self.clock.now_us + round(seconds * 1e6), lambda: self._power_on(BROWN_OUT))
+        back_us = self.clock.now_us + round(seconds * 1e6)
+        self._back_us = max(self._back_us, back_us)
+        self.clock.at(back_us, self._power_back)
 
     def clock_jump(self, seconds: int) -> None:
         """Move the RTC by `seconds`, as a bad crystal or a bit flip would; the steady tick goes on."""
@@ -226,18 +275,16 @@ class World:
         from .endpoints import VirtualPort
         return VirtualPort(world=self, timeout=timeout_s)
 
-    def stats(self) -> dict[str, Any]:
-        """wakes, pulses, ordered_steps, virtual_s, store_writes, runtime, child_peak_kib."""
-        return {"wakes": self.wakes, "pulses": self.pulses, "ordered_steps": self.ordered_steps,
-                "virtual_s": self.clock.now_us / 1e6, "store_writes": self.writes, "runtime": self.runner.name,
-                "child_peak_kib": self.runner.peak_kib()}
-
     def close(self) -> None:
         """End the runtime and flush the recorder; may be called twice."""
         if not self.closed:
             self.closed = True
-            self.runner.close()
-            self.recorder.close()
+            if self._on[0]:
+                self._drop(self._on[1])
+            try:
+                self.runner.close()
+            finally:
+                self.recorder.close()
 
     def __enter__(self) -> World:
         return self

@@ -118,7 +118,10 @@ class Case:
         if self.mode() == modes.PRIMING:
             self.oracle.stopped(self.t_us)      # a stop ends a prime, and so does a reset
             self.oracle.resumed(self.t_us)
-            self.pulse_slack_nl += 2 * self.bench.app.ledger.pulse_nl
+            # The boot cannot tell how much of the time since the last record ran before the cut: it books all of it at the program's rate.
+            app = self.bench.app
+            since_s = self.bench.rtc_s - app.settings.time_s + 1
+            self.pulse_slack_nl += app.ledger.pulse_nl + Fraction(since_s * (app.program_rate + app.infusion.prime_rate_nl_day), DAY_S)
         start_us = self.t_us
         self.bench.reboot(outage_s)
         self.oracle.outage(start_us, self.t_us, "reset")

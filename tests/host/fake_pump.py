@@ -4,6 +4,7 @@ import hashlib
 import random
 from collections import deque
 
+from thecal.host.blocks import read_program
 from thecal.protocol import catalogue as cat
 from thecal.protocol import fields, link
 from thecal.protocol.crc import crc16
@@ -49,7 +50,8 @@ def seal(out):
 
 class FakePump:
     """Pump and port in one. Knobs: `mute`, `loss` (share of frames lost each way), `refuse` {message: (reason, field, value)},
-    `readback` (bytes -> bytes), `digest` (bytes -> bytes), `reset_after` (message id after which RAM is lost, once), `gone` (raise on I/O)."""
+    `readback` (bytes -> bytes), `digest` (bytes -> bytes), `reset_after` (message id after which RAM is lost, once), `gone` (raise on I/O),
+    `lose_line_at` (block kind whose STAGE takes the line away)."""
 
     def __init__(self, clock=None, schema_crc=None, start_s=63_536_400):
         self.clock = clock or FakeClock()
@@ -62,7 +64,7 @@ class FakePump:
         self.loss, self._dice = 0.0, random.Random(1)
         self.refuse, self.reset_after = {}, None
         self.readback = self.digest_of_staged = lambda data: data
-        self.gone = None
+        self.gone = self.lose_line_at = None
         self.status_fields = {}
         self.events, self.first_event, self.days, self.first_day = [], 0, [], 0
         self.program, self.implant = b"", b""
@@ -129,6 +131,8 @@ class FakePump:
         row = cat.message(message_id)
         values = [0] * len(row[5])
         assert fields.unpack(row[5], decoder.body, HEADER, HEADER + decoder.length, values) >= 0
+        if message_id == cat.STAGE and values[0] == self.lose_line_at:
+            self.gone = OSError("unplugged")
         if message_id in self.refuse:
             answer = self._refused(message_id, *self.refuse[message_id])
         else:
@@ -201,7 +205,11 @@ class FakePump:
         seq = self.first_event + len(self.events)
         if kind == cat.PROGRAM:
             self.program, self.running_digest = block, digest
-            self.events.append(event(seq, self.time_s, cat.E_PROGRAM, cat.SIMPLE))
+            made = read_program(block)
+            self.events.append(event(seq, self.time_s, cat.E_PROGRAM, cat.SIMPLE, int(made.daily_nl(0)), made.patterns[0][0].rate_nl_day))
+        elif kind == cat.PRIME:
+            volume_nl, rate_nl_day = (int.from_bytes(block[at: at + 4], "little") for at in (4, 8))
+            self.events.append(event(seq, self.time_s, cat.E_PRIME, 0, volume_nl, rate_nl_day))
         elif kind == cat.COMMISSION:
             self.implant = block
         elif kind == cat.REFILL:

@@ -69,8 +69,8 @@ def test_a_program_behind_a_bridge(therapy, capsys):
     assert run(therapy, *strong) == 0
     said = capsys.readouterr().err
     assert "0.375 mL of old drug at 0.3 mL/day: 1 d 06:00" in said and "2000 ug/mL" in said
-    assert [kind for kind, _ in therapy.orders[-2:]] == [cat.PRIME, cat.PROGRAM]
-    assert therapy.orders[-2][1][4:] == (375_000).to_bytes(4, "little") + (300_000).to_bytes(4, "little")
+    assert "too little, not too much" in said and [kind for kind, _ in therapy.orders[-2:]] == [cat.PROGRAM, cat.PRIME]
+    assert therapy.orders[-1][1][4:] == (375_000).to_bytes(4, "little") + (300_000).to_bytes(4, "little")
     assert run(therapy, *strong) == 1
     assert "no bridge is due" in capsys.readouterr().err
 
@@ -114,7 +114,7 @@ def test_a_refill_tells_of_mixing_bridge_and_odd_volume(therapy, capsys):
     therapy.status_fields["reservoir_computed_nl"] = 4_000_000
     assert run(therapy, *REFILL, "--concentration", "2000 ug/mL", "--withdrawn", "0.1 mL", "--yes") == 0
     said = capsys.readouterr()
-    for words in ("1895 ug/mL mixed with the residual", "600 ug/day", "a bridge is due, 0.375 mL of old drug at 0.3 mL/day: 1 d 06:00",
+    for words in ("1895 ug/mL mixed with the residual", "ANOTHER CONCENTRATION: the running program gives 150 ug/day", "600 ug/day", "a bridge is due, 0.375 mL of old drug at 0.3 mL/day: 1 d 06:00",
                   "2.5 mL less withdrawn than expected"):
         assert words in said.err, words
     assert "refilled with 18.6 mL" in said.out and [kind for kind, _ in therapy.orders[-2:]] == [cat.REFILL, cat.REFILL]
@@ -129,7 +129,12 @@ def test_stop_warns_and_resume_takes_up(therapy, capsys):
 
 def test_prime_commission_and_clock(therapy, capsys):
     assert run(therapy, "prime", "0.375 mL", "--yes") == 0
-    assert "priming 0.375 mL at 24 mL/day" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "priming 0.375 mL at 24 mL/day" in said and "baclofen 187.5 ug" in said and "on record as not filled" in said
+    therapy.status_fields["ordered_revs"] = 11
+    assert run(therapy, "prime", "0.375 mL", "--yes") == 1
+    assert "the catheter is on record as filled" in capsys.readouterr().err
+    therapy.status_fields["ordered_revs"] = 0
     assert run(therapy, "commission", "--serial", "5", "--catheter", "60 cm", "--yes") == 0
     assert "331000" in capsys.readouterr().err
     assert run(therapy, "clock", "--to", "2026-03-01 12:00", "--yes") == 0

@@ -1,7 +1,5 @@
 """Side by side: what a clinician sees before signing."""
 
-from dataclasses import replace
-
 import pytest
 from fake_pump import FakePump
 
@@ -69,22 +67,12 @@ def test_a_refill_with_another_concentration():
     assert rows["baclofen"] == ("500 ug/mL", "2000 ug/mL (1895 ug/mL mixed with the residual)")
     assert rows["baclofen a day at the running rate"] == ("400 ug/day", "1600 ug/day")
     assert rows["in the reservoir"] == ("3.4 mL computed", "20 mL")
-    notes = present.refill_notes(now, OLD, fill, Implant(), 10_000_000)
-    assert "0.375 mL of old drug at 0.8 mL/day: 11.25 h" in notes[0]
-    assert "2 mL more withdrawn than expected" in notes[1]
 
 
-def test_a_refill_of_the_same_needs_no_bridge():
+def test_a_first_fill_has_no_before():
     fill = Fill("18.6 mL", "baclofen", "500 ug/mL", withdrawn="2 mL")
-    assert present.refill_notes(status(reservoir_computed_nl=3_400_000), OLD, fill, Implant(), 10_000_000) == []
-    assert present.bridge_for(None, fill.ingredients, 375_000) is None
     first = cells(present.refill_rows(status(), None, fill, Implant()))
     assert first["baclofen"] == ("-", "500 ug/mL") and first["in the reservoir"][1] == "18.6 mL"
-
-
-def test_a_stopped_program_makes_no_bridge_time():
-    still = replace(OLD, patterns=((replace(OLD.patterns[0][0], rate_nl_day=0),),))
-    assert present.bridge_for(still, NEW.ingredients, 375_000) is None
 
 
 def test_the_reservoir():

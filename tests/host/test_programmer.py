@@ -1,11 +1,15 @@
 """The programmer: stage, read-back, commit; nothing done twice, nothing done that was not read back."""
 
+from dataclasses import replace
+from fractions import Fraction
+
 import pytest
 from fake_pump import FakeClock, FakePump, day, event
 
-from thecal.host import Fill, Implant, Prescription, bridge, programmer
+from thecal.host import Fill, Implant, Prescription, programmer
 from thecal.host.blocks import program_block, read_program
 from thecal.host.errors import NoConnection, ProtocolProblem, PumpRefused, RequestInvalid, Timeout, UsageProblem
+from thecal.host.fill import Bridge
 from thecal.host.limits import Baseline
 from thecal.host.programmer import Programmer
 from thecal.protocol import catalogue as cat
@@ -172,11 +176,82 @@ def test_the_other_orders(pump, fake):
         pump.prime("2 mL")
 
 
-def test_a_bridge_is_given_before_the_new_program(pump, fake):
+WEAK = Prescription.simple("baclofen", concentration="500 ug/mL", dose="150 ug/day")
+STRONG = Prescription.simple("baclofen", concentration="2000 ug/mL", dose="150 ug/day")
+
+
+def refilled(fake, pump, old, concentration):
+    pump.program(old)
+    pump.refill(Fill("18.6 mL", "baclofen", concentration))
+    del fake.orders[:]
+    return [kind for kind, _ in fake.orders]
+
+
+@pytest.mark.parametrize("old, new, concentration, order", [
+    (WEAK, STRONG, "2000 ug/mL", [cat.PROGRAM, cat.PRIME]),
+    (STRONG, WEAK, "500 ug/mL", [cat.PRIME, cat.PROGRAM]),
+])
+def test_of_a_bridge_and_its_program_the_slower_is_on_record_first(pump, fake, old, new, concentration, order):
+    refilled(fake, pump, old, concentration)
+    span, told = pump.bridge_due(new), []
+    pump.bridge(span, new, told=told.append)
+    assert [kind for kind, _ in fake.orders] == order and len(told) == 2
+    assert fake.orders[order.index(cat.PRIME)][1][4:] == span.volume_nl.to_bytes(4, "little") + span.rate_nl_day.to_bytes(4, "little")
+    assert pump.program_running().patterns == new.patterns
+
+
+@pytest.mark.parametrize("old, new, concentration, second", [(WEAK, STRONG, "2000 ug/mL", cat.PRIME), (STRONG, WEAK, "500 ug/mL", cat.PROGRAM)])
+def test_a_line_lost_in_a_bridge_leaves_the_slower_rate_and_saying_it_again_finishes_it(pump, fake, old, new, concentration, second):
+    refilled(fake, pump, old, concentration)
+    fake.lose_line_at = second
+    with pytest.raises(NoConnection):
+        pump.bridge(pump.bridge_due(new), new)
+    fake.gone = fake.lose_line_at = None
+    slower = min(old.mean_daily_nl(), new.mean_daily_nl())
+    assert read_program(fake.program).mean_daily_nl() == slower, "what stands behind the bridge, or runs without one, is too little and not too much"
+    again = Programmer(fake)
+    again.bridge(again.bridge_due(new), new)
+    assert sorted(kind for kind, _ in fake.orders) == [cat.PROGRAM, cat.PRIME] and read_program(fake.program).patterns == new.patterns
+    assert again.bridge_due(new) is None, "nothing is owed any more"
+
+
+def test_a_second_order_that_is_refused_says_what_the_first_has_done(pump, fake):
+    refilled(fake, pump, WEAK, "2000 ug/mL")
+    span = pump.bridge_due(STRONG)
+    with pytest.raises(PumpRefused, match="the program before it is committed: too little is given until both are") as refused:
+        pump.bridge(span, STRONG, told=lambda done: fake.refuse.update({cat.CHECK: (cat.R_LIMIT, 2, 300_000)}))
+    assert refused.value.code == cat.R_LIMIT
+
+
+def test_a_bridge_of_a_flex_program_is_no_faster_than_it_runs(pump, fake):
+    flex = Prescription.flex("baclofen", concentration="500 ug/mL", steps=[{"from": "00:00", "dose": "5 ug/h"}, {"from": "12:00", "dose": "7 ug/h"}])
+    refilled(fake, pump, flex, "2000 ug/mL")
+    fake.status_fields = {"rate_nl_day": 240_000}
+    assert pump.bridge_due(STRONG).rate_nl_day == 240_000
+    fake.status_fields = {"rate_nl_day": 336_000}
+    assert pump.bridge_due(STRONG).rate_nl_day == 288_000
+
+
+def test_a_script_is_told_what_a_refill_does_to_the_running_program(pump, fake):
     pump.program(START)
-    assert pump.examine(MORE)[0].patterns == START.patterns and len(fake.orders) == 1
-    pump.bridge(bridge("0.375 mL", "500 ug/mL", "150 ug/day"))
-    assert fake.orders[-1][0] == cat.PRIME and fake.orders[-1][1][4:8] == (375_000).to_bytes(4, "little")
+    said = pump.refill(Fill("18.6 mL", "baclofen", "2000 ug/mL")).warnings
+    assert "150 ug/day baclofen of 500 ug/mL" in said[0] and "600 ug/day baclofen of 2000 ug/mL" in said[0]
+    assert any("a bridge is due" in line for line in said) and any("1895 ug/mL" in line for line in said)
+    before = len(fake.orders)
+    with pytest.raises(RequestInvalid, match="ANOTHER DRUG.*morphine.*hard limit"):
+        pump.refill(Fill("18.6 mL", "morphine", "20 mg/mL"))
+    with pytest.raises(RequestInvalid, match="not confirmed"):
+        pump.refill(Fill("18.6 mL", "baclofen", "500 ug/mL"), confirm=lambda seen: seen.running is None)
+    assert len(fake.orders) == before
+
+
+def test_a_prime_into_a_filled_catheter_is_refused_with_its_dose(pump, fake):
+    pump.commission(Implant())
+    pump.program(START)
+    fake.status_fields = {"ordered_revs": 11, "rate_nl_day": 300_000}
+    with pytest.raises(RequestInvalid, match="187.5 ug of baclofen"):
+        pump.prime("0.375 mL")
+    assert pump.prime("0.375 mL", "0.3 mL/day").warnings == [], "as fast as the program: no more than was ordered already"
 
 
 def test_watching(pump, fake):
@@ -231,6 +306,47 @@ def test_the_whole_line_on_the_real_firmware():
         assert len(pump.history()) == 2
         with pytest.raises(PumpRefused, match="not in this mode: it is running"):
             pump.resume()
+
+
+@pytest.mark.parametrize("old, new, concentration, rate", [(WEAK, STRONG, 2000.0, 300_000), (STRONG, WEAK, 500.0, 75_000)])
+def test_a_bridge_on_the_real_firmware(monkeypatch, old, new, concentration, rate):
+    """Also when the line goes between the two orders: the pump is then never above the dose, and the same call finishes the work."""
+    with Programmer.open("sim://?runtime=inprocess") as pump:
+        pump.commission(Implant())
+        pump.port.world.plant.fill(18_000.0, {"baclofen": 2500.0 - concentration})
+        pump.refill(Fill("18 mL", "baclofen", "%d ug/mL" % (2500 - concentration)))
+        pump.prime("0.375 mL")
+        pump.program(old)
+        pump.wait(hours=30)
+        pump.port.world.plant.withdraw()
+        pump.port.world.plant.fill(18_000.0, {"baclofen": concentration})
+        pump.refill(Fill("18 mL", "baclofen", "%d ug/mL" % concentration))
+        real, sent = Programmer._order, []
+
+        def lossy(self, kind, *rest):
+            sent.append(kind)
+            if len(sent) == 2:
+                raise NoConnection("the line is gone")
+            return real(self, kind, *rest)
+
+        monkeypatch.setattr(Programmer, "_order", lossy)
+        with pytest.raises(NoConnection):
+            pump.bridge(pump.bridge_due(new), new)
+        assert pump.program_running().mean_daily_nl() == min(old.mean_daily_nl(), new.mean_daily_nl())
+        pump.bridge(pump.bridge_due(new), new)
+        status = pump.status()
+        assert status.mode == "priming" and status.rate_nl_day == rate and pump.program_running().patterns == new.patterns
+        status = pump.wait(hours=130)
+        assert status.mode == "running" and status.rate_nl_day == new.mean_daily_nl()
+        assert [event.name for event in pump.log()].count("prime started") == 2, "at the implant, and one bridge"
+        with pytest.raises(RequestInvalid, match="on record as filled"):
+            pump.prime("0.375 mL")
+        with pytest.raises(PumpRefused, match="outside the pump's limits"):
+            pump.bridge(replace(span_of(new), rate_nl_day=2_000_000), new)
+
+
+def span_of(program):
+    return Bridge(375_000, round(program.mean_daily_nl()), Fraction(1))
 
 
 def test_a_port_that_goes_away_in_mid_command(pump, fake):

@@ -92,3 +92,8 @@ def test_a_payload_that_breaks_its_row_is_a_protocol_problem():
 def test_a_live_frame():
     live = records.Live.of({"time_s": 60, "mode": 3, "rate_nl_day": 0, "pulses": 5, "reservoir_computed_nl": 1, "reservoir_sensed_ul": 2, "alarms": 0})
     assert live.to_dict()["mode"] == "stopped" and live.reservoir_sensed_nl == 2000
+
+
+def test_what_a_day_ordered_is_not_called_demanded():
+    made = records.read_days(day(735, 10, demanded_nl=10_000), 735)[0]
+    assert made.ordered_nl == made.to_dict()["ordered_nl"] == 10_000 and "demanded_nl" not in made.to_dict()

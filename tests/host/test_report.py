@@ -44,6 +44,16 @@ def test_the_text(visited, fake):
         assert words in text, words
 
 
+def test_what_the_pump_cannot_know_is_said(visited, fake):
+    assert report.collect(visited)["contents_note"] is None
+    assert report.STALL_NOTE not in report.as_text(report.collect(visited))
+    visited.refill(Fill("18.6 mL", "baclofen", "500 ug/mL"))
+    fake.status_fields["missed_stall_ul"] = 60
+    text = report.as_text(report.collect(visited))
+    assert "after the program was committed: doses hold only if that fill is what the program names" in text
+    assert "a dead encoder books delivered drug as missed" in text
+
+
 def test_later_refills_find_a_residual(visited):
     visited.refill(Fill("18.6 mL", "baclofen", "500 ug/mL"))
     assert report.collect(visited)["delivered_since_refill_nl"] == 5_000_000

@@ -87,6 +87,28 @@ def test_rooms_announce_schemes(monkeypatch):
         transport.open_port("toy://a")
 
 
+def test_a_transport_that_says_the_url_names_no_such_thing_is_a_usage_problem(monkeypatch):
+    def strange(url):
+        raise ValueError("%s: store x has 4 bytes" % url)
+
+    monkeypatch.setattr(transport, "schemes", lambda: {"toy": Entry(strange)})
+    with pytest.raises(UsageProblem, match="^port toy://a: store x has 4 bytes$") as refused:
+        transport.open_port("toy://a")
+    assert refused.value.exit_status == 2
+
+
+def test_a_socket_closed_before_any_byte_came_is_busy_or_nobody_and_later_it_has_gone_away():
+    port = Port(serial.SerialException("socket disconnected"))
+    line = transport.Line(port, FakeClock(), "socket://127.0.0.1:7777")
+    with pytest.raises(NoConnection, match="closed before a byte came: it is busy, another programmer has the pump, or nobody"):
+        line.receive(1.0)
+    port.error = None
+    line.receive(1.0)
+    port.error = serial.SerialException("socket disconnected")
+    with pytest.raises(NoConnection, match="went away in the middle of a command"):
+        line.receive(1.0)
+
+
 def test_the_simulators_scheme_is_installed():
     assert "sim" in transport.schemes()
 

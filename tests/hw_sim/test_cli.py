@@ -218,3 +218,51 @@ def test_progress_is_drawn_on_a_terminal_only(monkeypatch):
         progress(5, 10)
     with module._bar("title", quiet=True) as progress:
         assert progress is None
+
+
+def test_sigterm_ends_serve_and_run_as_control_c_does(tmp_path, short):
+    link, session, folders = tmp_path / "pump0", tmp_path / "session.jsonl", tmp_path / "tmp"
+    folders.mkdir()
+    child = subprocess.Popen([*SIM, "serve", "--pty", str(link), "--runtime", "inprocess", "--scenario", "none", "--record", str(session)],
+                             stderr=subprocess.PIPE, text=True, env={**os.environ, "TMPDIR": str(folders)})
+    assert "a pump on the shelf" in child.stderr.readline()
+    child.terminate()
+    assert child.wait(timeout=30) == 130 and not link.is_symlink() and list(folders.iterdir()) == []
+    assert "trace_hash" in session.read_text().splitlines()[-1]
+    out = tmp_path / "out"
+    child = subprocess.Popen([*SIM, "run", str(short), "--runtime", "inprocess", "--speed", "5000", "--out", str(out)],
+                             stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 60
+    while not (out / "pins.vcd").exists() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    time.sleep(1)
+    child.terminate()
+    assert child.wait(timeout=60) == 130 and "interrupted" in child.stderr.read() and (out / "report.html").exists()
+
+
+@pytest.mark.parametrize("runtime", ["inprocess", "micropython"])
+def test_a_store_that_is_no_memory_is_status_2_and_untouched(tmp_path, runtime):
+    store = tmp_path / "letter.txt"
+    store.write_text("dear patient")
+    result = call("serve", "--tcp", "0", "--runtime", runtime, "--scenario", "none", "--store", store, "--seconds", "1")
+    assert status(result) == 2 and result.stderr == "thecal-sim: store %s has 12 bytes: a pump's memory has exactly 262144; it was left as it is\n" % store
+    assert store.read_text() == "dear patient"
+
+
+def test_a_session_on_a_used_store_replays_after_the_store_has_moved_on(tmp_path):
+    store, session = tmp_path / "fram.bin", tmp_path / "session.jsonl"
+    served = ["serve", "--tcp", "0", "--speed", "2000", "--runtime", "inprocess", "--scenario", "baclofen", "--store", store, "--seconds", "200"]
+    assert status(call(*served)) == 0
+    assert status(call(*served, "--record", session)) == 0
+    replayed = call("replay", session, "--json")
+    assert status(replayed) == 0, replayed.stdout + replayed.stderr
+
+
+def test_a_firmware_that_exits_is_status_1(short, tmp_path):
+    for name, text in (("importing", "import sys\nsys.exit(0)\n"), ("stepping", "class Pump:\n    def __init__(self, ports): pass\n    def step(self): "
+                       "raise KeyboardInterrupt\n\nbuild = Pump\n")):
+        folder = tmp_path / name
+        folder.mkdir()
+        (folder / "pump.py").write_text(text)
+        result = call("run", short, "--runtime", "inprocess", "--firmware", folder)
+        assert status(result) == 1 and ("SystemExit" in result.stderr or "KeyboardInterrupt" in result.stderr), result.stderr

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from thecal.hw_sim import oracle as module
-from thecal.hw_sim.oracle import DAY_US, WEEK_S, Bounds, Oracle, judge, week
+from thecal.hw_sim.oracle import DAY_US, FAULTY_REL, WEEK_S, Bounds, Oracle, judge, week
 
 HOUR_US = DAY_US // 24
 SLICE_S = 1800
@@ -248,7 +248,7 @@ def told():
 
 
 GOOD_RUN = {"demanded_nl": 5_975_000, "ordered_nl": 5_974_200, "missed_nl": {"power": 25_000}}
-GOOD_TRUTH = {"delivered_ul": 5940.0, "reservoir_ul": 14_060.0, "tip_ng": {"baclofen": 2_780_000.0}, "mass_error": 1e-12}
+GOOD_TRUTH = {"delivered_ul": 5968.0, "reservoir_ul": 14_027.0, "tip_ng": {"baclofen": 2_780_000.0}, "mass_error": 1e-12}
 
 
 def judged(run=(), truth=()):
@@ -268,11 +268,12 @@ def test_a_good_run_passes_every_row_with_its_distance_and_bound():
 @pytest.mark.parametrize("run, truth, failing", [
     ({"demanded_nl": 5_978_000}, {}, {"demanded as prescribed", "ordered within one pulse of demanded"}),
     ({"ordered_nl": 5_974_000}, {}, {"ordered within one pulse of demanded"}),
-    ({"demanded_nl": 6_000_000, "ordered_nl": 6_000_000}, {}, {"demanded as prescribed"}),   # caught up after the cut
+    ({"demanded_nl": 6_000_000, "ordered_nl": 6_000_000}, {"delivered_ul": 5_998.0}, {"demanded as prescribed"}),   # caught up after the cut
     ({"missed_nl": {}}, {}, {"missed through power"}),
     ({"missed_nl": 0}, {}, {"missed as prescribed"}),
     ({"missed_nl": {"power": 25_000, "stall": 9_000}}, {}, {"missed through stall"}),
     ({}, {"delivered_ul": 7_700.0}, {"delivered through the tip as ordered"}),               # head gain 1.3
+    ({}, {"delivered_ul": 5_974.2 * 1.005}, {"delivered through the tip as ordered"}),       # half a percent is no healthy head
     ({}, {"reservoir_ul": 12_000.0}, {"reservoir holds what it should"}),
     ({}, {"tip_ng": {"baclofen": 11_200_000.0}}, {"baclofen through the tip"}),              # 2000 for 500 ug/mL
     ({}, {"tip_ng": {}}, {"baclofen through the tip"}),
@@ -285,3 +286,11 @@ def test_each_error_fails_its_row_and_no_other(run, truth, failing):
 def test_what_the_truth_lacks_is_not_judged():
     rows = judge(told(), GOOD_RUN, {}, 20 * DAY_US, Bounds(pulse_nl=1000))
     assert {row["name"] for row in rows} == {"demanded as prescribed", "ordered within one pulse of demanded", "missed through power"}
+
+
+def test_a_roller_pitch_and_a_declared_fault_widen_the_bounds():
+    def delivered(**options):
+        rows = judge(told(), GOOD_RUN, {**GOOD_TRUTH, "delivered_ul": 5_974.2 + 12}, 20 * DAY_US, Bounds(pulse_nl=1000, **options))
+        return next(row for row in rows if row["name"] == "delivered through the tip as ordered")
+    assert not delivered()["ok"] and delivered(pitch_nl=8_750)["ok"] and delivered(delivered_rel=FAULTY_REL)["ok"]
+    assert delivered(pitch_nl=8_750)["bound"] == pytest.approx(5_974.2 + 1000 + 8_750)

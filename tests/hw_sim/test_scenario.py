@@ -179,3 +179,32 @@ def test_news_asks_only_for_what_is_new():
         status = clinician.status()
         names = [event.name for event in clinician.news(status)]
         assert names[0] == "boot" and "program committed" in names and clinician.news(status) == [] and clinician.news(None) == []
+
+
+REFILL = '[[event]]\nat = "%s"\nkind = "refill"\ndrug = "%s"\nvolume = "10 mL"\nconcentration = "%s"\n'
+
+
+def test_a_refill_is_judged_beside_the_program_that_runs(tmp_path):
+    with pytest.raises(ScenarioError, match=r"event 7 \(refill\): ANOTHER CONCENTRATION: the running program gives 900 ug/day baclofen of 500 ug/mL; "
+                       "with this fill the same rate gives 3600 ug/day"):
+        loaded(tmp_path, with_events(PROGRAM % "900 ug/day" + REFILL % ("2 d 01:00", "baclofen", "2000 ug/mL")).replace(
+            'volume = "20 mL"\nconcentration = "2000 ug/mL"', 'volume = "20 mL"\nconcentration = "500 ug/mL"'))
+
+
+def test_an_odd_withdrawn_volume_is_measured_by_what_was_delivered_since_the_refill(tmp_path):
+    """11.4 mL were filled into a reservoir of 20: 15 % of the 0.6 mL delivered is the bound (1 mL at least), not of what the bellows could hold."""
+    scenario = loaded(tmp_path, with_events(REFILL % ("2 d", "baclofen", "2000 ug/mL")).replace('volume = "20 mL"', 'volume = "11.4 mL"'))
+    for extra_ul, odd in ((0.0, False), (1200.0, True)):
+        with world_for(replace(scenario, events=scenario.events[:4]), runtime="inprocess") as world:
+            clinician = Clinician(scenario, world, oracle_for(scenario.start_pump_s, world.plant.params))
+            world.run_until(DAY_S * SECOND_US)
+            world.plant.fill(extra_ul + 0.001, {"baclofen": 2000.0})
+            clinician.do(scenario.events[5])
+            assert clinician.refused == [] and any("more withdrawn than expected" in note for note in clinician.notes) == odd, clinician.notes
+
+
+def test_the_slower_of_bridge_and_program_is_ordered_first():
+    scenario = load_scenario("baclofen-b1")
+    number = next(event.number for event in scenario.events if event.kind == "bridge")
+    span, program = scenario.orders[number]
+    assert program.mean_daily_nl() < span.rate_nl_day, "B1 goes to a stronger fill: its new, slower program stands before the bridge begins"

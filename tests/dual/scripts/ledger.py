@@ -7,7 +7,7 @@ for nl_per_rev, steps_per_rev, pulse_nl in ((35000, 4096, 1000), (35000, 4096, 4
     ledger = Ledger()
     ledger.commission(pulse_nl, nl_per_rev, steps_per_rev)
     steps, odd = 0, 0
-    for count in range(1, 12001):
+    for count in range(1, 5001):
         turned = ledger.pulse()
         odd += turned == ledger.longest_pulse_steps()
         assert turned <= ledger.longest_pulse_steps()
@@ -16,7 +16,7 @@ for nl_per_rev, steps_per_rev, pulse_nl in ((35000, 4096, 1000), (35000, 4096, 4
             ahead = steps * nl_per_rev - count * pulse_nl * steps_per_rev      # in 1/steps_per_rev nL: 0 <= ahead < one step
             assert 0 <= ahead < nl_per_rev, (count, ahead)
     assert ledger.revs * steps_per_rev + ledger.steps == steps
-    assert ledger.pulsed_ul * 1000 + ledger.pulsed_nl == 12000 * pulse_nl
+    assert ledger.pulsed_ul * 1000 + ledger.pulsed_nl == 5000 * pulse_nl
     print(nl_per_rev, steps_per_rev, pulse_nl, "steps", steps, ledger.revs, ledger.steps, ledger.steps_rem, "odd", odd)
     ledger.refill(20000000)
     for _ in range(300):
