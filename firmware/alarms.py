@@ -10,8 +10,8 @@ CONT, NOBOLUS, FLAT, FALLBACK, MIN, STOP = range(6)
 AUTO, SESSION, REFILLED = range(3)
 SILENT, NOTICE, CRITICAL = range(3)
 
-MOTION, RECORDS, STALL, EMPTY_SENSED, EMPTY_COMPUTED, CLOCK_LOST, STORE, BATTERY, STOPPED_LONG, LOW, BOLUS_CUT = \
-    1, 3, 7, 8, 9, 12, 14, 15, 16, 19, 23
+MOTION, RECORDS, STALL, EMPTY_SENSED, EMPTY_COMPUTED, CLOCK_LOST, STORE, BATTERY, STOPPED_LONG, EMERGENCY, LOW, BOLUS_CUT = \
+    1, 3, 7, 8, 9, 12, 14, 15, 16, 17, 19, 23
 
 # row of alarms.md, name, priority, tone, action, ends
 TABLE = (
@@ -24,6 +24,7 @@ TABLE = (
     (STORE, "store cannot be written", 2, CRITICAL, FLAT, SESSION),
     (BATTERY, "battery end of service", 2, CRITICAL, CONT, SESSION),
     (STOPPED_LONG, "stopped for long", 2, CRITICAL, CONT, AUTO),
+    (EMERGENCY, "emergency suspend", 2, CRITICAL, FALLBACK, SESSION),
     (LOW, "low reservoir", 3, NOTICE, CONT, REFILLED),
     # No lockout to wait for until there are patient boluses: it ends with the clinician's next order, who must restate the bridge.
     (BOLUS_CUT, "bolus cut short", 3, NOTICE, CONT, SESSION),

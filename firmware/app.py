@@ -7,12 +7,13 @@ in whole seconds of the steady tick; the RTC only says which step of the week's 
 from ..protocol import catalogue as cat
 from ..protocol.fields import unpack
 from . import alarms as al
-from . import modes, orders
+from . import emergency, modes, orders
 from .alarms import Alarms
 from .boot import boot
 from .contents import NOT_YET, Contents
 from .event_log import DayLog, EventLog
 from .infusion import Infusion
+from .keys import Keys
 from .ledger import MISSED_FAULT, MISSED_STOP, Ledger
 from .limits import CHECK_S, DAY_S, IDLE_CHECK_S, MAX_RATE_NL_DAY, STOPPED_LONG_S
 from .schedule import Schedule
@@ -33,6 +34,7 @@ class App:
         self.ledger = Ledger()
         self.infusion = Infusion(self.ledger)
         self.settings = Settings(ports.store, self.ledger, self.infusion)
+        self.keys = Keys(ports.store)
         self.contents = Contents(self.ledger, self.settings)
         self.events = EventLog(ports.store)
         self.days = DayLog(ports.store)
@@ -112,12 +114,15 @@ class App:
             self.program_rate = 0
             self._change_s = at_s + DAY_S
         action, mode = self.alarms.action, self.mode
-        stop = action == al.STOP or (action == al.MIN and self.settings.safe_state == cat.SAFE_STOP)
+        stop = (action == al.STOP or (action == al.MIN and self.settings.safe_state == cat.SAFE_STOP)
+                or self.settings.reduction == cat.REDUCE_STOP)
         self.delivering = (mode == modes.RUNNING or mode == modes.PRIMING) and not stop
         if action == al.MIN:
             self.rate = self.minimum_rate_nl_day
         elif action == al.FALLBACK:
             self.rate = self.settings.fallback_nl_day
+            if self.settings.reduction and self.program_rate < self.rate:
+                self.rate = self.program_rate       # without a key nobody raises anything
         elif action == al.FLAT:
             self.rate = min(MAX_RATE_NL_DAY, self.schedule.daily_nl(at_s // DAY_S % 7))
         else:
@@ -184,6 +189,15 @@ class App:
         for row in (al.EMPTY_SENSED, al.EMPTY_COMPUTED, al.LOW):
             self.alarm(row, False)
 
+    def drugs(self):
+        """Name and concentration of the three drugs of the running program, as the wire carries them."""
+        rows = cat.block(cat.PROGRAM)
+        found = [0] * len(rows)
+        if not self.program_block:
+            return (bytes(cat.DRUG_NAME_BYTES), 0) * cat.MAX_DRUGS
+        unpack(rows, self.program_block, 0, len(self.program_block), found)
+        return tuple(found[5:5 + 2 * cat.MAX_DRUGS])
+
     # ------------------------------------------------------------------------------------------------ step
     def step(self):
         """Act on one snapshot of the inputs; returns milliseconds until the next step is due, 1..3,600,000."""
@@ -203,10 +217,10 @@ class App:
         if self.uptime_s - self._round_s >= CHECK_S // 2 or self.contents.fresh:
             self._round()
         uart = self._uart
+        self.telemetry.access.watch()       # a request that ends too long a silence finds its session closed
         while uart.any():
             self.telemetry.receive(uart.read_byte())
-        if self.telemetry.live_s and self.uptime_s >= self.telemetry.live_due_s:
-            self.telemetry.push_live()
+        self.telemetry.watch()
         if self.alarms.tone and self.uptime_s >= self._tone_due_s:
             self.ports.tone.sound(self.alarms.tone)
             self._tone_due_s = self.uptime_s + self.alarms.tone_period_s()
@@ -282,6 +296,8 @@ class App:
             self._watch_contents()
             if self.battery_mv < self._battery_empty_mv:
                 self.alarm(al.BATTERY, True, self.battery_mv)
+        if self.settings.reduction and self.now_s >= self.settings.reduction_until_s:
+            emergency.end(self)
         if self.settings.stopped:
             self.alarm(al.STOPPED_LONG, self.now_s - self.settings.stopped_at_s >= STOPPED_LONG_S)
             if self.now_s - self.settings.time_s >= IDLE_CHECK_S:

@@ -21,6 +21,8 @@ def boot(app):
     settings.boot_count += 1
     app.alarms.restore(settings.active, settings.latched, settings.first_alarm)
     app.log(cat.E_BOOT, app.reset_cause, settings.boot_count, app.ledger.pulses)
+    if not app.keys.load():
+        settings.repaired += 1          # both key slots torn: the pump is on its shelf key again, and says so
     if settings.repaired:
         app.log(cat.E_REPAIRED, settings.repaired)
     lost = _load_records(app, whole)

@@ -5,8 +5,9 @@ retry after it is answered from the store (DESIGN 6: at most once, even across a
 """
 
 from ..protocol import catalogue as cat
+from ..protocol.session import SERVICE
 from . import alarms as al
-from . import modes
+from . import emergency, modes
 
 EVENT_OF_KIND = {
     cat.COMMISSION: modes.EV_COMMISSION, cat.PROGRAM: modes.EV_PROGRAM, cat.REFILL: modes.EV_REFILL,
@@ -14,10 +15,17 @@ EVENT_OF_KIND = {
 }
 
 
+SERVICE_KINDS = (cat.COMMISSION, cat.SET_CLOCK)     # what the service role may order: nothing that a patient feels
+
+
 def refusal(app, block):
-    """0, or the R_* reason why `block` cannot be executed in this mode and state."""
+    """0, or the R_* reason why `block` cannot be executed in this mode and state, or by the role of this session."""
+    if app.telemetry.access.role == SERVICE and block.kind not in SERVICE_KINDS:
+        return cat.R_ROLE
     if not app.settings.commissioned and block.kind not in (cat.COMMISSION, cat.SET_CLOCK):
         return cat.R_NOT_COMMISSIONED
+    if block.kind == cat.RESUME and app.settings.reduction:
+        return 0                        # it ends an emergency reduction, whatever the mode
     if modes.leads_to(app.mode, EVENT_OF_KIND[block.kind]) == modes.REFUSE:
         return cat.R_STATE
     values = block.values
@@ -100,6 +108,7 @@ def _program(app, block, values):
     app.rate_before = app.program_rate
     app.load_program(block.canonical)
     app.alarm(al.RECORDS, False)
+    emergency.end(app)
     _acknowledge(app)
     app.follow(app.now_s)       # the event tells the new rate
     app.log(cat.E_PROGRAM, values["mode"], app.schedule.daily_nl(app.now_s // 86400 % 7), app.program_rate)
@@ -117,10 +126,13 @@ def _acknowledge(app):
 def _refill(app, block, values):
     ledger = app.ledger
     before = ledger.base_nl, ledger.base_pulses, ledger.lost_pulses
+    filled_s = app.settings.filled_s
+    app.settings.filled_s = app.now_s
     ledger.refill((values["volume_ul"] + _residual_ul(app)) * 1000)
     reason = _store(app, block)
     if reason:
         ledger.base_nl, ledger.base_pulses, ledger.lost_pulses = before
+        app.settings.filled_s = filled_s
         return reason
     app.refilled()
     app.log(cat.E_REFILL, 0, values["volume_ul"], values["withdrawn_ul"])
@@ -148,6 +160,7 @@ def _resume(app, block, values):
         return reason
     app.alarm(al.STOPPED_LONG, False)
     app.alarm(al.MOTION, False)
+    emergency.end(app)
     _acknowledge(app)
     app.log(cat.E_RESUME)
     return 0

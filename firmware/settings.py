@@ -2,6 +2,7 @@
 
     0x0000  state record, slots A and B      orders, missed totals, alarms, which program slot runs: *the pointer, written last*
     0x0400  commissioning record, A and B    head and sensor constants
+    0x0C00  keys of the roles, A and B        firmware/keys.py
     0x0800  intent record, A and B           written before every pulse: counted as delivered on boot
     0x1000  program block, slots A and B     canonical bytes
     0x4000  event ring, 0xE000 daily totals  firmware/event_log.py
@@ -23,7 +24,7 @@ NO_PROGRAM = 255
 STATE_AT, COMMISSION_AT, INTENT_AT, PROGRAM_AT = 0x0000, 0x0400, 0x0800, 0x1000
 STATE_SLOT, COMMISSION_SLOT, INTENT_SLOT, PROGRAM_SLOT = 0x0100, 0x0100, 0x0040, 0x0400
 
-_STATE = "<BIIIBBBB8s8sIIIIIIIBHhIIIIIIHHHHHHIHIIIIB"
+_STATE = "<BIIIBBBB8s8sIIIIIIIBHhIIIIIIHHHHHHIHIIIIBBII"
 _INTENT = "<BIIIIHHIIHII"
 assert struct.calcsize(_STATE) + 2 <= STATE_SLOT
 assert struct.calcsize(_INTENT) + 2 <= INTENT_SLOT
@@ -114,6 +115,9 @@ class Settings:
         self.first_alarm = 0
         self.level_offset_ul = 0        # what the level sensor reads above the contents, found at the last refill
         self.prime_cut_nl = 0           # volume a prime or bridge had left when the power went
+        self.reduction = 0              # an emergency reduction under way: 1 fallback, 2 stop
+        self.reduction_until_s = 0
+        self.filled_s = 0               # pump time of the last refill
         self.repaired = 0               # damaged slots found at boot
 
     def load(self):
@@ -144,7 +148,7 @@ class Settings:
             ledger.lost_pulses, self.active, self.latched, self.fallback_nl_day, self.stopped_at_s, self.first_alarm,
             self.last_day, self.level_offset_ul, ul[0], ul[1], ul[2], ul[3], ul[4], ul[5], nl[0], nl[1], nl[2], nl[3], nl[4], nl[5],
             ledger.pulses, self._infusion.acc_nl, self._infusion.demand.rem, self.day_pulses, self.day_missed_nl,
-            self._infusion.prime_left_nl, self.safe_state)
+            self._infusion.prime_left_nl, self.safe_state, self.reduction, self.reduction_until_s, self.filled_s)
         slots.save()
 
     def _unpack_state(self):
@@ -157,7 +161,7 @@ class Settings:
         ledger.missed_ul[:] = row[20:26]
         ledger.missed_nl[:] = row[26:32]
         (ledger.pulses, self._infusion.acc_nl, self._infusion.demand.rem, self.day_pulses, self.day_missed_nl, self.prime_cut_nl,
-         self.safe_state) = row[32:]
+         self.safe_state, self.reduction, self.reduction_until_s, self.filled_s) = row[32:]
 
     def save_intent(self, time_s):
         """Write the pulse that is about to start: on boot it counts as delivered. Allocates nothing."""

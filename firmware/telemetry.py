@@ -6,8 +6,11 @@ committed blocks; it holds the staging area and nothing else of the therapy.
 
 from ..protocol import catalogue as cat
 from ..protocol.fields import pack, unpack
-from ..protocol.frame import HEADER
+from ..protocol.frame import HEADER, TAG_BYTES
 from ..protocol.link import Responder
+from ..protocol.session import FORGED
+from . import emergency
+from .access import IDLE_S, Access
 from .blocks import Stage
 from .limits import SMALL, STAGE_LIFE_S
 
@@ -23,12 +26,17 @@ class Telemetry:
         self.schema_crc = cat.schema_crc()
         self._responder = Responder(self.schema_crc, self._serve, uart.write)
         self.stage = Stage()
+        self.access = Access(app, self._responder, self.schema_crc, self._session_ended)
+        self._sealed = False            # the request being served came sealed, so its refusal goes sealed
+        self._closing = False
         self.live_s = 0
         self.live_due_s = 0
         self._handlers: dict = {
             cat.HELLO: self._hello, cat.IDENTITY: self._identity, cat.ALARMS: self._alarms, cat.STATUS: self._status,
             cat.FILE_INFO: self._file_info, cat.FILE_READ: self._file_read, cat.STAGE: self._stage, cat.CHECK: self._check,
             cat.COMMIT: self._commit, cat.DISCARD: self._discard, cat.LIVE: self._live, cat.IMPLANT: self._implant,
+            cat.SESSION_OPEN: self._session_open, cat.SESSION_CONFIRM: self._session_confirm, cat.PAIR: self._pair,
+            cat.SESSION_CLOSE: self._session_close, cat.CARD: self._card, cat.REDUCE: self._reduce,
         }
 
     @property
@@ -40,15 +48,27 @@ class Telemetry:
     def receive(self, byte):
         """Take one byte off the line."""
         self._responder.feed(byte)
+        if self._closing:               # its reply went out under the session that it ends
+            self._closing = False
+            self.access.close()
 
-    def _serve(self, decoder):
+    def _serve(self, decoder, outcome):
         message_id = decoder.message_id
+        self._sealed = outcome != FORGED and TAG_BYTES[decoder.message_class] > 0
+        if outcome == FORGED:
+            if self.access.role:
+                self.access.forged()
+            locked_s = self.access.locked_s()
+            return self._refuse(message_id, cat.R_LOCKED if locked_s else cat.R_SESSION, 0, locked_s)
         row = cat.message(message_id)
         handler = self._handlers.get(message_id)
         if handler is None or row is None:
             return self._refuse(message_id, cat.R_UNKNOWN_MESSAGE, 0, message_id)
         if decoder.message_class != row[3]:
             return self._refuse(message_id, cat.R_SESSION, 0, decoder.message_class)
+        reason = self.access.refusal(row)
+        if reason:
+            return self._refuse(message_id, reason, 0, self.access.locked_s() if reason == cat.R_LOCKED else self.access.role)
         values = [0] * len(row[5])
         end = unpack(row[5], decoder.body, HEADER, HEADER + decoder.length, values)
         if end < 0:
@@ -56,7 +76,7 @@ class Telemetry:
         return handler(*values)
 
     def _refuse(self, message_id, reason, field, value):
-        return self._reply(cat.REFUSED, (message_id, reason, field, max(-SMALL + 1, min(SMALL - 1, value))))
+        return self._reply(cat.REFUSED_SEALED if self._sealed else cat.REFUSED, (message_id, reason, field, max(-SMALL + 1, min(SMALL - 1, value))))
 
     def _reply(self, message_id, values):
         end = pack(cat.message(message_id)[5], values, self._responder.payload)
@@ -66,7 +86,44 @@ class Telemetry:
     def _hello(self, version, schema_crc):
         app = self._app
         return self._reply(cat.HELLO | cat.REPLY_BIT, (
-            cat.PROTOCOL_VERSION, self.schema_crc, app.serial, app.settings.boot_count, 220))
+            cat.PROTOCOL_VERSION, self.schema_crc, app.serial, app.settings.boot_count, 220, app.keys.paired))
+
+    def _session_ended(self):
+        self.stage.drop()
+        self.live_s = 0
+
+    def _session_open(self, role, host_nonce):
+        values = self.access.open(role, host_nonce)
+        if values is None:
+            return self._refuse(cat.SESSION_OPEN, cat.R_LOCKED, 0, self.access.locked_s())
+        return self._reply(cat.SESSION_OPEN | cat.REPLY_BIT, values)
+
+    def _session_confirm(self, host_proof):
+        role = self.access.confirm(host_proof)
+        if role == 0:
+            locked_s = self.access.locked_s()
+            return self._refuse(cat.SESSION_CONFIRM, cat.R_LOCKED if locked_s else cat.R_SESSION, 0, locked_s)
+        return self._reply(cat.SESSION_CONFIRM | cat.REPLY_BIT, (role, IDLE_S))
+
+    def _session_close(self):
+        self._closing = True
+        return self._reply(cat.SESSION_CLOSE | cat.REPLY_BIT, ())
+
+    def _pair(self, role, key):
+        reason = self.access.pair(role, key)
+        if reason:
+            return self._refuse(cat.PAIR, reason, 0, role)
+        return self._reply(cat.PAIR | cat.REPLY_BIT, (role, self._app.keys.paired))
+
+    def _card(self):
+        return self._reply(cat.CARD | cat.REPLY_BIT, emergency.card(self._app))
+
+    def _reduce(self, action):
+        reason = emergency.reduce(self._app, action)
+        if reason:
+            return self._refuse(cat.REDUCE, reason, 0, self._app.settings.reduction)
+        app = self._app
+        return self._reply(cat.REDUCE | cat.REPLY_BIT, (action, app.effective_rate(), app.settings.reduction_until_s))
 
     def _identity(self):
         runtime = self._app.ports.runtime.encode()[:40]
@@ -90,7 +147,7 @@ class Telemetry:
         values += [
             ledger.reservoir_nl(), app.contents.sensed_ul, app.low_reservoir_days(), app.infusion.prime_left_nl, app.battery_mv,
             alarms.active, alarms.latched, alarms.first, settings.boot_count, app.reset_cause, app.events.head,
-            app.uptime_s, self.frames_bad]
+            app.uptime_s, self.frames_bad, self.access.forgeries, self.access.locked_s()]
         return self._reply(cat.STATUS | cat.REPLY_BIT, values)
 
     def _span(self, file):
@@ -187,8 +244,12 @@ class Telemetry:
     def _implant(self):
         return self._reply(cat.IMPLANT | cat.REPLY_BIT, (self._app.commission_block,))
 
-    def push_live(self):
-        """Send the live frame that is due."""
+    def watch(self):
+        """Called in each step: push the live frame that is due. Without a session there is none."""
+        if self.live_s and self._app.uptime_s >= self.live_due_s:
+            self._push_live()
+
+    def _push_live(self):
         app = self._app
         self.live_due_s = app.uptime_s + self.live_s
         end = pack(cat.message(cat.LIVE_FRAME)[5], (

@@ -1,13 +1,19 @@
 """host: the clinician's programmer as a library and a command line. Knows protocol/ and nobody else (DESIGN R2)."""
 
 from . import errors
-from .errors import NoConnection, ProtocolProblem, PumpRefused, RequestInvalid, ThecalError, Timeout, UsageProblem
+from .emergency import Card, Reduction
+from .errors import (KeyProblem, NoConnection, ProtocolProblem, PumpRefused, RequestInvalid, SessionLost, ThecalError, Timeout, UsageProblem,
+                     WrongPump)
 from .fill import Fill, bridge, low_reservoir_date, mixed_ng_ml
 from .implant import Implant
+from .keystore import Keystore
+from .pairing import Pairing
 from .prescription import Prescription
-from .programmer import Programmer, ProgramResult, Review
+from .outcome import ProgramResult, Review
+from .programmer import Programmer
 
 __all__ = [
-    "Fill", "Implant", "NoConnection", "Prescription", "ProgramResult", "Programmer", "ProtocolProblem", "PumpRefused", "RequestInvalid",
-    "Review", "ThecalError", "Timeout", "UsageProblem", "bridge", "errors", "low_reservoir_date", "mixed_ng_ml",
+    "Card", "Fill", "Implant", "KeyProblem", "Keystore", "NoConnection", "Pairing", "Prescription", "ProgramResult", "Programmer", "ProtocolProblem",
+    "PumpRefused", "Reduction", "RequestInvalid", "Review", "SessionLost", "ThecalError", "Timeout", "UsageProblem", "WrongPump", "bridge", "errors",
+    "low_reservoir_date", "mixed_ng_ml",
 ]

@@ -11,16 +11,19 @@ import json
 import os
 import sys
 from fractions import Fraction
+from pathlib import Path
 from typing import Any, Sequence
 
 import click
 
-from . import cli_therapy, present, report, transport, units
+from . import cli_access, cli_therapy, present, raw, report, transport, units
 from . import doctor as doctor_room
-from .errors import RequestInvalid, ThecalError, UsageProblem
-from .programmer import describe
-from .records import Event
-from .terminal import Session, bar, emit_json, json_option, show_table
+from .errors import KeyProblem, PumpRefused, RequestInvalid, SessionLost, ThecalError, UsageProblem
+from .keystore import ROLE_NAMES, Keystore
+from .outcome import describe
+from .programmer import Programmer
+from .records import AlarmState, Event
+from .terminal import Session, bar, emit_json, json_option, notice, show_table
 
 INTERRUPTED = 130
 NOT_KNOWN = "not known: nothing is programmed"
@@ -60,13 +63,19 @@ def _missing_command(name: str, error: Exception) -> click.Command:
 @click.group(cls=Rooms, context_settings={"help_option_names": ["-h", "--help"]})
 @click.option("--port", metavar="URL", help="Port of the pump: /dev/ttyACM0, socket://host:port, sim://...  [default: $%s]" % transport.ENVIRONMENT)
 @click.option("--timeout", "timeout_s", type=click.FloatRange(min=0, min_open=True), default=5.0, show_default=True, help="Seconds to wait for each answer.")
+@click.option("--role", type=click.Choice(ROLE_NAMES), default=ROLE_NAMES[0], show_default=True, help="Whose key to use.")
 @click.version_option(package_name="thecal", prog_name="thecal")
 @click.pass_context
-def cli(ctx: click.Context, port: str | None, timeout_s: float) -> None:
-    """thecal: the clinician's programmer of an open intrathecal pump. Not a medical device."""
+def cli(ctx: click.Context, port: str | None, timeout_s: float, role: str) -> None:
+    """thecal: the clinician's programmer of an open intrathecal pump. Not a medical device.
+
+    Keys are in $THECAL_KEYS (default ~/.config/thecal/keys.json, for your eyes only), or one key in $THECAL_KEY, in hexadecimal; see
+    `thecal pair` and `thecal keys`. A pump that was never paired answers to a public key, and is said to.
+    """
     ctx.obj = ctx.obj if isinstance(ctx.obj, Session) else Session()
     ctx.obj.url = port or ctx.obj.url
     ctx.obj.timeout_s = timeout_s
+    ctx.obj.role = role
 
 
 @cli.command()
@@ -75,10 +84,13 @@ def cli(ctx: click.Context, port: str | None, timeout_s: float) -> None:
 def status(session: Session, as_json: bool) -> None:
     """What the pump does now."""
     with session.pump() as pump:
-        identity, now, program = pump.identity(), pump.status(), pump.program_running()
+        identity, now = pump.identity(), pump.status()
+        program = pump.program_running() if pump.role != "patient" else None    # files are for clinician and service
+        shelf = pump.on_shelf_key
     if as_json:
         return emit_json("thecal.status/1", {
-            "identity": identity.to_dict(), "state": present.state_text(now, program), "status": now.to_dict(), "program": describe(program)})
+            "identity": identity.to_dict(), "state": present.state_text(now, program), "status": now.to_dict(), "program": describe(program),
+            "access": {"role": pump.role, "on_shelf_key": shelf, "paired": identity.paired, "forgeries": now.forgeries, "locked_s": now.locked_s}})
     rows = [("alarms", "; ".join("%d %s (%s)" % (a.row, a.name, a.action) for a in now.alarms) or "none")]
     rows += [("state", present.state_text(now, program))]
     if program is not None:
@@ -90,6 +102,7 @@ def status(session: Session, as_json: bool) -> None:
         ("ordered", "%s mL in %d pulses" % (units.decimal_text(now.ordered_nl / 10**6, 6), now.pulses)),
         ("missed", "%s mL" % units.decimal_text(Fraction(now.missed_total_nl, 10**6), 6)),
         ("battery", "%d mV" % now.battery_mv),
+        ("access", present.access_text(pump.role, shelf, identity, now)),
         ("pump", "serial %d, firmware %s on %s" % (identity.serial, identity.firmware_version, identity.runtime)),
         ("clock", units.pump_time_text(now.time_s)),
     ]
@@ -101,19 +114,29 @@ def status(session: Session, as_json: bool) -> None:
 @json_option
 @click.pass_obj
 def alarms_command(session: Session, as_json: bool) -> None:
-    """Active and latched alarms; readable by anyone."""
+    """Active and latched alarms; readable by anyone (without a key nothing proves that they are the pump's)."""
     with session.pump() as pump:
-        now = pump.status()
+        seen = _alarms(pump)
     if as_json:
         return emit_json("thecal.alarms/1", {
-            "active": [a.to_dict() for a in now.alarms], "latched": [a.to_dict() for a in now.latched], "first": now.first_alarm})
-    if not now.alarms and not now.latched:
+            "active": [a.to_dict() for a in seen.active], "latched": [a.to_dict() for a in seen.latched], "first": seen.first, "sealed": seen.sealed})
+    if not seen.active and not seen.latched:
         click.echo("no alarm")
         return None
-    active = {alarm.row for alarm in now.alarms}
-    rows = [(str(a.row), a.name, str(a.priority), "active" if a.row in active else "latched", a.action, a.ends) for a in now.latched]
+    active = {alarm.row for alarm in seen.active}
+    rows = [(str(a.row), a.name, str(a.priority), "active" if a.row in active else "latched", a.action, a.ends) for a in seen.latched]
     show_table(("row", "alarm", "priority", "", "delivery", "ends"), rows)
     return None
+
+
+def _alarms(pump: Programmer) -> AlarmState:
+    """In a session where we may have one, else as anyone may read them."""
+    try:
+        now = pump.status()
+        return AlarmState(now.alarms, now.latched, now.first_alarm, True)
+    except (KeyProblem, PumpRefused, SessionLost) as error:
+        notice("alarms read without a session, so nothing proves that they are the pump's: %s" % error)
+        return pump.alarm_state()
 
 
 @cli.command()
@@ -164,20 +187,26 @@ def wait(session: Session, duration: str, as_json: bool) -> None:
 @cli.command()
 @click.option("--every", default="1 min", show_default=True, help="Pump time between two lines.")
 @click.option("--count", type=click.IntRange(min=1), help="Stop after so many lines  [default: until Ctrl-C].")
+@click.option("--raw", "as_frames", is_flag=True, help="Show every frame of the line, both ways, field by field.")
+@click.option("--save", metavar="FILE", type=click.Path(dir_okay=False, path_type=Path), help="With --raw: write a capture for `thecal decode` too.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line.")
 @click.pass_obj
-def watch(session: Session, every: str, count: int | None, as_json: bool) -> None:
+def watch(session: Session, every: str, count: int | None, as_frames: bool, save: Path | None, as_json: bool) -> None:
     """Follow the pump's pushed telemetry."""
     interval_s = units.duration_s(every, "--every")
     if not 1 <= interval_s <= 3600:
         raise RequestInvalid("--every %r must be 1 s .. 1 h" % every, "every")
-    with session.pump() as pump:
+    if save and not as_frames:
+        raise UsageProblem("--save %s is for --raw: there is nothing else to capture" % save)
+    with raw.Saver(save) as saver, session.pump() as pump:
+        if as_frames:
+            _tap(pump, saver, as_json)
         frames = pump.watch(interval_s)
         try:
             for number, frame in enumerate(frames, 1):
-                if as_json:
+                if as_json and not as_frames:
                     click.echo(json.dumps({"schema": "thecal.watch/1", **frame.to_dict()}))
-                else:
+                elif not as_frames:
                     click.echo("%s  %-8s %s  pulses %d  reservoir %s mL  alarms %s" % (
                         units.pump_time_text(frame.time_s), frame.mode, present.show_flow(frame.rate_nl_day), frame.pulses,
                         units.decimal_text(Fraction(frame.reservoir_computed_nl, 10**6), 3), ",".join(str(a.row) for a in frame.alarms) or "none"))
@@ -187,6 +216,35 @@ def watch(session: Session, every: str, count: int | None, as_json: bool) -> Non
             frames.close()
         if pump.telemetry_gaps:
             click.echo("%d frames were lost on the line" % pump.telemetry_gaps, err=True)
+
+
+def _tap(pump: Programmer, saver: raw.Saver, as_json: bool) -> None:
+    """From now on every frame of the line on stdout, and in the capture."""
+    listener = raw.Listener(pump.keys.listening_key)
+
+    def heard(t_us: int, sender: str, data: bytes) -> None:
+        saver.add(t_us, sender, data)
+        for seen in listener.hear(t_us, sender, data):
+            _show_frame(seen, as_json)
+
+    pump._line.tap(lambda port: raw.TapPort(port, heard, pump.clock.now_s))
+
+
+def _show_frame(seen: raw.Seen, as_json: bool) -> None:
+    click.echo(json.dumps({"schema": raw.FRAME_SCHEMA, **seen.to_dict()}) if as_json else seen.text())
+
+
+@cli.command("decode")
+@click.argument("capture", metavar="CAPTURE", type=click.Path(path_type=Path))
+@click.option("--sent", "as_sent", is_flag=True, help="As the frames were sent, not as a bad line delivered them.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line.")
+def decode_command(capture: Path, as_sent: bool, as_json: bool) -> None:
+    """Read a capture of the line: every frame by name, its fields with units, damage with its reason."""
+    good = bad = 0
+    for seen in raw.decode(capture, Keystore.from_environment().listening_key, as_sent):
+        _show_frame(seen, as_json)
+        good, bad = good + (not seen.trouble), bad + bool(seen.trouble)
+    click.echo("%d frames, %d of them in trouble" % (good + bad, bad), err=True)
 
 
 @cli.command("report")
@@ -248,3 +306,4 @@ def main() -> None:
 
 
 cli_therapy.add_to(cli)
+cli_access.add_to(cli)

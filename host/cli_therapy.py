@@ -16,7 +16,8 @@ from .errors import RequestInvalid, UsageProblem
 from .fill import Fill
 from .implant import Implant
 from .prescription import Prescription
-from .programmer import PRIME_RATE, UNCONFIRMED, OrderResult, Programmer, Review
+from .outcome import OrderResult, Review
+from .programmer import PRIME_RATE, UNCONFIRMED, Programmer
 from .review import RefillReview
 from .terminal import Session, emit_json, json_option, show_table
 

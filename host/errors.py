@@ -37,6 +37,24 @@ class PumpRefused(ThecalError):
         self.field = field
 
 
+class KeyProblem(ThecalError):
+    """The key is wrong or cannot be used; the sentence says which one and what to do."""
+
+    exit_status = 1
+
+
+class SessionLost(ThecalError):
+    """The pump ended the session in the middle of a command, and once more after it was opened anew."""
+
+    exit_status = 1
+
+
+class WrongPump(ThecalError):
+    """Another pump answers than the one this programmer has spoken to so far."""
+
+    exit_status = 1
+
+
 class UsageProblem(ThecalError):
     """The command line or the call was put wrongly (a missing port, a confirmation without a terminal)."""
 

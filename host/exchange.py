@@ -1,158 +1,259 @@
-"""Questions and answers with the pump: one catalogue message out, its reply in, retried by protocol/link.py on the port's clock.
+"""The conversation with one pump: who is there, a session where one is needed, questions and answers, files, telemetry.
 
-Knows messages, fields and refusals and nothing of therapy. The frame check on this side is crcmod, on the pump's side binascii:
-two implementations that must agree (DESIGN 6).
+Knows messages and sessions, and nothing of therapy. A session that is lost in the middle of a command is opened anew once; lost again,
+the command ends with SessionLost: two programmers do not fight over a pump.
 """
 
 from __future__ import annotations
 
+import os
 from collections import deque
 from typing import Any, Callable, Sequence
 
-import crcmod.predefined
-
-from ..protocol import catalogue, fields, link
-from . import records
-from .blocks import refused_field
-from .errors import ProtocolProblem, PumpRefused, RequestInvalid, Timeout
+from ..protocol import catalogue
+from ..protocol.frame import TAG_BYTES
+from ..protocol.session import CLINICIAN, MAX_COUNTER, NONCE_BYTES, ROLES, HostHandshake, shelf_key
+from .errors import KeyProblem, ProtocolProblem, PumpRefused, SessionLost, ThecalError, WrongPump
+from .keystore import Key, Keystore
 from .transport import Line
+from .wire import Wire
 
-Take = Callable[[int, dict[str, Any]], "int | None"]
-_crc = crcmod.predefined.mkPredefinedCrcFun("crc-32")
 WINDOW = 4  # bulk reads in flight: a read and its 215-byte answer take 20 ms at 115200, the turnaround less
 CHUNK = {catalogue.FILE_DAYS: 192}  # whole records per read where 200 bytes are not
 CHUNK_BYTES = 200
-KEPT_PUSHES = 1000
+HANDSHAKES = 3  # a wrong proof may be an old one that somebody replays; a pump that lacks the key never gives the right one
+RENEW_AT = MAX_COUNTER // 2  # frames sent in one session: far from the last counter, whatever one command still needs
+GOODBYE_S = 1.0  # patience for the answer to a goodbye: a pump that misses it closes the session by itself
 
 
-def host_crc(data: Any, seed: int = 0) -> int:
-    """CRC-32 (IEEE) by crcmod, continued from `seed`: the host's half of the two implementations."""
-    return _crc(bytes(data), seed)
+def roles_in(bits: int) -> list[str]:
+    """Names of the roles whose bit (role - 1) is set, as the hello's `paired` has them."""
+    return [name for number, name in enumerate(ROLES[1:]) if bits >> number & 1]
 
 
 class Exchange:
-    """One conversation. `timeout_s` bounds each command on the line's clock.
+    """One conversation. `timeout_s` bounds each command on the line's clock; `role` is that of its session (1..3).
 
     Every method may raise NoConnection (the port went away), Timeout (nobody answers), ProtocolProblem (another schema or version, an
-    answer that cannot be one) and PumpRefused.
+    answer that cannot be one), PumpRefused, WrongPump, and where it needs a session KeyProblem and SessionLost. `notice` is called with a
+    sentence, each at most once, for what a user should know and nothing fails of.
     """
 
-    def __init__(self, line: Line, timeout_s: float = 5.0):
+    def __init__(self, line: Line, timeout_s: float = 5.0, *, role: int = CLINICIAN, keys: Keystore | None = None,
+                 notice: Callable[[str], None] | None = None):
         self.line = line
+        self.role = role
+        self.keys = Keystore.memory() if keys is None else keys
+        # A simulated port brings its own chance, so that a scenario's clinician says the same bytes twice (R9).
+        self.chance: Callable[[int], bytes] = getattr(line.port, "chance", None) or os.urandom
         self.timeout_s = timeout_s
         self.schema_crc = catalogue.schema_crc()
-        self.pushes: deque[dict[str, Any]] = deque(maxlen=KEPT_PUSHES)
-        self._link = link.Requester(self.schema_crc, host_crc)
+        self.sessions = 0           # opened so far
+        self.idle_s = 0             # of pump time without a word, behind which the pump closes the session
+        self.on_shelf_key = False   # the session in use is open to anybody
+        self._wire = Wire(line, self.schema_crc)
         self._greeting: dict[str, Any] | None = None
+        self._serials: list[int] = []       # of the one pump spoken to; a second one only while it is being commissioned
+        self._notice = notice
+        self._noticed: set[str] = set()
 
     @property
     def push_gaps(self) -> int:
         """Pushed frames that never arrived."""
-        return self._link.push_gaps
+        return self._wire.push_gaps
+
+    @property
+    def sent_s(self) -> float:
+        """When the last byte was sent, on the line's clock."""
+        return self._wire.sent_s
 
     @property
     def retries(self) -> int:
         """Requests that had to be repeated."""
-        return self._link.retries
+        return self._wire.retries
 
-    def _now_ms(self) -> int:
-        return int(self.line.clock.now_s() * 1000)
+    def tell(self, sentence: str) -> None:
+        """Let the user know, once."""
+        if self._notice is not None and sentence not in self._noticed:
+            self._noticed.add(sentence)
+            self._notice(sentence)
 
+    # ---------------------------------------------------------------------------------------------- who is there
     def greet(self) -> dict[str, Any]:
-        """Say hello and compare schemas; the pump forgets what it kept for an earlier host. Returns the hello reply's fields."""
-        self._link = link.Requester(self.schema_crc, host_crc)
-        self.line.forget_input()
+        """Begin anew: drop what is in flight and the session, and say hello."""
+        self._wire.begin()
         self._greeting = None
+        return self.hello()
+
+    def hello(self) -> dict[str, Any]:
+        """Ask who is there and compare schemas and serials; a session stands if the pump was not reset. Returns the reply's fields."""
         reply = self._one(catalogue.HELLO, (catalogue.PROTOCOL_VERSION, self.schema_crc))
         if (reply["version"], reply["schema_crc"]) != (catalogue.PROTOCOL_VERSION, self.schema_crc):
             raise ProtocolProblem(
                 "the pump on %s speaks protocol %d schema %08x, this programmer protocol %d schema %08x: use the programmer of the pump's version" % (
                     self.line.name, reply["version"], reply["schema_crc"], catalogue.PROTOCOL_VERSION, self.schema_crc))
+        self._same_pump(reply["serial"])
+        if self._greeting is not None and self._greeting["boot_count"] != reply["boot_count"]:
+            self._wire.session = None
         self._greeting = reply
         return reply
 
+    def _same_pump(self, serial: int) -> None:
+        if not self._serials:
+            self._serials = [serial]
+        elif serial not in self._serials:
+            self._greeting = None
+            raise WrongPump("pump %d answers on %s, where pump %d was before: nothing was sent to it; open it anew if that is meant" % (
+                serial, self.line.name, self._serials[0]))
+
+    def serial(self) -> int:
+        """The pump's serial."""
+        return self._greeted()["serial"]
+
+    def _greeted(self) -> dict[str, Any]:
+        """The hello's fields, asked for anew where a command was left early."""
+        return self._greeting if self._greeting is not None and self._wire.clean else self.greet()
+
+    def expect_serial(self, serial: int) -> None:
+        """The pump is about to get this serial: from now on it may answer with it."""
+        if serial not in self._serials:
+            self._serials.append(serial)
+
+    def serial_became(self, serial: int) -> None:
+        """The pump has got this serial: it answers with no other, and its keys are kept under it."""
+        for old in self._serials:
+            self.keys.rename(old, serial)
+        self._serials = [serial]
+        if self._greeting is not None:
+            self._greeting["serial"] = serial
+
+    # ---------------------------------------------------------------------------------------------- questions
     def ask(self, message_id: int, *values: Any, refused_rows: Sequence[Any] | None = None) -> dict[str, Any]:
         """One request; returns its reply's fields by name. `refused_rows`: whose field index a refusal means, if not the request's own."""
-        if self._greeting is None:
-            self.greet()
-        return self._one(message_id, values, refused_rows)
+        row = catalogue.message(message_id)
+        if not TAG_BYTES[row[3]]:
+            self.serial()
+            return self._one(message_id, values, refused_rows)
+        self._need_session()
+        try:
+            return self._one(message_id, values, refused_rows)
+        except SessionLost:
+            self._reopen()
+        try:
+            return self._one(message_id, values, refused_rows)
+        except SessionLost as error:
+            raise self._taken(row[1]) from error
+
+    def _reopen(self) -> None:
+        """Prove the key again: the pump was reset, closed an idle session, or another programmer took over. Raises SessionLost if it may not."""
+        before = self._greeting
+        try:
+            self._need_session(anew=True)
+        except PumpRefused as refusal:
+            raise SessionLost("the session ended in the middle of a command and cannot be opened anew: %s" % refusal) from refusal
+        after = self._greeting
+        if before is not None and after is not None and before["boot_count"] != after["boot_count"]:
+            self.tell("pump %d was reset meanwhile; its session was opened anew" % after["serial"])
+        elif not self.line.clock.virtual:       # virtual time jumps over the idle limit: there it says nothing
+            self.tell("pump %d had ended the session (idle, or another programmer took over); it was opened anew" % self.serial())
+
+    def _taken(self, what: str) -> SessionLost:
+        return SessionLost("pump %d ended this programmer's session twice within one command (%s): another programmer is talking to it; "
+                           "close one of the two" % (self._serials[0], what))
+
+    def _need_session(self, anew: bool = False) -> None:
+        """Open a session unless one is open. Raises KeyProblem when the pump does not know our key, or we not its."""
+        session = self._wire.session
+        if session is not None and self._wire.clean and not anew and session.sending.counter < RENEW_AT:
+            return
+        greeting = self.greet() if anew else self._greeted()
+        keys = self._candidates(greeting)
+        for _ in range(HANDSHAKES):
+            proved = False
+            for key in keys:
+                handshake = self._challenge(self.role, key)
+                if handshake is not None:
+                    proved = True
+                    if self._confirm(handshake):
+                        self._opened(greeting, key)
+                        return
+        if proved:
+            raise SessionLost("pump %d knows our %s key, but its session goes to somebody else each time: another programmer is talking to it; "
+                              "close one of the two" % (greeting["serial"], ROLES[self.role]))
+        raise self._wrong_key(greeting)
+
+    def _candidates(self, greeting: dict[str, Any]) -> list[Any]:
+        """Keys to try. The public shelf key only where we have none: else a forged hello could talk us into it."""
+        found = [key for serial in self._serials for key in self.keys.candidates(serial, self.role)]
+        if found:
+            return found
+        if greeting["paired"] >> (self.role - 1) & 1:
+            raise KeyProblem("pump %d is paired and there is no %s key for it in %s: use the programmer that has it, or pair with the magnet at "
+                             "the pump (thecal pair)" % (greeting["serial"], ROLES[self.role], self.keys.where))
+        return [shelf_key(greeting["serial"], self.role)]
+
+    def _wrong_key(self, greeting: dict[str, Any]) -> KeyProblem:
+        if greeting["paired"] >> (self.role - 1) & 1:
+            return KeyProblem("pump %d on %s does not have our %s key (from %s): pair this programmer with the magnet at the pump (thecal pair)" % (
+                greeting["serial"], self.line.name, ROLES[self.role], self.keys.where))
+        return KeyProblem("pump %d on %s says that it was never paired, and there is a %s key for it in %s: it was replaced or set back, or "
+                          "something pretends to be it; if you know why, %s" % (
+                              greeting["serial"], self.line.name, ROLES[self.role], self.keys.where, self.keys.way_out(greeting["serial"])))
+
+    def _challenge(self, role: int, key: bytes) -> HostHandshake | None:
+        """Ask the pump to prove that it knows `key`; the handshake to go on with, or None. Changes nothing at the pump."""
+        handshake = HostHandshake(self.schema_crc, role, key, self.chance(NONCE_BYTES))
+        said = self._one(catalogue.SESSION_OPEN, handshake.open_values())
+        if not handshake.answer(said["device_nonce"], said["boot_count"], said["serial"], said["proof"]):
+            return None
+        self._same_pump(said["serial"])
+        return handshake
+
+    def proves(self, role: int, key: bytes) -> bool:
+        """Whether the pump knows `key` as that of `role`; an open session stays as it is."""
+        return any(self._challenge(role, key) is not None for _ in range(HANDSHAKES))
+
+    def _confirm(self, handshake: HostHandshake) -> bool:
+        """Prove our own side; False when the pump has another handshake in mind by now."""
+        self._wire.session = handshake.session
+        try:
+            self.idle_s = self._one(catalogue.SESSION_CONFIRM, (handshake.confirm,))["idle_s"]
+            return True
+        except PumpRefused as refusal:
+            self._wire.session = None
+            if refusal.code != catalogue.R_SESSION:
+                raise
+            return False
+        except BaseException:
+            self._wire.session = None
+            raise
+
+    def _opened(self, greeting: dict[str, Any], key: bytes) -> None:
+        self.sessions += 1
+        self.on_shelf_key = not isinstance(key, Key)
+        if not self.on_shelf_key:
+            self.keys.settle(greeting["serial"], self.role, key)
+        elif self.keys.lasting:
+            self.tell("pump %d is still on its public shelf key: thecal pair" % greeting["serial"])
+
+    def drop_session(self) -> None:
+        """The pump has ended our session: prove the key before the next sealed word."""
+        self._wire.session = None
+
+    def close_session(self) -> None:
+        """Tell the pump that nobody will speak any more; without a session nothing is said. A pump that does not hear it closes by itself."""
+        if self._wire.session is None or not self._wire.clean:
+            return
+        try:
+            self._wire.one(catalogue.SESSION_CLOSE, (), min(GOODBYE_S, self.timeout_s))
+        except ThecalError as error:
+            self.tell("the pump did not hear that the session is over: %s" % error)
+        self._wire.session = None
 
     def _one(self, message_id: int, values: Sequence[Any], refused_rows: Sequence[Any] | None = None) -> dict[str, Any]:
-        replies: list[dict[str, Any]] = []
-        request = self._submit(message_id, values)
-        self._run({request}, lambda _, reply: replies.append(reply), refused_rows)
-        return replies[0]
+        return self._wire.one(message_id, values, self.timeout_s, refused_rows)
 
-    def _submit(self, message_id: int, values: Sequence[Any]) -> int:
-        row = catalogue.message(message_id)
-        out = bytearray(255)
-        end = fields.pack(row[5], values, out)
-        if end < 0:
-            field = row[5][-1 - end]
-            raise RequestInvalid(refused_field(row[1], field, values[-1 - end]), field[fields.NAME])
-        return self._link.submit(message_id, out[:end], self._now_ms())
-
-    def _run(self, waiting: set[int], take: Take, refused_rows: Sequence[Any] | None = None) -> None:
-        """Drive the line until every request in `waiting` is answered; `take(request, reply)` may return a further request to wait for."""
-        try:
-            self._until_answered(waiting, take, refused_rows)
-        finally:
-            if waiting:     # left early: what is still in flight must not meet the next command
-                self._greeting = None
-
-    def _until_answered(self, waiting: set[int], take: Take, refused_rows: Sequence[Any] | None) -> None:
-        deadline = self.line.clock.now_s() + self.timeout_s
-        while waiting:
-            now_ms = self._now_ms()
-            self._link.poll(now_ms)
-            self._drain()
-            left_s = deadline - self.line.clock.now_s()
-            due_ms = self._link.next_due_ms(now_ms)
-            if left_s <= 0 or due_ms is None:
-                raise self._silence()
-            data = self.line.receive(min(left_s, max(due_ms, 1) / 1000))
-            for kind, request, message_id, payload in self._link.feed(data, self._now_ms()):
-                if kind == link.OUT_PUSH:
-                    self.pushes.append(records.decode(message_id, payload))
-                elif request in waiting:
-                    waiting.discard(request)
-                    if kind == link.OUT_REFUSED:
-                        raise self._refusal(message_id, payload, refused_rows)
-                    deadline = self.line.clock.now_s() + self.timeout_s
-                    further = take(request, records.decode(message_id | catalogue.REPLY_BIT, payload))
-                    if further is not None:
-                        waiting.add(further)
-
-    def _drain(self) -> None:
-        if self._link.outbox:
-            data = bytes(self._link.outbox)
-            del self._link.outbox[:]
-            self.line.send(data)
-
-    def _silence(self) -> Exception:
-        """What to say when the time is up."""
-        decoder, name = self._link.decoder, self.line.name
-        if decoder.bad_version:
-            return ProtocolProblem("what answers on %s uses another frame version than %d" % (name, catalogue.PROTOCOL_VERSION))
-        bad = decoder.bad_cobs + decoder.bad_length + decoder.bad_class + decoder.bad_crc
-        noise = ", %d damaged frames came" % bad if bad else ""
-        noise += ", %d frames came that answer nothing (an echoing line?)" % self._link.stray if self._link.stray else ""
-        return Timeout("the pump on %s did not answer within %g s%s" % (name, self.timeout_s, noise))
-
-    def _refusal(self, message_id: int, payload: bytes, refused_rows: Sequence[Any] | None) -> PumpRefused:
-        said = records.decode(catalogue.REFUSED, payload)
-        row = catalogue.message(message_id)
-        rows = row[5] if refused_rows is None else refused_rows
-        reason = records.reason_text(said["reason"])
-        sentence = "the pump refused %s: %s" % (row[1], reason)
-        field = None
-        if said["reason"] in (catalogue.R_BAD_FIELD, catalogue.R_LIMIT, catalogue.R_BAD_BLOCK, catalogue.R_BAD_LENGTH) and said["field"] < len(rows):
-            field = rows[said["field"]][fields.NAME]
-            sentence += " (%s, value %d)" % (field, said["value"])
-        elif said["reason"] == catalogue.R_STATE and 0 <= said["value"] < len(catalogue.MODES):
-            sentence += ": it is %s" % catalogue.MODES[said["value"]]
-        return PumpRefused(sentence, said["reason"], field)
-
+    # ---------------------------------------------------------------------------------------------- files and telemetry
     def file_span(self, file: int) -> tuple[int, int]:
         """First and end offset (bytes) of a file of the pump."""
         reply = self.ask(catalogue.FILE_INFO, file)
@@ -162,9 +263,21 @@ class Exchange:
         """Bytes start..end of a file, several reads in flight; the pump may answer with fewer bytes than asked (at its ring's wrap).
 
         `progress(done, total)` is called with byte counts. Raises ProtocolProblem when an answer is not what was asked.
+        A session that is lost in between is opened anew and the pull begun again, once; the staged file is gone then (R_NOT_STAGED).
         """
-        if self._greeting is None:
-            self.greet()
+        self._need_session()
+        try:
+            return self._pull(file, start, end, progress)
+        except SessionLost:
+            self._reopen()
+        if file == catalogue.FILE_STAGED:
+            raise PumpRefused("the session ended, and what was staged with it", catalogue.R_NOT_STAGED)
+        try:
+            return self._pull(file, start, end, progress)
+        except SessionLost as error:
+            raise self._taken("file_read") from error
+
+    def _pull(self, file: int, start: int, end: int, progress: Callable[[int, int], None] | None) -> bytes:
         chunk = CHUNK.get(file, CHUNK_BYTES)
         todo = deque((at, min(chunk, end - at)) for at in range(start, end, chunk))
         asked: dict[int, tuple[int, int]] = {}
@@ -175,7 +288,7 @@ class Exchange:
             if not todo:
                 return None
             at, length = todo.popleft()
-            request = self._submit(catalogue.FILE_READ, (file, at, length))
+            request = self._wire.submit(catalogue.FILE_READ, (file, at, length))
             asked[request] = (at, length)
             return request
 
@@ -194,19 +307,10 @@ class Exchange:
             return more()
 
         first = {request for request in (more() for _ in range(WINDOW)) if request is not None}
-        self._run(first, take)
+        self._wire.run(first, take, self.timeout_s)
         return bytes(data)
 
-    def listen(self, timeout_s: float) -> dict[str, Any]:
-        """The next pushed frame's fields. Raises Timeout after `timeout_s` without one."""
-        if self._greeting is None:
-            self.greet()
-        deadline = self.line.clock.now_s() + timeout_s
-        while not self.pushes:
-            left_s = deadline - self.line.clock.now_s()
-            if left_s <= 0:
-                raise Timeout("the pump on %s sent no telemetry for %g s" % (self.line.name, timeout_s))
-            for kind, _, message_id, payload in self._link.feed(self.line.receive(left_s), self._now_ms()):
-                if kind == link.OUT_PUSH:
-                    self.pushes.append(records.decode(message_id, payload))
-        return self.pushes.popleft()
+    def listen(self, wait_s: float) -> dict[str, Any] | None:
+        """The next pushed frame's fields, or None when none came within `wait_s`."""
+        self._need_session()
+        return self._wire.listen(wait_s)

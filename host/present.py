@@ -8,14 +8,21 @@ from . import units
 from .fill import Fill, mixed_ng_ml
 from .implant import Implant
 from .prescription import NL_PER_ML, SAFE_STOP, WEEKDAYS, Ingredient, Prescription, show_flow
-from .records import Status
+from .records import Identity, Status
 
 Row = tuple[str, str, str]
 NONE = "-"
+EMERGENCY_ROW = 17      # alarms.md section 2
 
 
 def state_text(status: Status, program: Prescription | None) -> str:
-    """The pump's state in words: 'delivering 150 ug/day baclofen, simple continuous'."""
+    """The pump's state in words: 'delivering 150 ug/day baclofen, simple continuous'; an emergency reduction stands in front."""
+    if any(alarm.row == EMERGENCY_ROW for alarm in status.alarms) and status.mode == "running":
+        return "REDUCED in an emergency: %s" % _state(status, program)
+    return _state(status, program)
+
+
+def _state(status: Status, program: Prescription | None) -> str:
     if status.mode == "running" and program is not None:
         doses = " + ".join("%s %s" % (item.show_dose(item.dose_ng(status.rate_nl_day)), item.name) for item in program.ingredients)
         kind = "flex" if program.mode == "flex" else "simple continuous"
@@ -28,6 +35,17 @@ def state_text(status: Status, program: Prescription | None) -> str:
         "priming": "priming, %s left" % units.show(status.prime_left_nl, units.VOLUME, "mL", places=6),
     }
     return words[status.mode]
+
+
+def access_text(role: str, on_shelf_key: bool, identity: Identity, status: Status) -> str:
+    """Who speaks, who is paired, and what wrong keys have done."""
+    text = "%s, %s" % (role, "on the public shelf key: anybody may do the same" if on_shelf_key else "own key")
+    text += "; paired: %s" % (", ".join(identity.paired) or "none")
+    if status.forgeries:
+        text += "; %d wrong keys or tags since boot" % status.forgeries
+    if status.locked_s:
+        text += "; THERAPY LOCKED for %d s" % status.locked_s
+    return text
 
 
 def schedule_lines(program: Prescription) -> list[str]:

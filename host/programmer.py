@@ -7,89 +7,34 @@ recomputed here, so pump and host agree on the bytes by two roads. Nothing is ke
 from __future__ import annotations
 
 import binascii
-import hashlib
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from fractions import Fraction
 from typing import Any, Callable, Generator
 
 from ..protocol import catalogue
-from . import blocks, drug_library, review, units, waiting
+from . import blocks, drug_library, emergency, keystore, ordering, review, units, waiting
 from .drug_library import Drug
-from .errors import ProtocolProblem, PumpRefused, RequestInvalid, UsageProblem
-from .exchange import Exchange
+from .emergency import Card, Reduction
+from .errors import PumpRefused, RequestInvalid, Timeout, UsageProblem
+from .exchange import Exchange, roles_in
 from .fill import Bridge, Fill
 from .implant import Implant
+from .keystore import Keystore
 from .limits import Baseline, check, has_ceiling
+from .outcome import OrderResult, ProgramResult, Review
+from .pairing import Pairing, pair
 from .prescription import SIMPLE, Prescription
-from .records import Day, Event, Identity, Live, Status, read_days, read_events
+from .records import AlarmState, Day, Event, Identity, Live, Status, read_days, read_events
 from .review import PrimeReview, RefillReview
-from .alarms import Alarm, of_bits
+from .alarms import Alarm
 from .transport import Clock, Line, open_port
 
-STAGE_CHUNK = 200  # bytes of a block per STAGE message (catalogue)
-RESTAGE = (catalogue.R_NOT_STAGED, catalogue.R_BAD_LENGTH)  # what a pump says that was reset in the middle of a stage
 EVENT_TAIL = 200  # events searched for the last program change: 4 KB, 0.4 s at 115200
 PRIME_RATE = "24 mL/day"  # near 1 mL/h, the head's fastest (clinical.md 1.2)
 MAX_ORDER = 2**30 - 1
+BEAT_S, SHORTEST_BEAT_S = 5.0, 0.25  # between two words to a pump that only pushes: it closes an idle session, and its time may run fast
 UNCONFIRMED = "not confirmed; nothing was sent"
 Progress = Callable[[int, int], None]
-
-
-@dataclass(frozen=True)
-class Review:
-    """What a clinician signs: current and pending side by side, the soft limits met, the digest that COMMIT will carry."""
-
-    current: Prescription | None
-    pending: Prescription
-    warnings: list[str]
-    digest: str
-
-
-@dataclass(frozen=True)
-class OrderResult:
-    """A committed order: its digest, whether the pump had executed it before (a retry), the program that runs now, pump time."""
-
-    kind: str
-    digest: str
-    again: bool
-    running_digest: str
-    time_s: int
-    warnings: list[str] = field(default_factory=list)
-
-    def to_dict(self) -> dict[str, Any]:
-        return {**self.__dict__, "time": units.pump_time_text(self.time_s)}
-
-
-@dataclass(frozen=True)
-class ProgramResult(OrderResult):
-    """A committed program."""
-
-    program: Prescription | None = None
-
-    def to_dict(self) -> dict[str, Any]:
-        row = super().to_dict()
-        program = row.pop("program")
-        return {**row, "program": describe(program)}
-
-
-def describe(program: Prescription | None) -> dict[str, Any] | None:
-    """A program as plain data: rates in nL/day, doses back-computed from them, texts with units."""
-    if program is None:
-        return None
-    days = [program.daily_dose_ng(day) for day in range(7)]
-    return {
-        "mode": program.mode,
-        "drugs": [
-            {"name": item.name, "concentration": item.show_concentration(), "concentration_ng_ml": item.concentration_ng_ml,
-             "daily_dose": item.show_dose(max(day[item.name] for day in days)), "daily_dose_ng": [float(day[item.name]) for day in days]}
-            for item in program.ingredients],
-        "daily_nl": [float(program.daily_nl(day)) for day in range(7)],
-        "patterns": [[{"from": "%02d:%02d" % divmod(step.from_s // 60, 60), "rate_nl_day": step.rate_nl_day} for step in p] for p in program.patterns],
-        "weekdays": list(program.weekdays),
-        "fallback_nl_day": program.fallback_nl_day,
-        "safe_state": program.safe_state,
-        "editor": program.editor,
-    }
 
 
 def _same_program(one: Prescription, other: Prescription) -> bool:
@@ -104,25 +49,39 @@ def _prime_values(volume: str, rate: str) -> tuple[int, int]:
 class Programmer:
     """`with Programmer.open(url) as pump:` or `Programmer(port)` around an open pyserial-like port.
 
-    All methods may raise NoConnection, Timeout, ProtocolProblem and PumpRefused (host/errors.py). `clock` is the port's clock.
+    `role` is that of the session, which is opened when a command needs one; `keys` defaults to host/keystore.py's environment and file, and
+    for a simulated port (one that brings its own chance) to keys that end with this process. `notice` is called with sentences that
+    a user should see and nothing fails of. `clock` is the port's clock.
+    All methods may raise NoConnection, Timeout, ProtocolProblem, PumpRefused, KeyProblem, SessionLost and WrongPump (host/errors.py).
     """
 
     def __init__(self, port: Any, clock: Clock | None = None, *, timeout_s: float = 5.0, name: str | None = None,
-                 library: dict[str, Drug] | None = None):
-        """`timeout_s` (> 0) bounds each command on the port's clock. Raises UsageProblem for one that is not positive."""
+                 library: dict[str, Drug] | None = None, role: str = "clinician", keys: Keystore | None = None,
+                 notice: Callable[[str], None] | None = None):
+        """`timeout_s` (> 0) bounds each command on the port's clock. Raises UsageProblem for one that is not positive and an unknown role."""
         if timeout_s <= 0:
             raise UsageProblem("timeout of %g s: it must be above 0" % timeout_s)
+        number = keystore.role_number(role)
+        if keys is None:
+            keys = Keystore.memory() if hasattr(port, "chance") else Keystore.from_environment()
         self._line = Line(port, clock, name)
-        self._exchange = Exchange(self._line, timeout_s)
+        self._exchange = Exchange(self._line, timeout_s, role=number, keys=keys, notice=notice)
+        self.role = role
+        self.keys = keys
         self._library = drug_library.load() if library is None else library
         self._orders = 0
+        self._beat_s = BEAT_S
         self.port = port
         self.clock = self._line.clock
 
     @classmethod
-    def open(cls, url: str, timeout_s: float = 5.0) -> Programmer:
-        """Open a port URL and greet the pump behind it."""
-        pump = cls(open_port(url), timeout_s=timeout_s, name=url)
+    def open(cls, url: str, timeout_s: float = 5.0, role: str = "clinician", keys: Keystore | None = None,
+             notice: Callable[[str], None] | None = None) -> Programmer:
+        """Open a port URL and greet the pump behind it. A simulated pump uses the environment's keys too, where it names some."""
+        keystore.role_number(role)
+        if keys is None and keystore.environment_has_keys():
+            keys = Keystore.from_environment()
+        pump = cls(open_port(url), timeout_s=timeout_s, name=url, role=role, keys=keys, notice=notice)
         try:
             pump._exchange.greet()
         except BaseException:
@@ -137,24 +96,49 @@ class Programmer:
         self.close()
 
     def close(self) -> None:
-        """Close the port. Therapy goes on; staged data is dropped by the pump in its own time."""
-        self._line.close()
+        """End the session, if one is open and the line still stands, and close the port. Therapy goes on; what was staged is dropped."""
+        try:
+            self._exchange.close_session()
+        finally:
+            self._line.close()
+
+    # ---------------------------------------------------------------------------------------------- keys and emergency
+    def pair(self, role: str | None = None) -> Pairing:
+        """Give the pump a new key for a role (default: our own), with the magnet at it, and keep it. See host/pairing.py."""
+        return pair(self._exchange, keystore.role_number(role or self.role))
+
+    @property
+    def on_shelf_key(self) -> bool:
+        """True when the session is open to anybody: this role of the pump was never paired."""
+        return self._exchange.on_shelf_key
+
+    def card(self) -> Card:
+        """The emergency card. Needs the magnet at the pump, and neither key nor session."""
+        return Card.of(self._exchange.ask(catalogue.CARD), self._library)
+
+    def reduce(self, action: str) -> Reduction:
+        """'fallback' or 'stop' for 24 h, loud and logged; a clinician's resume or program ends it. Needs the magnet, and neither key nor session."""
+        return Reduction.of(self._exchange.ask(catalogue.REDUCE, emergency.action_number(action)))
 
     # ---------------------------------------------------------------------------------------------- reading
     def identity(self) -> Identity:
-        """Who answers."""
-        greeting = self._exchange.greet()
+        """Who answers; readable by anyone, sealed by nobody."""
         said = self._exchange.ask(catalogue.IDENTITY)
+        greeting = self._exchange.hello()
         version = "%d.%d" % divmod(said["firmware_version"], 256)
-        return Identity(said["serial"], version, bytes(said["runtime"]).decode("utf-8", "replace"), greeting["boot_count"])
+        return Identity(said["serial"], version, bytes(said["runtime"]).decode("utf-8", "replace"), greeting["boot_count"], roles_in(greeting["paired"]))
 
     def status(self) -> Status:
         """One look at the pump."""
         return Status.of(self._exchange.ask(catalogue.STATUS))
 
     def alarms(self) -> list[Alarm]:
-        """The active alarms, most urgent first."""
-        return of_bits(self._exchange.ask(catalogue.ALARMS)["active"])
+        """The active alarms, most urgent first; readable by anyone, sealed by nobody (`status` has them sealed)."""
+        return self.alarm_state().active
+
+    def alarm_state(self) -> AlarmState:
+        """Active, latched and first alarm, read like `alarms`."""
+        return AlarmState.of(self._exchange.ask(catalogue.ALARMS))
 
     def implant(self) -> Implant | None:
         """The commissioning record, None on the shelf."""
@@ -177,8 +161,12 @@ class Programmer:
 
     # ---------------------------------------------------------------------------------------------- orders
     def commission(self, implant: Implant) -> OrderResult:
-        """Write the implant record: head, sensors, reservoir, catheter."""
-        return self._order(catalogue.COMMISSION, lambda order: blocks.commission_block(implant, order))
+        """Write the implant record: head, sensors, reservoir, catheter, and the serial, under which the pump's keys are kept from then on."""
+        self._exchange.serial()
+        self._exchange.expect_serial(implant.serial)
+        done = self._order(catalogue.COMMISSION, lambda order: blocks.commission_block(implant, order))
+        self._exchange.serial_became(implant.serial)
+        return done
 
     def set_clock(self, pump_s: int) -> OrderResult:
         """Set the pump's clock to seconds since its epoch, 0 .. 2^30 - 1."""
@@ -303,47 +291,7 @@ class Programmer:
         return self._order(catalogue.RESUME, lambda order: blocks.pack(catalogue.RESUME, {"order_id": order}))
 
     def _order(self, kind: int, build: Callable[[int], bytes], agreed: Callable[[bytes], bool] | None = None) -> OrderResult:
-        """Stage, check, read back, compare, ask, commit. A pump that was reset in between is staged anew with the same bytes, once."""
-        block = build(self._order_id())
-        digest = self._staged_digest(kind, block)
-        if agreed is not None and not agreed(digest):
-            self._exchange.ask(catalogue.DISCARD)
-            raise RequestInvalid("the change was not confirmed; the pump keeps its program")
-        try:
-            said = self._exchange.ask(catalogue.COMMIT, digest)
-        except PumpRefused as refusal:
-            if refusal.code != catalogue.R_NOT_STAGED:
-                raise
-            self._staged_digest(kind, block)
-            said = self._exchange.ask(catalogue.COMMIT, digest)
-        if bytes(said["digest"]) != digest:
-            raise ProtocolProblem("the pump committed another digest than the one it was told")
-        return OrderResult(blocks.block_name(kind), digest.hex(), bool(said["again"]), bytes(said["running_digest"]).hex(), said["time_s"])
-
-    def _staged_digest(self, kind: int, block: bytes) -> bytes:
-        """Stage and check a block; its digest, once the pump's canonical bytes and its digest are both found to be ours."""
-        for last_try in (False, True):
-            try:
-                said = self._stage(kind, block)
-            except PumpRefused as refusal:
-                if last_try or refusal.code not in RESTAGE:
-                    raise
-                continue
-            canonical = self._exchange.pull(catalogue.FILE_STAGED, *self._exchange.file_span(catalogue.FILE_STAGED))
-            if canonical:
-                break
-        if said["kind"] != kind or canonical != block:
-            self._exchange.ask(catalogue.DISCARD)
-            raise ProtocolProblem("the pump's read-back of the %s block is not what was staged; nothing was committed" % blocks.block_name(kind))
-        digest = hashlib.sha256(bytes((kind,)) + block).digest()[: catalogue.DIGEST_BYTES]
-        if bytes(said["digest"]) != digest:
-            raise ProtocolProblem("the pump's digest of the %s block is not ours; nothing was committed" % blocks.block_name(kind))
-        return digest
-
-    def _stage(self, kind: int, block: bytes) -> dict[str, Any]:
-        for at in range(0, len(block), STAGE_CHUNK):
-            self._exchange.ask(catalogue.STAGE, kind, len(block), at, block[at: at + STAGE_CHUNK])
-        return self._exchange.ask(catalogue.CHECK, refused_rows=catalogue.block(kind))
+        return ordering.give(self._exchange, kind, build(self._order_id()), agreed)
 
     def _order_id(self) -> int:
         """1 .. 2^30 - 1 that no other order of this pump has: its event counter moves with every order, so two equal orders differ.
@@ -386,10 +334,29 @@ class Programmer:
         self._exchange.ask(catalogue.LIVE, interval_s)
         try:
             while True:
-                yield Live.of(self._exchange.listen(3 * interval_s + self._exchange.timeout_s))
+                yield self._next_live(interval_s)
         except (GeneratorExit, KeyboardInterrupt):  # the line still stands: leave no pump talking to nobody
             self._exchange.ask(catalogue.LIVE, 0)
             raise
+
+    def _next_live(self, interval_s: int) -> Live:
+        """The next pushed frame. A word now and then keeps the session open; one that was lost meanwhile is opened and asked for frames anew."""
+        patience_s = 3 * interval_s + self._exchange.timeout_s
+        deadline = self.clock.now_s() + patience_s
+        while (left_s := deadline - self.clock.now_s()) > 0:
+            beat_s = self._exchange.idle_s / 3 if self.clock.virtual else self._beat_s
+            due_s = self._exchange.sent_s + beat_s - self.clock.now_s()
+            raw = self._exchange.listen(min(due_s, left_s)) if due_s > 0 else None
+            if raw is not None:
+                return Live.of(raw)
+            if due_s > 0:
+                continue
+            before = self._exchange.sessions
+            self.status()
+            if self._exchange.sessions != before:
+                self._beat_s = max(SHORTEST_BEAT_S, self._beat_s / 2)   # perhaps its time runs faster than we spoke
+                self._exchange.ask(catalogue.LIVE, interval_s)
+        raise Timeout("the pump on %s sent no telemetry for %g s" % (self._line.name, patience_s))
 
     @property
     def telemetry_gaps(self) -> int:

@@ -11,11 +11,13 @@ import click
 
 from ..protocol import catalogue as cat
 from ..protocol.fields import BYTES, I32, TAIL, U8, U16, U32, size
-from ..protocol.frame import CLASS_OPEN
+from ..protocol.frame import CLASS_OPEN, CLASS_PLAIN, CLASS_ROUTINE, CLASS_THERAPY
+from ..protocol.session import CLINICIAN, PATIENT, ROLES
 
 PAGE = Path(__file__).resolve().parent.parent / "protocol" / "PROTOCOL.md"
 MARK = re.compile(r"(<!-- table: (?P<name>\S+) -->\n).*?(<!-- /table -->)", re.DOTALL)
 DIRECTIONS = {cat.REQUEST: "host to pump", cat.REPLY: "pump to host", cat.PUSH: "pump to host, unasked"}
+CLASSES = {CLASS_OPEN: "open", CLASS_PLAIN: "plain", CLASS_ROUTINE: "routine", CLASS_THERAPY: "therapy"}
 KINDS = {U8: "u8", U16: "u16", U32: "u32", I32: "i32", BYTES: "bytes", TAIL: "rest"}
 
 
@@ -28,12 +30,12 @@ def tables() -> dict[str, str]:
     messages: list[Sequence[object]] = []
     fields: list[str] = []
     for number, name, direction, kind, flags, rows in cat.MESSAGES:
-        therapy = "therapy" if flags & cat.F_THERAPY else ""
-        messages.append((f"0x{number:02X}", name, DIRECTIONS[direction], "open" if kind == CLASS_OPEN else "plain", therapy, size(rows)))
+        asks = _who(flags) if direction == cat.REQUEST else ""
+        messages.append((f"0x{number:02X}", name, DIRECTIONS[direction], CLASSES[kind], asks, size(rows)))
         fields.append(f"**{name}** (0x{number:02X})\n\n{_fields(rows)}")
     return {
         "schema": f"Schema CRC-32 of this table: `0x{cat.schema_crc():08X}` (protocol version {cat.PROTOCOL_VERSION}).\n",
-        "messages": _table(("id", "message", "direction", "class", "", "least bytes"), messages),
+        "messages": _table(("id", "message", "direction", "class", "who may ask", "least bytes"), messages),
         "fields": "\n".join(fields),
         "blocks": "\n".join(f"**{name}** (kind {kind})\n\n{_fields(rows)}" for kind, name, rows in cat.BLOCKS),
         "reasons": _table(("reason", "meaning"), cat.REASONS),
@@ -55,6 +57,12 @@ def rewrite(page: str) -> str:
     if absent:
         raise PageError(f"the page does not show the table {absent[0]!r}: put '<!-- table: {absent[0]} -->' and '<!-- /table -->' into it")
     return MARK.sub(lambda match: f"{match[1]}{made[match['name']]}{match[3]}", page)
+
+
+def _who(flags: int) -> str:
+    """Who may send a request with these flags."""
+    roles = [ROLES[role] for role in range(CLINICIAN, PATIENT + 1) if flags & cat.F_CLINICIAN << (role - 1)]
+    return "with the magnet" if flags & cat.F_MAGNET else ", ".join(roles) if roles else "anyone"
 
 
 def _fields(rows: Iterable[tuple]) -> str:

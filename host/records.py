@@ -11,6 +11,7 @@ from typing import Any, Mapping
 
 from ..protocol import catalogue, fields
 from ..protocol.crc import crc16
+from ..protocol.session import ROLES
 from . import units
 from .alarms import TABLE as ALARM_ROWS
 from .alarms import Alarm, of_bits
@@ -48,12 +49,13 @@ def _plain(value: Any) -> Any:
 
 @dataclass(frozen=True)
 class Identity:
-    """Who answers: device serial, firmware version 'major.minor', runtime as the firmware names it, boots so far."""
+    """Who answers: device serial, firmware version 'major.minor', runtime as the firmware names it, boots so far, roles with a key of their own."""
 
     serial: int
     firmware_version: str
     runtime: str
     boot_count: int
+    paired: list[str]
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -61,7 +63,10 @@ class Identity:
 
 @dataclass(frozen=True)
 class Status:
-    """One look at the pump. Totals count since the pump was made; `missed_nl` is per cause and is never made up."""
+    """One look at the pump. Totals count since the pump was made; `missed_nl` is per cause and is never made up.
+
+    `forgeries`: wrong keys and tags since boot; `locked_s`: seconds for which nobody may change therapy because of them.
+    """
 
     time_s: int
     mode: str
@@ -87,6 +92,8 @@ class Status:
     next_event: int
     uptime_s: int
     frames_bad: int
+    forgeries: int
+    locked_s: int
 
     @classmethod
     def of(cls, raw: Mapping[str, Any]) -> Status:
@@ -96,7 +103,7 @@ class Status:
         cause = raw["reset_cause"]
         same = {name: raw[name] for name in (
             "time_s", "rate_nl_day", "daily_nl", "pulses", "pulse_nl", "reservoir_computed_nl", "prime_left_nl", "battery_mv", "first_alarm",
-            "boot_count", "next_event", "uptime_s", "frames_bad")}
+            "boot_count", "next_event", "uptime_s", "frames_bad", "forgeries", "locked_s")}
         return cls(
             mode=catalogue.MODES[raw["mode"]],
             program_mode=PROGRAM_MODES[raw["program_mode"]],
@@ -120,6 +127,21 @@ class Status:
     def to_dict(self) -> dict[str, Any]:
         row = {name: _plain(getattr(self, name)) for name in self.__dataclass_fields__}
         return {**row, "time": units.pump_time_text(self.time_s), "missed_total_nl": self.missed_total_nl}
+
+
+@dataclass(frozen=True)
+class AlarmState:
+    """Active and latched alarms, most urgent first; `first` is the row of the first cause, 0 for none. `sealed`: a key proves whose they are."""
+
+    active: list[Alarm]
+    latched: list[Alarm]
+    first: int
+    sealed: bool
+
+    @classmethod
+    def of(cls, raw: Mapping[str, Any]) -> AlarmState:
+        """From the fields of an alarms reply, which no session seals."""
+        return cls(of_bits(raw["active"]), of_bits(raw["latched"]), raw["first"], False)
 
 
 @dataclass(frozen=True)
@@ -191,6 +213,10 @@ def _alarm_name(event: Event) -> str:
     return "%d %s" % (event.cause, alarm.name if alarm else "unknown alarm")
 
 
+def _role_name(role: int) -> str:
+    return ROLES[role] if 0 < role < len(ROLES) else "role %d" % role
+
+
 def _block_name(kind: int) -> str:
     return next((row[1] for row in catalogue.BLOCKS if row[0] == kind), "order %d" % kind)
 
@@ -213,6 +239,12 @@ _EVENT_TEXTS = {
     catalogue.E_STOP: lambda e: STOP_REASONS[e.cause] if e.cause < len(STOP_REASONS) else "reason %d" % e.cause,
     catalogue.E_TARE: lambda e: "sensed %+d uL against computed, offset %+d uL from now on" % (e.a, e.b),
     catalogue.E_BOLUS_CUT: lambda e: "%s left" % _ml(e.a),
+    catalogue.E_SESSION: lambda e: _role_name(e.cause),
+    catalogue.E_LOCKED: lambda e: "%d wrong keys so far, locked for %s" % (e.a, units.duration_text(e.b)),
+    catalogue.E_PAIR: lambda e: _role_name(e.cause),
+    catalogue.E_REDUCE: lambda e: "ended" if e.cause == 0 else "%s until %s" % (
+        {catalogue.REDUCE_FALLBACK: "fallback rate", catalogue.REDUCE_STOP: "stop"}.get(e.cause, "action %d" % e.cause),
+        units.pump_time_text(max(0, e.a))),
 }
 
 

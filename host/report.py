@@ -9,7 +9,8 @@ from . import present, units
 from .fill import empty_date, low_reservoir_date
 from .implant import Implant
 from .prescription import Prescription
-from .programmer import Programmer, Progress, describe
+from .outcome import describe
+from .programmer import Programmer, Progress
 from .records import Event, Status
 from .review import contents_note, delivered_since_refill_nl
 

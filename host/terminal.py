@@ -28,16 +28,22 @@ def announced_commands() -> dict[str, Any]:
 
 @dataclass
 class Session:
-    """What every command shares: the port, the patience, how a pump is opened (tests hand in their own)."""
+    """What every command shares: the port, the patience, the role, how a pump is opened (tests hand in their own)."""
 
     url: str | None = None
     timeout_s: float = 5.0
-    open_pump: Callable[[str, float], Programmer] = Programmer.open
+    open_pump: Callable[..., Programmer] = Programmer.open
     plugins: Callable[[], dict[str, Any]] = announced_commands
+    role: str = "clinician"
 
     def pump(self) -> Programmer:
-        """An open programmer on the chosen port; close it (it is a context manager)."""
-        return self.open_pump(transport.default_url(self.url), self.timeout_s)
+        """An open programmer on the chosen port; close it (it is a context manager). What it notices goes to stderr."""
+        return self.open_pump(transport.default_url(self.url), self.timeout_s, role=self.role, notice=notice)
+
+
+def notice(sentence: str) -> None:
+    """Something to know that nothing fails of."""
+    click.echo("thecal: %s" % sentence, err=True)
 
 
 def console(stderr: bool = True) -> Console:

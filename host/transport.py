@@ -10,6 +10,7 @@ from __future__ import annotations
 import errno
 import os
 import time
+from collections.abc import Callable
 from importlib import metadata
 from typing import Any, Protocol
 
@@ -119,6 +120,10 @@ class Line:
         self.name = name or str(getattr(port, "port", None) or getattr(port, "name", None) or "given")
         self._wait_s: float | None = None
         self._heard = False
+
+    def tap(self, wrap: Callable[[Any], Any]) -> None:
+        """From now on speak through `wrap(port)`: raw.py listens so."""
+        self.port = wrap(self.port)
 
     def send(self, data: bytes) -> None:
         """Write all of `data`. Raises NoConnection when the port goes away."""

@@ -24,8 +24,11 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from . import bench as bench_room
-from . import endpoints, report
+from . import cli_link, report
+from . import endpoints
 from . import session as sessions
+from .capture import CaptureError
+from .impairment import SENDERS, LineError
 from .player import play
 from .recorder import Recorder
 from .runner import FirmwareError, RuntimeMissing, StoreInvalid, check_store
@@ -46,7 +49,7 @@ def declared(command: Callable[..., Any]) -> Callable[..., Any]:
     def guarded(*args: Any, **kwargs: Any) -> Any:
         try:
             return command(*args, **kwargs)
-        except (ScenarioError, RuntimeMissing, StagingError, StoreInvalid) as error:
+        except (ScenarioError, RuntimeMissing, StagingError, StoreInvalid, LineError, CaptureError) as error:
             _leave(str(error), USAGE)
         except FirmwareError as error:
             _leave(str(error), FAILED)
@@ -74,6 +77,7 @@ def cli() -> None:
 def runtime_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """The options that choose whose firmware runs, and on what."""
     for option in (
+        click.option("--line", metavar="SPEC", help="A bad serial line, e.g. loss=0.3,replay=0.5,ber=1e-6,delay=20ms (hw_sim/impairment.py)."),
         click.option("--seed", type=click.IntRange(0, 2**31 - 1), help="Of noise and patient; the scenario's own unless given."),
         click.option("--exec", "exec_cmd", metavar="CMD", help="Run CMD over the tether instead (hw_sim/TETHER.md)."),
         click.option("--firmware", "firmware_dir", metavar="DIR", type=click.Path(exists=True, file_okay=False, path_type=Path),
@@ -94,7 +98,7 @@ def runtime_options(command: Callable[..., Any]) -> Callable[..., Any]:
 @click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON object.")
 @click.option("--quiet", is_flag=True, help="No progress on stderr.")
 @declared
-def run(scenario: str, runtime: str, firmware_dir: Path | None, exec_cmd: str | None, seed: int | None, out_dir: Path | None,
+def run(scenario: str, runtime: str, firmware_dir: Path | None, exec_cmd: str | None, seed: int | None, line: str | None, out_dir: Path | None,
         speed: float | None, as_json: bool, quiet: bool) -> None:
     """Play a scenario to its end and judge it: verdict, expectations, report."""
     loaded = load_scenario(scenario)
@@ -102,11 +106,13 @@ def run(scenario: str, runtime: str, firmware_dir: Path | None, exec_cmd: str | 
         loaded = replace(loaded, seed=seed)
     words = ["thecal-sim", "run", scenario, "--runtime", runtime, "--seed", str(loaded.seed)]
     words += (["--firmware", str(firmware_dir)] if firmware_dir else []) + (["--exec", exec_cmd] if exec_cmd else [])
+    words += ["--line", line] if line is not None else []
     try:
         recorder = Recorder(out_dir, sample_s=loaded.sample_s)
     except OSError as error:
         raise ScenarioError("--out %s cannot be written: %s" % (out_dir, error.strerror)) from error
-    world = _opened(lambda: new_world(loaded, runtime=runtime, recorder=recorder, firmware_dir=firmware_dir, exec_cmd=_words(exec_cmd)), recorder)
+    world = _opened(lambda: new_world(
+        loaded, runtime=runtime, recorder=recorder, firmware_dir=firmware_dir, exec_cmd=_words(exec_cmd), line=line), recorder)
     with _bar(loaded.title, quiet) as progress:
         result = play(loaded, world, speed=speed, progress=progress, repeat=shlex.join(words), out=out_dir)
     interrupted, failure = result.pop("interrupted"), result.pop("failure")
@@ -159,6 +165,8 @@ def _show(result: dict[str, Any], page: Path | None) -> None:
     for alarm in result["alarms"]:
         ended = "standing" if alarm["cleared_s"] is None else "to day %.3f" % (alarm["cleared_s"] / DAY_S)
         click.echo("alarm %d %s from day %.3f %s" % (alarm["code"], alarm["name"], alarm["raised_s"] / DAY_S, ended))
+    if result["line"]["spec"] is not None:
+        click.echo("line: " + line_text(result["line"]))
     for note in result["notes"]:
         click.echo("note: " + note)
     click.echo("%.4g days in %.1f s, %d wakes, %d pulses, trace %s" % (
@@ -167,6 +175,15 @@ def _show(result: dict[str, Any], page: Path | None) -> None:
     if page:
         click.echo("report: %s" % page)
     click.echo(NOT_A_DEVICE)
+
+
+def line_text(counters: dict[str, Any]) -> str:
+    """What a bad line did, in one line."""
+    told = ["%s %d bytes" % (way, counters["bytes_to_" + way]) for way in ("pump", "host")]
+    for sender in SENDERS:
+        hurt = ["%d %s" % (count, name.replace("_", " ")) for name, count in counters.get(sender, {}).items() if count]
+        told += ["from the %s %s" % (sender, ", ".join(hurt))] if hurt else []
+    return "; ".join(["to the " + told[0], "to the " + told[1], *told[2:], "%d bytes overran the ring" % counters["overruns"]])
 
 
 def _console(stream: Any) -> Console:
@@ -197,18 +214,22 @@ def _bar(title: str, quiet: bool) -> Iterator[Callable[[int, int], None] | None]
               help="Its pump, set up as on the day of the implant; '%s' is a pump on the shelf." % SHELF)
 @click.option("--store", "store_path", metavar="FILE", type=click.Path(dir_okay=False, path_type=Path), help="Keep the pump's memory in FILE.")
 @click.option("--seconds", type=click.FloatRange(min=0, min_open=True), help="End after so many virtual seconds  [default: at Ctrl-C].")
+@click.option("--magnet", "magnet_s", metavar="SECONDS", type=click.FloatRange(min=0), default=0.0,
+              help="Hold a magnet to the pump for the first SECONDS (virtual): pairing and the emergency card need it.")
 @click.option("--record", metavar="FILE", type=click.Path(dir_okay=False, path_type=Path), help="Record the session for `thecal-sim replay`.")
 @declared
 def serve(speed: float, tcp: int | None, pty: Path | None, runtime: str, firmware_dir: Path | None, exec_cmd: str | None, seed: int | None,
-          scenario: str, store_path: Path | None, seconds: float | None, record: Path | None) -> None:
+          line: str | None, scenario: str, store_path: Path | None, seconds: float | None, magnet_s: float, record: Path | None) -> None:
     """A live pump on TCP or a pseudo-terminal, paced against the wall clock."""
     if tcp is None and pty is None:
         raise click.UsageError("nothing to serve on: give --tcp PORT, --pty LINK or both")
     loaded = _scenario_or_shelf(scenario)
     header = {"scenario": scenario, "runtime": runtime, "seed": seed, "firmware": str(firmware_dir) if firmware_dir else None, "exec": exec_cmd,
+              "line": line, "magnet_s": magnet_s,
               "store": sessions.packed_store(check_store(store_path))}
-    world = world_for(loaded, runtime=runtime, seed=seed, firmware_dir=firmware_dir, exec_cmd=_words(exec_cmd), store_path=store_path)
+    world = world_for(loaded, runtime=runtime, seed=seed, firmware_dir=firmware_dir, exec_cmd=_words(exec_cmd), store_path=store_path, line=line)
     with world:
+        _hold_magnet(world, magnet_s)
         try:
             server = endpoints.Server(world, speed=speed, tcp=tcp, pty=pty, record=record, header=header)
         except OSError as error:
@@ -221,7 +242,14 @@ def serve(speed: float, tcp: int | None, pty: Path | None, runtime: str, firmwar
             click.get_current_context().exit(INTERRUPTED)
         finally:
             server.close()
+            click.echo("line: " + line_text(world.line.counters()), err=True)
     return None
+
+
+def _hold_magnet(world: World, seconds: float) -> None:
+    if seconds:
+        world.magnet(True)
+        world.at(world.now_us + round(seconds * 1e6), lambda: world.magnet(False))
 
 
 def _scenario_or_shelf(name: str) -> Scenario | None:
@@ -242,7 +270,9 @@ def replay(session: Path, as_json: bool) -> None:
             if store_path is not None and memory is not None:
                 store_path.write_bytes(memory)
             with world_for(_scenario_or_shelf(header.get("scenario", SHELF)), runtime=header.get("runtime", RUNTIMES[0]), seed=header.get("seed"),
-                           firmware_dir=Path(firmware) if firmware else None, exec_cmd=_words(header.get("exec")), store_path=store_path) as world:
+                           firmware_dir=Path(firmware) if firmware else None, exec_cmd=_words(header.get("exec")), store_path=store_path,
+                           line=header.get("line")) as world:
+                _hold_magnet(world, float(header.get("magnet_s", 0.0)))
                 recorded, found = sessions.replay(world, session)
                 virtual_s = world.now_us / 1e6
         except (ValueError, AttributeError) as error:
@@ -286,6 +316,9 @@ def bench_speed(as_json: bool, out_dir: Path | None) -> None:
                    "Python %(python)s" % found)
     if not all(row["ok"] for row in found["bars"]):
         click.get_current_context().exit(FAILED)
+
+
+cli_link.add_to(cli, bench)
 
 
 def main() -> None:

@@ -7,11 +7,6 @@ stage is open it drops to 1x, else a 300 s stage would be five seconds at 60x (R
 
 from __future__ import annotations
 
-import contextlib
-import errno
-import os
-import selectors
-import socket
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -24,13 +19,14 @@ from serial.serialutil import PortNotOpenError, SerialBase
 from ..firmware.limits import STAGE_LIFE_S
 from ..protocol import catalogue as cat
 from ..protocol.frame import FRAME, Decoder
+from .doors import Doors
 from .session import Session
 from .world import Pacer, World
 
 SEEDS = 2**31
-OPTIONS = ("scenario", "runtime", "seed", "firmware", "store")
+OPTIONS = ("scenario", "runtime", "seed", "firmware", "store", "line")
 PENDING_US = 10_000_000     # an answer that is not on the line 10 virtual seconds after the last byte to the pump never comes
-BURST_BYTES = 4096          # more than any burst of one frame
+BURST_BYTES = 256           # handed over in one piece: a whole frame (251), so that the next request leaves while the next reply comes
 IDLE_S = 0.005              # longest the server sleeps between looks at its sockets
 
 
@@ -80,6 +76,10 @@ class VirtualPort(SerialBase):
             raise PortNotOpenError()
         return self._world
 
+    def chance(self, count: int) -> bytes:
+        """`count` bytes for the host's nonces: from the world's seed, so that a run can be repeated. Simulated: no secret."""
+        return self.world.chance(count)
+
     def check_thread(self) -> None:
         """Raise WrongThread unless this is the thread that opened the port."""
         if threading.get_ident() != self._thread:
@@ -117,7 +117,7 @@ class VirtualPort(SerialBase):
         if world.line.waiting_for_host(world.now_us) < size:
             deadline_us = self._deadline_us()
             world.run_until_host_bytes(deadline_us, size)
-            # As a USB adapter does, hand over what is in flight in one piece: a host that reads byte by byte costs a wake each.
+            # As a USB adapter does, hand over a frame's worth in one piece: a host that reads byte by byte costs a wake each.
             burst_us = world.line.next_for_host_us(BURST_BYTES)
             if burst_us is not None:
                 world.run_until(max(world.now_us, min(burst_us, deadline_us)))
@@ -168,7 +168,7 @@ def open_sim(url: str) -> VirtualPort:
 def world_of_url(url: str) -> World:
     """A world from `sim://?scenario=NAME&runtime=inprocess&seed=3`; without a scenario a pump on the shelf.
 
-    Options: scenario (name or file), runtime (micropython, inprocess), seed, firmware (folder), store (file).
+    Options: scenario (name or file), runtime (micropython, inprocess), seed, firmware (folder), store (file), line (impairment.py).
     Raises SerialException naming the option and its bound, StoreInvalid for a store file of another size.
     """
     from .runner import FirmwareError, RuntimeMissing, StoreInvalid
@@ -185,7 +185,7 @@ def world_of_url(url: str) -> World:
         return world_for(
             scenario, runtime=options.get("runtime", "micropython"), seed=_seed(options["seed"]) if "seed" in options else None,
             firmware_dir=Path(options["firmware"]) if "firmware" in options else None,
-            store_path=Path(options["store"]) if "store" in options else None)
+            store_path=Path(options["store"]) if "store" in options else None, line=options.get("line"))
     except StoreInvalid as error:       # a file of the user's, not a port that is missing
         raise StoreInvalid(f"{url}: {error}") from error
     except (ScenarioError, RuntimeMissing, FirmwareError, StagingError, ValueError) as error:
@@ -221,7 +221,7 @@ class StageWatch:
                 continue
             if direction == "host" and decoder.message_id in (cat.STAGE, cat.CHECK):
                 self.open, self._heard_us = True, now_us
-            elif direction == "pump" and decoder.message_id in (cat.COMMIT | cat.REPLY_BIT, cat.DISCARD | cat.REPLY_BIT, cat.REFUSED):
+            elif direction == "pump" and decoder.message_id in (cat.COMMIT | cat.REPLY_BIT, cat.DISCARD | cat.REPLY_BIT, cat.REFUSED, cat.REFUSED_SEALED):
                 self.open = False
 
 
@@ -237,78 +237,21 @@ class Server:
         self._speed = speed
         self._pacer = Pacer(world, speed)
         self._stage = StageWatch()
-        self._poll = selectors.DefaultSelector()
-        self._listener: socket.socket | None = None
-        self._client: socket.socket | None = None
-        self._master = self._slave = -1
-        self._link: Path | None = None
-        self.dropped = 0            # bytes that nobody took off the pty or the socket
+        self._doors = Doors(self._from_host, self._host_left, tcp=tcp, pty=pty)
         self._record = Session(record, header or {}) if record else None
-        if tcp is not None:
-            self._listen(tcp)
-        if pty is not None:
-            self._open_pty(pty)
-
-    def _listen(self, port: int) -> None:
-        self._listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-        self._listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            self._listener.bind(("127.0.0.1", port))
-        except OSError as error:
-            self._listener.close()
-            raise OSError(error.errno, f"TCP port {port} on 127.0.0.1 cannot be opened: {os.strerror(error.errno or 0)}") from error
-        self._listener.listen(1)
-        self._listener.setblocking(False)
-        self._poll.register(self._listener, selectors.EVENT_READ, self._accept)
 
     @property
     def tcp_port(self) -> int | None:
         """The TCP port, also when 0 was asked for."""
-        return self._listener.getsockname()[1] if self._listener else None
+        return self._doors.tcp_port
 
-    def _open_pty(self, link: Path) -> None:
-        import tty
-        self._master, self._slave = os.openpty()
-        tty.setraw(self._slave)             # before anyone writes: a fresh pty is cooked and echoing
-        os.set_blocking(self._master, False)
-        if link.is_symlink():
-            link.unlink()                   # left by a server that was killed
-        elif link.exists():
-            raise OSError(errno.EEXIST, f"{link} exists and is not a link")
-        link.symlink_to(os.ttyname(self._slave))
-        self._link = link
-        self._poll.register(self._master, selectors.EVENT_READ, self._from_pty)
+    @property
+    def dropped(self) -> int:
+        """Bytes that nobody took off the pty or the socket."""
+        return self._doors.dropped
 
-    def _accept(self) -> None:
-        assert self._listener is not None
-        client, _ = self._listener.accept()
-        if self._client is not None:
-            client.close()                  # one host at a time, as on a serial line; a host that gets no byte knows what that means
-            return
-        client.setblocking(False)
-        client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self._client = client
-        self._poll.register(client, selectors.EVENT_READ, self._from_tcp)
-
-    def _from_tcp(self) -> None:
-        assert self._client is not None
-        try:
-            data = self._client.recv(4096)
-        except BlockingIOError:
-            return
-        except OSError:
-            data = b""
-        if not data:
-            self._poll.unregister(self._client)
-            self._client.close()
-            self._client = None
-            self._stage.open = False        # a host that went away holds no stage
-            return
-        self._from_host(data)
-
-    def _from_pty(self) -> None:
-        with contextlib.suppress(BlockingIOError):
-            self._from_host(os.read(self._master, 4096))
+    def _host_left(self) -> None:
+        self._stage.open = False            # a host that went away holds no stage
 
     def _from_host(self, data: bytes) -> None:
         world = self.world
@@ -320,19 +263,9 @@ class Server:
     def _to_host(self) -> None:
         world = self.world
         data = world.line.take_for_host(world.now_us, 4096)
-        if not data:
-            return
-        self._stage.hear("pump", data, world.now_us)
-        if self._client is not None:
-            try:
-                self.dropped += len(data) - self._client.send(data)
-            except OSError:
-                self.dropped += len(data)
-        if self._master >= 0:
-            try:
-                self.dropped += len(data) - os.write(self._master, data)
-            except BlockingIOError:
-                self.dropped += len(data)
+        if data:
+            self._stage.hear("pump", data, world.now_us)
+            self._doors.send(data)
 
     def run(self, seconds: float | None = None, stop: Callable[[], bool] | None = None) -> None:
         """Serve until `seconds` of virtual time have passed, `stop()` says so, or for ever."""
@@ -347,22 +280,12 @@ class Server:
             while world.now_us < target_us:
                 world.run_until(min(target_us, max(world.now_us + 20_000, world.next_us())))
                 self._to_host()
-                for key, _ in self._poll.select(0):
-                    key.data()
+                self._doors.poll(0)
             wait_s = min(IDLE_S, max(0.0, (world.next_us() - world.now_us) / 1e6 / speed))
-            for key, _ in self._poll.select(max(wait_s, 0.0005)):
-                key.data()
+            self._doors.poll(max(wait_s, 0.0005))
 
     def close(self) -> None:
         """Close every way in; the record gets its end and trace hash."""
         if self._record:
             self._record.close(self.world)
-        for thing in (self._client, self._listener):
-            if thing is not None:
-                thing.close()
-        if self._link is not None and self._link.is_symlink():
-            self._link.unlink()
-        for fd in (self._master, self._slave):
-            if fd >= 0:
-                os.close(fd)
-        self._poll.close()
+        self._doors.close()

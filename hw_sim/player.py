@@ -301,7 +301,7 @@ class Player:
             "out": str(out) if out else None, "firmware": clinician.firmware if clinician else {"runtime": world.runner.name, "version": None},
             "drugs": self.drugs, "notes": notes[:KEPT_NOTES],
             "days": self.oracle.day_table(min(world.now_us, scenario.duration_s * SECOND_US)) if status else [],
-            "child_peak_kib": world.runner.peak_kib()}
+            "line": world.line.counters(), "child_peak_kib": world.runner.peak_kib()}
 
     def _rows(self) -> list[dict[str, Any]]:
         """What the scenario expects, what the oracle says, and what was refused."""

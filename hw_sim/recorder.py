@@ -7,7 +7,7 @@ readable files. The three methods on the pulse path (`pulse`, `exchange`, `pins`
     events.csv    t_s, source, name, detail
     pulses.csv    t_us, steps, hold_us: every motor order
     pins.vcd      enable, pulse (steps ordered), tone, alarm, for any wave viewer (timescale 1 us)
-    wire.jsonl    one JSON object for each burst on the serial line: t_us, dir, hex
+    wire.jsonl    one JSON object for each burst on the serial line, a capture (see capture.py): t_us, dir, hex, sent
 """
 from __future__ import annotations
 
@@ -23,6 +23,8 @@ from typing import IO, Any
 
 from vcd import VCDWriter
 from vcd.writer import VarType
+
+from . import capture
 
 FLUSH_BYTES = 65536
 FLUSH_ROWS = 4096
@@ -164,11 +166,10 @@ class Recorder:
             text = json.dumps(detail, sort_keys=True) if isinstance(detail, (dict, list)) else _cell(detail)
             self._event_writer.writerow((_seconds(t_us), source, name, text))
 
-    def uart(self, t_us: int, direction: str, data: bytes) -> None:
-        """Bytes on the serial line; `direction` is seen from the pump ("rx" or "tx")."""
+    def uart(self, t_us: int, sender: str, data: bytes, sent: bytes | None = None) -> None:
+        """Bytes on the serial line; `sender` is "host" or "pump", `sent` what it sent where a bad line made `data` of it."""
         if self.out_dir is not None:
-            self._files["wire.jsonl"].write(
-                json.dumps({"t_us": t_us, "dir": direction, "hex": bytes(data).hex()}, separators=(",", ":")) + "\n")
+            self._files["wire.jsonl"].write(capture.line(t_us, sender, data, sent))
 
     @property
     def trace_hash(self) -> str:

@@ -1,10 +1,11 @@
 """The scenario's clinician: an ordinary host Programmer over the world's line, and the therapy checks that only the host can make.
 
-The one module of hw_sim that may import host (R2). `load_scenario` reads and checks a file, `world_for` makes a world in which
-its setup is done (what sim:// and serve open), `Clinician` carries out events one by one, for the setup and for the player.
+The one module of hw_sim that may import host (R2). `load_scenario` reads and checks a file, `world_for` makes a world whose setup
+is done (what sim:// and serve open), `Clinician` carries out events one by one.
 """
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
@@ -18,13 +19,14 @@ from ..host.implant import Implant
 from ..host.limits import Baseline, check, check_bolus
 from ..host.drug_library import find as find_drug
 from ..host.prescription import Prescription
-from ..host.programmer import PRIME_RATE, OrderResult, Programmer
-from ..host.records import Event as LogEvent
-from ..host.records import Status
+from ..host.outcome import OrderResult
+from ..host.programmer import PRIME_RATE, Programmer
+from ..host.records import Event as LogEvent, Status
 from ..host.review import against_program
 from ..protocol import catalogue
 from . import scenario_file
 from .bedside import FATE, SECOND_US, Bedside, oracle_for
+from .impairment import Impairment
 from .oracle import Oracle, week
 from .params import PlantParams
 from .recorder import Recorder
@@ -34,10 +36,8 @@ from .world import World
 NL_PER_UL = 1000
 NG_ML_PER_NG_UL = 1000
 SETUP_END_S = DAY_S         # sim:// and serve begin when the day of the implant has been played as far as its events go
-__all__ = ["Clinician", "Scenario", "ScenarioError", "ThecalError", "apply_setup", "load_scenario", "new_world", "world_for"]
+__all__ = ["Clinician", "Programmer", "Scenario", "ScenarioError", "ThecalError", "apply_setup", "load_scenario", "new_world", "world_for"]
 
-
-# ------------------------------------------------------------------------------------------------ loading
 
 def load_scenario(given: str | Path) -> Scenario:
     """The checked scenario behind a name or a .toml file; its `orders` hold what the host made of each event.
@@ -178,8 +178,6 @@ def prescription(values: dict[str, Any], fill: Fill) -> Prescription:
     return Prescription.flex(first.name, concentration=strength, steps=values["steps"], weekdays=values.get("weekdays"), **options)
 
 
-# ------------------------------------------------------------------------------------------------ worlds
-
 def new_world(scenario: Scenario, *, runtime: str, seed: int | None = None, **options: Any) -> World:
     """A world at t = 0 of the scenario: the pump on the shelf, nothing done. `options` as of World.build."""
     params, patient = parts(scenario)
@@ -188,17 +186,19 @@ def new_world(scenario: Scenario, *, runtime: str, seed: int | None = None, **op
 
 
 def world_for(scenario: Scenario | None, *, runtime: str = "micropython", seed: int | None = None, firmware_dir: Path | None = None,
-              exec_cmd: list[str] | None = None, store_path: Path | None = None, recorder: Recorder | None = None) -> World:
-    """A world whose setup has been played (`apply_setup`); without a scenario a pump on the shelf.
+              exec_cmd: list[str] | None = None, store_path: Path | None = None, recorder: Recorder | None = None, line: str | None = None) -> World:
+    """A world whose setup has been played (`apply_setup`) over a good line; from then on it is as bad as `line` says (impairment.py).
 
-    Raises RuntimeMissing, FirmwareError, and ScenarioError where the pump refuses the setup.
+    Without a scenario a pump on the shelf. Raises RuntimeMissing, FirmwareError, LineError, ScenarioError where the pump refuses the setup.
     """
     options: dict[str, Any] = dict(runtime=runtime, firmware_dir=firmware_dir, exec_cmd=exec_cmd, store_path=store_path, recorder=recorder)
-    if scenario is None:
-        return World.build(seed=1 if seed is None else seed, **options)
-    world = new_world(scenario, seed=seed, **options)
+    drawn = seed if seed is not None else scenario.seed if scenario else 1
+    impairment = Impairment.parse(line, drawn) if line is not None else None
+    world = World.build(seed=drawn, **options) if scenario is None else new_world(scenario, seed=seed, **options)
     try:
-        apply_setup(scenario, world)
+        if scenario is not None:
+            apply_setup(scenario, world)
+        world.line.impair(impairment)
     except BaseException:
         world.close()
         raise
@@ -227,8 +227,6 @@ def apply_setup(scenario: Scenario, world: World) -> list[str]:
         raise ScenarioError("%s: %s" % (scenario.file, clinician.refused[0]))
     return clinician.notes
 
-
-# ------------------------------------------------------------------------------------------------ the clinician
 
 class Clinician:
     """Carries out events: hands on the plant (bedside.py), then the Programmer over the world's line, then the oracle is told.
@@ -268,11 +266,13 @@ class Clinician:
 
     def status(self) -> Status | None:
         """One look at the pump, None where it cannot answer (no telemetry, no power)."""
-        if self.deaf or not self.world.powered:
-            return None
+        return None if self.deaf or not self.world.powered else self._heard(self.pump.status)
+
+    def _heard(self, question: Callable[[], Any]) -> Any:
+        """The pump's answer, None and a note where none comes: the line may be bad, and a look is not an order."""
         try:
-            return self.pump.status()
-        except Timeout as error:
+            return question()
+        except ThecalError as error:
             self.notes.append("at %s: %s" % (units.duration_text(self.world.now_us // SECOND_US), error))
             return None
 
@@ -293,7 +293,6 @@ class Clinician:
             self.notes.append("event %d (%s): the pump was not told: %s" % (event.number, event.kind, self._muted))
         return self.deaf
 
-    # ---- one handler a kind
     def _implant(self, event: Event) -> None:
         if not self._silent(event):
             self.pump.commission(self.implant)
@@ -387,9 +386,10 @@ class Clinician:
         """Events of the pump's log that were not seen before; asks only when `status` says that there are some."""
         if status is None or status.next_event == self._seen_event:
             return []
-        found = self.pump.log(self._seen_event)
-        self._seen_event = status.next_event
-        return [event for event in found if event.seq < status.next_event]
+        found = self._heard(lambda: self.pump.log(self._seen_event))
+        if found is not None:
+            self._seen_event = status.next_event
+        return [event for event in found or () if event.seq < status.next_event]
 
 
 def alarm_of(event: LogEvent) -> dict[str, Any] | None:

@@ -7,13 +7,16 @@ never through the pump (R1); nothing in this module is shared between two worlds
 
 from __future__ import annotations
 
+import random
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from ..firmware.boards.latched import REQUEST_BYTES
 from .board import BROWN_OUT, POWER_LOST, POWER_ON, RESET_WANTED, SOFTWARE, Board
 from .clock import VirtualClock
+from .impairment import Impairment
 from .line import SerialLine
 from .params import PatientParams, PlantParams
 from .plant import Plant
@@ -36,7 +39,7 @@ class World:
     Attributes: plant (at this instant), board, line, runner, recorder, clock; counters wakes, pulses, virtual_us; `log(source, name, detail)`.
     """
 
-    def __init__(self, plant: Plant, runner: Runner, recorder: Recorder, *, epoch_s: int = EPOCH_2026_01_05_09,
+    def __init__(self, plant: Plant, runner: Runner, recorder: Recorder, *, seed: int = 1, epoch_s: int = EPOCH_2026_01_05_09,
                  baud: int = 115200, tick0_ms: int = 0) -> None:
         self._plant = plant
         self.runner = runner
@@ -47,6 +50,7 @@ class World:
         self.wakes = 0
         self.pulses = 0
         self.ordered_steps = 0
+        self._chance = random.Random("host %d" % seed)
         self.closed = False
         self.failed = False
         self.powered = False
@@ -62,10 +66,14 @@ class World:
     def build(cls, *, runtime: str = "micropython", seed: int = 1, params: PlantParams | None = None,
               patient: PatientParams | None = None, recorder: Recorder | None = None, firmware_dir: Path | None = None,
               exec_cmd: list[str] | None = None, store_path: Path | None = None, epoch_s: int = EPOCH_2026_01_05_09,
-              **options: Any) -> World:
-        """A world with the reference plant unless told otherwise. Raises RuntimeMissing, StoreInvalid, ValueError for an unknown runtime."""
+              line: str | None = None, **options: Any) -> World:
+        """A world with the reference plant unless told otherwise; `line` as of `--line` (impairment.py), drawn from the seed.
+
+        Raises RuntimeMissing, StoreInvalid, LineError, ValueError for an unknown runtime.
+        """
         if runtime not in RUNTIMES:
             raise ValueError(f"runtime is {runtime!r}: choose one of {', '.join(RUNTIMES)}")
+        impairment = Impairment.parse(line, seed) if line is not None else None
         plant = Plant(params or PlantParams.load("reference"), patient or PatientParams.load(), seed=seed)
         recorder = recorder or Recorder(None)
         store = check_store(store_path)
@@ -77,10 +85,12 @@ class World:
         else:
             runner = InProcess(store, firmware_dir, keep=store_path, flush=recorder.close)
         try:
-            return cls(plant, runner, recorder, epoch_s=epoch_s, **options)
+            world = cls(plant, runner, recorder, seed=seed, epoch_s=epoch_s, **options)
         except BaseException:
             runner.close()          # a child that cannot be started leaves no folder and no thread behind
             raise
+        world.line.impair(impairment)
+        return world
 
     # ------------------------------------------------------------------------------------------------ time
     @property
@@ -181,8 +191,8 @@ class World:
             self._drop(now_us)
         if reply.tone:
             self._sound(now_us, reply.tone)
-        if reply.tx:
-            self._plant.telemetry(len(reply.tx))
+        if reply.tx or len(request) > REQUEST_BYTES:
+            self._plant.telemetry(len(reply.tx) + len(request) - REQUEST_BYTES)
         self._due_us = now_us + reply.delay_ms * 1000
         if reply.kind == POWER_LOST:
             self.power_cut(1.0)
@@ -252,6 +262,15 @@ class World:
         self.recorder.event(self.clock.now_us, "fault", "clock jump", f"{seconds:+d} s")
         self.board.set_rtc(self.board.rtc_s(self.clock.now_us) + seconds, self.clock.now_us)
 
+    def magnet(self, present: bool) -> None:
+        """Hold a magnet to the pump, or take it away; the pump sees it at its next step."""
+        self.board.magnet = present
+        self.recorder.event(self.clock.now_us, "clinician", "magnet", "at the pump" if present else "away")
+
+    def chance(self, count: int) -> bytes:
+        """Bytes that follow from the seed: what stands for a host's random numbers in a simulated run."""
+        return self._chance.randbytes(count)
+
     def fault(self, name: str, value: float | bool | None = None) -> None:
         """Set a fault of the plant (R13: a parameter or an input, never a status)."""
         self.plant.faults.set(name, value)
@@ -263,8 +282,8 @@ class World:
         self.recorder.event(self.clock.now_us, "fault", name, "healed")
 
     # ------------------------------------------------------------------------------------------------ the rest
-    def _tap(self, t_us: int, direction: str, data: bytes) -> None:
-        self.recorder.uart(t_us, direction, data)
+    def _tap(self, t_us: int, sender: str, data: bytes, sent: bytes) -> None:
+        self.recorder.uart(t_us, sender, data, sent)
 
     def inject(self, data: bytes) -> None:
         """Host bytes put on the line now: what a port writes, and what a replay writes at its recorded instant."""

@@ -8,25 +8,31 @@ a dose field refuse each other by name instead of misreading it.
 
 from .crc import crc32
 from .fields import BYTES, I32, MAX_SMALL, TAIL, U8, U16, U32
-from .frame import CLASS_OPEN, CLASS_PLAIN
+from .frame import CLASS_OPEN, CLASS_ROUTINE, CLASS_THERAPY
+from .session import KEY_BYTES, NONCE_BYTES, PROOF_BYTES
 
-PROTOCOL_VERSION = 1
+PROTOCOL_VERSION = 2
 
 REQUEST, REPLY, PUSH = 0, 1, 2
 
 F_NONE = 0
 F_THERAPY = 1       # may change what is delivered: stage -> check -> commit only
+F_CLINICIAN, F_SERVICE, F_PATIENT = 0x10, 0x20, 0x40    # the roles that may send it in a session
+F_STAFF = F_CLINICIAN | F_SERVICE
+F_ALL = F_STAFF | F_PATIENT
+F_MAGNET = 0x02     # only with the magnet at the pump
 
 REPLY_BIT = 0x80
 EXTENSION_FIRST, EXTENSION_LAST = 0x60, 0x6F
 
-HELLO, IDENTITY, ALARMS = 0x01, 0x02, 0x03
-STATUS, FILE_INFO, FILE_READ, STAGE, CHECK, COMMIT, DISCARD, LIVE, IMPLANT = 0x10, 0x11, 0x12, 0x13, 0x14, 0x15, 0x16, 0x17, 0x18
+HELLO, IDENTITY, ALARMS, SESSION_OPEN, SESSION_CONFIRM, PAIR, CARD, REDUCE = range(0x01, 0x09)
+STATUS, FILE_INFO, FILE_READ, STAGE, CHECK, COMMIT, DISCARD, LIVE, IMPLANT, SESSION_CLOSE = range(0x10, 0x1A)
 LIVE_FRAME = 0x40
-REFUSED = 0xFF
+REFUSED_SEALED, REFUSED = 0xFE, 0xFF     # inside a session, and outside: only the first can be believed
 
 FILE_EVENTS, FILE_DAYS, FILE_PROGRAM, FILE_STAGED = 0, 1, 2, 3
 DIGEST_BYTES = 8
+REDUCE_FALLBACK, REDUCE_STOP = 1, 2
 DRUG_NAME_BYTES = 16
 MAX_DRUGS = 3
 MAX_STEPS_A_DAY = 13        # Medtronic UK spasticity page, clinical.md 1.1
@@ -38,7 +44,7 @@ _U30 = MAX_SMALL
 
 # ---------------------------------------------------------------------------------------------------- refusals
 R_UNKNOWN_MESSAGE, R_BAD_FIELD, R_NOT_STAGED, R_WRONG_DIGEST, R_BAD_LENGTH, R_LIMIT, R_STATE, R_NO_FILE, R_EXPIRED, \
-    R_NOT_COMMISSIONED, R_BAD_BLOCK, R_STORE, R_SESSION = range(1, 14)
+    R_NOT_COMMISSIONED, R_BAD_BLOCK, R_STORE, R_SESSION, R_ROLE, R_LOCKED, R_MAGNET = range(1, 17)
 REASONS = (
     (R_UNKNOWN_MESSAGE, "unknown message"),
     (R_BAD_FIELD, "field out of range"),
@@ -53,6 +59,9 @@ REASONS = (
     (R_BAD_BLOCK, "the block contradicts itself"),
     (R_STORE, "the store could not be written"),
     (R_SESSION, "needs a session"),
+    (R_ROLE, "this role may not"),
+    (R_LOCKED, "locked after wrong keys"),
+    (R_MAGNET, "needs the magnet at the pump"),
 )
 
 # ---------------------------------------------------------------------------------------------------- modes
@@ -92,15 +101,22 @@ _STATUS_FIELDS = (
     ("next_event", U32, "", 0, _U30),
     ("uptime_s", U32, "s", 0, _U30),
     ("frames_bad", U32, "", 0, _U30),
+    ("forgeries", U32, "", 0, _U30),
+    ("locked_s", U16, "s", 0, 65535),
 )
 
 _FILE = ("file", U8, "", 0, 3)
+_REFUSAL = (("message", U8, "", 0, 255), ("reason", U8, "", 0, 255), ("field", U8, "", 0, 255), ("value", I32, "", -_U30, _U30))
+
+_DRUGS = tuple(field for n in ("1", "2", "3") for field in (
+    ("drug_%s" % n, BYTES, "ascii, zero-padded", DRUG_NAME_BYTES, DRUG_NAME_BYTES),
+    ("concentration_%s_ng_ml" % n, U32, "ng/mL", 0, 100000000)))
 
 MESSAGES = (
     (HELLO, "hello", REQUEST, CLASS_OPEN, F_NONE, (("version", U8, "", 0, 255), ("schema_crc", U32, "", 0, 0xFFFFFFFF))),
     (HELLO | REPLY_BIT, "hello_reply", REPLY, CLASS_OPEN, F_NONE, (
         ("version", U8, "", 0, 255), ("schema_crc", U32, "", 0, 0xFFFFFFFF), ("serial", U32, "", 0, _U30),
-        ("boot_count", U32, "", 0, _U30), ("max_payload", U8, "byte", 0, 220))),
+        ("boot_count", U32, "", 0, _U30), ("max_payload", U8, "byte", 0, 220), ("paired", U8, "bit of each role", 0, 7))),
     (IDENTITY, "identity", REQUEST, CLASS_OPEN, F_NONE, ()),
     (IDENTITY | REPLY_BIT, "identity_reply", REPLY, CLASS_OPEN, F_NONE, (
         ("serial", U32, "", 0, _U30), ("firmware_version", U16, "major*256+minor", 0, 65535),
@@ -108,39 +124,59 @@ MESSAGES = (
     (ALARMS, "alarms", REQUEST, CLASS_OPEN, F_NONE, ()),
     (ALARMS | REPLY_BIT, "alarms_reply", REPLY, CLASS_OPEN, F_NONE, (
         ("active", U32, "bits", 0, _U30), ("latched", U32, "bits", 0, _U30), ("first", U8, "", 0, 28))),
-    (STATUS, "status", REQUEST, CLASS_PLAIN, F_NONE, ()),
-    (STATUS | REPLY_BIT, "status_reply", REPLY, CLASS_PLAIN, F_NONE, _STATUS_FIELDS),
-    (FILE_INFO, "file_info", REQUEST, CLASS_PLAIN, F_NONE, (_FILE,)),
-    (FILE_INFO | REPLY_BIT, "file_info_reply", REPLY, CLASS_PLAIN, F_NONE, (
+    (SESSION_OPEN, "session_open", REQUEST, CLASS_OPEN, F_NONE, (
+        ("role", U8, "", 1, 3), ("host_nonce", BYTES, "", NONCE_BYTES, NONCE_BYTES))),
+    (SESSION_OPEN | REPLY_BIT, "session_open_reply", REPLY, CLASS_OPEN, F_NONE, (
+        ("device_nonce", BYTES, "", NONCE_BYTES, NONCE_BYTES), ("boot_count", U32, "", 0, _U30), ("serial", U32, "", 0, _U30),
+        ("proof", BYTES, "", PROOF_BYTES, PROOF_BYTES))),
+    (SESSION_CONFIRM, "session_confirm", REQUEST, CLASS_OPEN, F_NONE, (("proof", BYTES, "", PROOF_BYTES, PROOF_BYTES),)),
+    (SESSION_CONFIRM | REPLY_BIT, "session_confirm_reply", REPLY, CLASS_ROUTINE, F_NONE, (
+        ("role", U8, "", 1, 3), ("idle_s", U16, "s", 0, 65535))),
+    (SESSION_CLOSE, "session_close", REQUEST, CLASS_ROUTINE, F_ALL, ()),
+    (SESSION_CLOSE | REPLY_BIT, "session_close_reply", REPLY, CLASS_ROUTINE, F_NONE, ()),
+    (PAIR, "pair", REQUEST, CLASS_OPEN, F_MAGNET, (("role", U8, "", 1, 3), ("key", BYTES, "", KEY_BYTES, KEY_BYTES))),
+    (PAIR | REPLY_BIT, "pair_reply", REPLY, CLASS_OPEN, F_NONE, (("role", U8, "", 1, 3), ("paired", U8, "bit of each role", 0, 7))),
+    (CARD, "card", REQUEST, CLASS_OPEN, F_MAGNET, ()),
+    (CARD | REPLY_BIT, "card_reply", REPLY, CLASS_OPEN, F_NONE, _DRUGS + (
+        ("daily_nl", U32, "nL", 0, 24000000), ("rate_nl_day", U32, "nL/day", 0, 24000000), ("mode", U8, "", 0, len(MODES) - 1),
+        ("reservoir_computed_nl", I32, "nL", -_U30, _U30), ("filled_s", U32, "s", 0, _U30), ("low_reservoir_days", U16, "d", 0, 65535),
+        ("time_s", U32, "s", 0, _U30), ("alarms", U32, "bits", 0, _U30))),
+    (REDUCE, "reduce", REQUEST, CLASS_OPEN, F_MAGNET, (("action", U8, "", REDUCE_FALLBACK, REDUCE_STOP),)),
+    (REDUCE | REPLY_BIT, "reduce_reply", REPLY, CLASS_OPEN, F_NONE, (
+        ("action", U8, "", REDUCE_FALLBACK, REDUCE_STOP), ("rate_nl_day", U32, "nL/day", 0, 24000000), ("until_s", U32, "s", 0, _U30))),
+    (STATUS, "status", REQUEST, CLASS_ROUTINE, F_ALL, ()),
+    (STATUS | REPLY_BIT, "status_reply", REPLY, CLASS_ROUTINE, F_NONE, _STATUS_FIELDS),
+    (FILE_INFO, "file_info", REQUEST, CLASS_ROUTINE, F_STAFF, (_FILE,)),
+    (FILE_INFO | REPLY_BIT, "file_info_reply", REPLY, CLASS_ROUTINE, F_NONE, (
         _FILE, ("first", U32, "byte", 0, _U30), ("end", U32, "byte", 0, _U30))),
-    (FILE_READ, "file_read", REQUEST, CLASS_PLAIN, F_NONE, (
+    (FILE_READ, "file_read", REQUEST, CLASS_ROUTINE, F_STAFF, (
         _FILE, ("offset", U32, "byte", 0, _U30), ("length", U8, "byte", 1, 200))),
-    (FILE_READ | REPLY_BIT, "file_read_reply", REPLY, CLASS_PLAIN, F_NONE, (
+    (FILE_READ | REPLY_BIT, "file_read_reply", REPLY, CLASS_ROUTINE, F_NONE, (
         _FILE, ("offset", U32, "byte", 0, _U30), ("data", TAIL, "", 0, 200))),
-    (STAGE, "stage", REQUEST, CLASS_PLAIN, F_THERAPY, (
+    (STAGE, "stage", REQUEST, CLASS_THERAPY, F_THERAPY | F_STAFF, (
         ("kind", U8, "", 1, 7), ("total", U16, "byte", 1, MAX_BLOCK), ("offset", U16, "byte", 0, MAX_BLOCK),
         ("data", TAIL, "", 1, 200))),
-    (STAGE | REPLY_BIT, "stage_reply", REPLY, CLASS_PLAIN, F_NONE, (("received", U16, "byte", 0, MAX_BLOCK),)),
-    (CHECK, "check", REQUEST, CLASS_PLAIN, F_THERAPY, ()),
-    (CHECK | REPLY_BIT, "check_reply", REPLY, CLASS_PLAIN, F_NONE, (
+    (STAGE | REPLY_BIT, "stage_reply", REPLY, CLASS_THERAPY, F_NONE, (("received", U16, "byte", 0, MAX_BLOCK),)),
+    (CHECK, "check", REQUEST, CLASS_THERAPY, F_THERAPY | F_STAFF, ()),
+    (CHECK | REPLY_BIT, "check_reply", REPLY, CLASS_THERAPY, F_NONE, (
         ("kind", U8, "", 1, 7), ("total", U16, "byte", 1, MAX_BLOCK), ("digest", BYTES, "", DIGEST_BYTES, DIGEST_BYTES),
         ("expires_s", U16, "s", 0, 65535))),
-    (COMMIT, "commit", REQUEST, CLASS_PLAIN, F_THERAPY, (("digest", BYTES, "", DIGEST_BYTES, DIGEST_BYTES),)),
-    (COMMIT | REPLY_BIT, "commit_reply", REPLY, CLASS_PLAIN, F_NONE, (
+    (COMMIT, "commit", REQUEST, CLASS_THERAPY, F_THERAPY | F_STAFF, (("digest", BYTES, "", DIGEST_BYTES, DIGEST_BYTES),)),
+    (COMMIT | REPLY_BIT, "commit_reply", REPLY, CLASS_THERAPY, F_NONE, (
         ("digest", BYTES, "", DIGEST_BYTES, DIGEST_BYTES), ("again", U8, "", 0, 1),
         ("running_digest", BYTES, "", DIGEST_BYTES, DIGEST_BYTES), ("time_s", U32, "s", 0, _U30))),
-    (DISCARD, "discard", REQUEST, CLASS_PLAIN, F_NONE, ()),
-    (DISCARD | REPLY_BIT, "discard_reply", REPLY, CLASS_PLAIN, F_NONE, ()),
-    (LIVE, "live", REQUEST, CLASS_PLAIN, F_NONE, (("interval_s", U16, "s", 0, 3600),)),
-    (LIVE | REPLY_BIT, "live_reply", REPLY, CLASS_PLAIN, F_NONE, (("interval_s", U16, "s", 0, 3600),)),
-    (IMPLANT, "implant", REQUEST, CLASS_PLAIN, F_NONE, ()),
-    (IMPLANT | REPLY_BIT, "implant_reply", REPLY, CLASS_PLAIN, F_NONE, (("record", TAIL, "", 0, 200),)),
-    (LIVE_FRAME, "live_frame", PUSH, CLASS_PLAIN, F_NONE, (
+    (DISCARD, "discard", REQUEST, CLASS_ROUTINE, F_STAFF, ()),
+    (DISCARD | REPLY_BIT, "discard_reply", REPLY, CLASS_ROUTINE, F_NONE, ()),
+    (LIVE, "live", REQUEST, CLASS_ROUTINE, F_STAFF, (("interval_s", U16, "s", 0, 3600),)),
+    (LIVE | REPLY_BIT, "live_reply", REPLY, CLASS_ROUTINE, F_NONE, (("interval_s", U16, "s", 0, 3600),)),
+    (IMPLANT, "implant", REQUEST, CLASS_ROUTINE, F_STAFF, ()),
+    (IMPLANT | REPLY_BIT, "implant_reply", REPLY, CLASS_ROUTINE, F_NONE, (("record", TAIL, "", 0, 200),)),
+    (LIVE_FRAME, "live_frame", PUSH, CLASS_ROUTINE, F_NONE, (
         ("time_s", U32, "s", 0, _U30), ("mode", U8, "", 0, len(MODES) - 1), ("rate_nl_day", U32, "nL/day", 0, 24000000),
         ("pulses", U32, "", 0, _U30), ("reservoir_computed_nl", I32, "nL", -_U30, _U30),
         ("reservoir_sensed_ul", U32, "uL", 0, _U30), ("alarms", U32, "bits", 0, _U30))),
-    (REFUSED, "refused", REPLY, CLASS_OPEN, F_NONE, (
-        ("message", U8, "", 0, 255), ("reason", U8, "", 0, 255), ("field", U8, "", 0, 255), ("value", I32, "", -_U30, _U30))),
+    (REFUSED, "refused", REPLY, CLASS_OPEN, F_NONE, _REFUSAL),
+    (REFUSED_SEALED, "refused_sealed", REPLY, CLASS_ROUTINE, F_NONE, _REFUSAL),
 )
 
 # ---------------------------------------------------------------------------------------------------- blocks
@@ -150,10 +186,6 @@ SIMPLE, FLEX = 1, 2
 SAFE_MINIMUM, SAFE_STOP = 0, 1
 
 _ORDER = ("order_id", U32, "", 1, _U30)     # drawn by the host: two equal orders are still two orders
-
-_DRUGS = tuple(field for n in ("1", "2", "3") for field in (
-    ("drug_%s" % n, BYTES, "ascii, zero-padded", DRUG_NAME_BYTES, DRUG_NAME_BYTES),
-    ("concentration_%s_ng_ml" % n, U32, "ng/mL", 0, 100000000)))
 
 BLOCKS = (
     (COMMISSION, "commission", (
@@ -197,7 +229,7 @@ EVENT_FIELDS = (
     ("a", I32, "", -_U30, _U30), ("b", I32, "", -_U30, _U30), ("crc", U16, "", 0, 65535))
 
 E_BOOT, E_REPAIRED, E_COMMISSION, E_PROGRAM, E_REFILL, E_STOP, E_RESUME, E_PRIME, E_PRIME_END, E_SET_CLOCK, E_GAP, \
-    E_PULSE_LOST, E_ALARM, E_ALARM_END, E_CLOCK_JUMP, E_REFUSED, E_BOLUS_CUT, E_TARE = range(1, 19)
+    E_PULSE_LOST, E_ALARM, E_ALARM_END, E_CLOCK_JUMP, E_REFUSED, E_BOLUS_CUT, E_TARE, E_SESSION, E_LOCKED, E_PAIR, E_REDUCE = range(1, 23)
 EVENTS = (
     (E_BOOT, "boot", "cause: reset cause; a: boot count; b: pulses"),
     (E_REPAIRED, "store repaired", "cause: record; a: address"),
@@ -216,6 +248,10 @@ EVENTS = (
     (E_CLOCK_JUMP, "clock jumped", "a: seconds"),
     (E_REFUSED, "order refused", "cause: reason; a: block kind"),
     (E_BOLUS_CUT, "bolus cut short", "a: volume left nL"),
+    (E_SESSION, "session opened", "cause: role"),
+    (E_LOCKED, "locked after wrong keys", "a: forgeries; b: seconds"),
+    (E_PAIR, "paired", "cause: role"),
+    (E_REDUCE, "emergency reduction", "cause: 1 fallback, 2 stop, 0 ended; a: until s"),
     (E_TARE, "level compared", "a: sensed minus computed uL; b: offset from now on uL"),
 )
 

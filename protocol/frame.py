@@ -18,7 +18,7 @@ from .crc import crc32
 VERSION = 1
 
 CLASS_OPEN = 0      # hello, identity, alarms: readable by anyone, CRC seed 0
-CLASS_PLAIN = 1     # everything else until sessions exist: CRC seeded with the schema
+CLASS_PLAIN = 1     # no secret and no order, CRC seeded with the schema: for extensions
 CLASS_ROUTINE = 2   # session messages with an 8-byte tag
 CLASS_THERAPY = 3   # therapy-changing messages with a 16-byte tag
 TAG_BYTES = (0, 0, 8, 16)
@@ -41,13 +41,16 @@ def trailer_bytes(message_class):
     return tag + COUNTER_BYTES if tag else 0
 
 
-def encode(out, message_class, message_id, seq, request_id, payload, length, schema_crc, crc=crc32):
+def encode(out, message_class, message_id, seq, request_id, payload, length, schema_crc, crc=crc32, channel=None):
     """Write one whole frame into `out` (>= MAX_FRAME bytes) and return its length, COBS and the final 0x00 included.
 
-    `payload` is any buffer of at least `length` bytes (0..220). Tagged classes get zeroed counter and tag: the session
-    layer fills them before the CRC. Returns 0 if the length or the class is out of range.
+    `payload` is any buffer of at least `length` bytes (0..220). A tagged class needs the sending `channel` of a session
+    (protocol/session.py), which encrypts the payload and writes counter and tag. Returns 0 if the length or the class is out of
+    range, or a tagged frame has no channel or no counter left.
     """
     if length < 0 or length > MAX_PAYLOAD or message_class < 0 or message_class >= len(TAG_BYTES):
+        return 0
+    if TAG_BYTES[message_class] and channel is None:
         return 0
     out[1] = (VERSION << 5) | message_class
     out[2] = message_id
@@ -58,8 +61,8 @@ def encode(out, message_class, message_id, seq, request_id, payload, length, sch
     for index in range(length):
         out[end + index] = payload[index]
     end += length
-    for index in range(trailer_bytes(message_class)):
-        out[end + index] = 0
+    if channel is not None and TAG_BYTES[message_class] and not channel.seal(out, 1, length, message_class):
+        return 0
     end += trailer_bytes(message_class)
     check = crc(memoryview(out)[1:end], 0 if message_class == CLASS_OPEN else schema_crc)
     for shift in (0, 8, 16, 24):

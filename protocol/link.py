@@ -2,13 +2,14 @@
 
 Host-driven: a request is repeated until its reply comes, with a timer that learns (RFC 6298, section 2) on the clock the
 caller passes in. Commands have window 1; idempotent reads (bulk pull by file and offset) may have several outstanding.
-The pump keeps its last reply and answers a repeated request id from that cache: executed at most once. Across a pump reset
+The pump keeps its last sealed reply and answers a repeated request id from that cache: executed at most once. Across a pump reset
 the cache is gone, so what changes therapy is stage -> commit with the digest in the store (firmware/settings.py).
 """
 
-from .catalogue import F_THERAPY, HELLO, PUSH, REFUSED, REPLY_BIT, message
+from .catalogue import F_THERAPY, PUSH, R_LOCKED, R_SESSION, REFUSED, REFUSED_SEALED, REPLY_BIT, message
 from .crc import crc32
-from .frame import FRAME, MAX_FRAME, Decoder, encode
+from .frame import FRAME, HEADER, MAX_FRAME, TAG_BYTES, Decoder, encode
+from .session import FORGED, OPENED, REPEATED
 
 MIN_RTO_MS = 25         # simulation.md 4.4
 MAX_RTO_MS = 5000
@@ -19,8 +20,10 @@ OUT_REPLY, OUT_REFUSED, OUT_TIMEOUT, OUT_PUSH = 0, 1, 2, 3
 
 
 class _Pending:
-    def __init__(self, message_id, frame, now_ms):
-        self.message_id = message_id
+    def __init__(self, row, payload, frame, now_ms):
+        self.row = row
+        self.message_id = row[0]
+        self.payload = payload
         self.frame = frame
         self.sent_ms = now_ms
         self.tries = 1
@@ -29,13 +32,15 @@ class _Pending:
 class Requester:
     """The host's end. Feed it line bytes and the time; it says what to send and what came.
 
-    `outbox` is a bytearray the caller drains to the line. Times are milliseconds of any steady clock. Counters: retries,
-    timeouts, stray (replies nobody waits for), push_gaps (telemetry frames that never arrived).
+    `outbox` is a bytearray the caller drains to the line; `session` is the open session or None. Times are milliseconds of any
+    steady clock. Counters: retries, timeouts, stray (replies nobody waits for, forged or replayed ones included), push_gaps
+    (telemetry frames that never arrived).
     """
 
     def __init__(self, schema_crc, crc=crc32, frame_ms=22, turnaround_ms=30):
         self._schema_crc = schema_crc
         self._crc = crc
+        self.session = None
         self.decoder = Decoder(schema_crc, crc)
         self.outbox = bytearray()
         self._scratch = bytearray(MAX_FRAME)
@@ -63,16 +68,26 @@ class Requester:
             raise ValueError("%s waits for the reply before it: commands have window 1" % row[1])
         request_id = self._next_id
         self._next_id = request_id % 255 + 1
-        size = encode(self._scratch, row[3], message_id, self._seq, request_id, payload, len(payload),
-                      self._schema_crc, self._crc)
-        if size == 0:
-            raise ValueError("%s: a payload of %d bytes is over 220" % (row[1], len(payload)))
-        self._seq = (self._seq + 1) & 0xFF
-        frame = bytes(memoryview(self._scratch)[:size])
-        self._pending[request_id] = _Pending(message_id, frame, now_ms)
+        frame = self._sealed(row, request_id, payload)
+        self._pending[request_id] = _Pending(row, payload, frame, now_ms)
         self._flags = row[4]
         self.outbox.extend(frame)
         return request_id
+
+    def _sealed(self, row, request_id, payload):
+        """One whole frame. A tagged one takes the session's next counter."""
+        channel = self.session.sending if self.session is not None else None
+        size = encode(self._scratch, row[3], row[0], self._seq, request_id, payload, len(payload), self._schema_crc, self._crc,
+                      channel)
+        if size == 0:
+            raise ValueError("%s: needs an open session and a payload of at most 220 bytes; it has %d" % (row[1], len(payload)))
+        self._seq = (self._seq + 1) & 0xFF
+        return bytes(memoryview(self._scratch)[:size])
+
+    def forget(self):
+        """Drop what is outstanding: its session is gone."""
+        self._pending = {}
+        self._push_seq = None       # the pump may have been reset: its count starts anew
 
     @property
     def outstanding(self):
@@ -92,20 +107,42 @@ class Requester:
     def _frame(self, now_ms):
         decoder = self.decoder
         row = message(decoder.message_id)
-        if row is not None and row[2] == PUSH:
+        if row is None or row[3] != decoder.message_class or not self._genuine(decoder):
+            self.stray += 1
+            return None
+        if row[2] == PUSH:
             if self._push_seq is not None:
                 self.push_gaps += (decoder.seq - self._push_seq - 1) & 0xFF
             self._push_seq = decoder.seq
             return (OUT_PUSH, 0, decoder.message_id, decoder.payload())
         pending = self._pending.get(decoder.request_id)
-        if pending is None or decoder.message_id not in (pending.message_id | REPLY_BIT, REFUSED):
+        if pending is None or not self._answers(decoder, pending.row):
             self.stray += 1
             return None
         del self._pending[decoder.request_id]
         if pending.tries == 1:      # Karn: a repeated request says nothing about the round trip
             self._learn(now_ms - pending.sent_ms)
-        kind = OUT_REFUSED if decoder.message_id == REFUSED else OUT_REPLY
+        kind = OUT_REPLY if decoder.message_id == pending.message_id | REPLY_BIT else OUT_REFUSED
         return (kind, decoder.request_id, pending.message_id, decoder.payload())
+
+    def _genuine(self, decoder):
+        """Open a tagged frame; one of an open class is as it is."""
+        if not TAG_BYTES[decoder.message_class]:
+            return True
+        session = self.session
+        return session is not None and session.receiving.open(decoder.body, decoder.length, decoder.message_class) == OPENED
+
+    @staticmethod
+    def _answers(decoder, row):
+        """Whether a frame may answer a request of this row. An unsealed refusal of a sealed request can only say: no session.
+
+        Anything more it might claim could be forged, and "refused" taken for "not executed" is how boluses are given twice.
+        """
+        if decoder.message_id == row[0] | REPLY_BIT or decoder.message_id == REFUSED_SEALED:
+            return True
+        if decoder.message_id != REFUSED:
+            return False
+        return not TAG_BYTES[row[3]] or decoder.body[HEADER + 1] in (R_SESSION, R_LOCKED)
 
     def _learn(self, rtt_ms):
         if self._srtt is None:
@@ -131,6 +168,9 @@ class Requester:
             pending.tries += 1
             pending.sent_ms = now_ms
             self.retries += 1
+            if TAG_BYTES[pending.row[3]] and not pending.row[4] & F_THERAPY:
+                # Others may have been sent since: an old counter would be refused. A command is alone, and repeated to the byte.
+                pending.frame = self._sealed(pending.row, request_id, pending.payload)
             self.outbox.extend(pending.frame)
         return gone
 
@@ -148,10 +188,12 @@ class Requester:
 
 
 class Responder:
-    """The pump's end: takes bytes, hands whole requests to `serve`, keeps the last reply for repeats.
+    """The pump's end: takes bytes, hands whole requests to `serve`, keeps the last sealed reply for repeats.
 
-    `serve(decoder) -> (reply id, length)` reads the request off the decoder and writes the reply into `responder.payload`.
-    `write(buffer, length)` puts a finished frame on the line. Counter: repeats.
+    `serve(decoder, outcome) -> (reply id, length)`: outcome OPENED (also for open classes) or FORGED (a tagged frame without a
+    session, or with a wrong tag: never to be executed). It reads the request off the decoder and writes the reply into
+    `responder.payload`. `write(buffer, length)` puts a finished frame on the line. Requests of open classes are executed as often
+    as they come: all of them may be. Counters: repeats, replays.
     """
 
     def __init__(self, schema_crc, serve, write):
@@ -159,15 +201,23 @@ class Responder:
         self.decoder = Decoder(schema_crc)
         self._serve = serve
         self._write = write
-        self._payload = bytearray(256)
-        self._frame = bytearray(MAX_FRAME)
-        self._frame_length = 0
+        self.payload = bytearray(256)       # `serve` and `push` callers write reply payloads here
+        self._kept = bytearray(256)         # the last sealed request's reply, in clear: a repeat is sealed anew
+        self._kept_id = 0
+        self._kept_length = 0
         self._last_request = -1
         self._last_message = -1
-        self._push = bytearray(MAX_FRAME)
+        self._frame = bytearray(MAX_FRAME)
         self._push_seq = 0
         self._seq = 0
+        self.session = None
         self.repeats = 0
+        self.replays = 0
+
+    def open(self, session):
+        """From now on frames are those of `session` (None: of none); the last reply of another session repeats nothing."""
+        self.session = session
+        self._last_request = -1
 
     def feed(self, byte):
         """Take one byte; when it completes a good request, execute it (or repeat the kept reply) and write the reply."""
@@ -176,29 +226,43 @@ class Responder:
         decoder = self.decoder
         if decoder.message_id & REPLY_BIT:
             return              # our own echo, or a second pump: never a request
-        if decoder.message_id == HELLO:
-            self._last_request = -1     # a new host: its request ids start anew
-        if decoder.request_id == self._last_request and decoder.message_id == self._last_message:
-            self.repeats += 1
-            self._write(self._frame, self._frame_length)
+        if not TAG_BYTES[decoder.message_class]:
+            reply_id, length = self._serve(decoder, OPENED)
+            self._send(reply_id, decoder.request_id, self.payload, length)
             return
-        reply_id, length = self._serve(decoder)
-        row = message(reply_id)
-        self._frame_length = encode(self._frame, row[3], reply_id, self._seq, decoder.request_id, self.payload, length,
-                                    self._schema_crc)
-        self._seq = (self._seq + 1) & 0xFF
-        self._last_request = decoder.request_id
-        self._last_message = decoder.message_id
-        self._write(self._frame, self._frame_length)
+        outcome = FORGED
+        if self.session is not None:
+            outcome = self.session.receiving.open(decoder.body, decoder.length, decoder.message_class)
+        known = decoder.request_id == self._last_request and decoder.message_id == self._last_message
+        if known and (outcome == OPENED or outcome == REPEATED):
+            self.repeats += 1
+            self._send(self._kept_id, decoder.request_id, self._kept, self._kept_length)
+        elif outcome == OPENED or outcome == FORGED:
+            self._answer(decoder, outcome)
+        else:
+            self.replays += 1
 
-    @property
-    def payload(self):
-        """The buffer (256 bytes) that `serve` and `push` callers write reply payloads into."""
-        return self._payload
+    def _answer(self, decoder, outcome):
+        reply_id, length = self._serve(decoder, outcome)
+        if outcome == OPENED:
+            self._last_request = decoder.request_id
+            self._last_message = decoder.message_id
+            self._kept_id = reply_id
+            self._kept_length = length
+            self._kept[:length] = memoryview(self.payload)[:length]
+        self._send(reply_id, decoder.request_id, self.payload, length)
+
+    def _send(self, message_id, request_id, payload, length):
+        self._frame_out(message_id, self._seq, request_id, payload, length)
+        self._seq = (self._seq + 1) & 0xFF
+
+    def _frame_out(self, message_id, seq, request_id, payload, length):
+        channel = self.session.sending if self.session is not None else None
+        size = encode(self._frame, message(message_id)[3], message_id, seq, request_id, payload, length, self._schema_crc,
+                      crc32, channel)
+        self._write(self._frame, size)
 
     def push(self, message_id, length):
         """Send `payload[:length]` unasked and unacknowledged; gaps are the host's to count."""
-        row = message(message_id)
-        size = encode(self._push, row[3], message_id, self._push_seq, 0, self._payload, length, self._schema_crc)
+        self._frame_out(message_id, self._push_seq, 0, self.payload, length)
         self._push_seq = (self._push_seq + 1) & 0xFF
-        self._write(self._push, size)

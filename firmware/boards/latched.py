@@ -25,7 +25,7 @@ FLAG_DROP_ENABLE = 1                                # reply flag
 TICK_PERIOD = 1 << 29       # a simulated tick wraps inside small integers (style.md, 2 (2))
 NEVER_CUT = 0xFFFF
 NO_CLOCK = 0xFFFFFFFF
-TX_BYTES = 4096
+TX_BYTES = 2048         # eight whole frames: twice what a host has outstanding
 
 
 class Latch:

@@ -10,7 +10,7 @@ import sys
 from ..ports import MAX_DELAY_MS, PowerCut
 from .latched import DONE, FAILED, POWER_LOST, QUIT, REPLY_BYTES, REQUEST_BYTES, Latch, bundle, lose_power, torn_length
 
-_MAX_TEXT = 3000
+_MAX_TEXT = 2000
 _NOTHING = bytearray()
 
 

@@ -11,7 +11,9 @@ from thecal.firmware.boards.latched import MAGIC, NEVER_CUT, NO_CLOCK, REPLY, RE
     lose_power, torn_length
 from thecal.protocol import catalogue as cat
 from thecal.protocol.fields import pack, unpack
-from thecal.protocol.frame import FRAME, HEADER, MAX_FRAME, Decoder, encode
+from thecal.protocol.crc import crc32
+from thecal.protocol.frame import FRAME, HEADER, MAX_FRAME, TAG_BYTES, Decoder, encode
+from thecal.protocol.session import CLINICIAN, OPENED, HostHandshake, shelf_key
 
 STORE_BYTES = 68 * 1024     # all that firmware/settings.py and event_log.py map today; a real one has 256 KB
 TICK_PERIOD = 1 << 29
@@ -121,8 +123,11 @@ class Bench:
         self.reset_cause = 1
         self.cut_after = NEVER_CUT
         self.torn = False
+        self.magnet = False
         self.wakes = 0
         self.pushed = []
+        self.session = None
+        self._nonces = 0
         self.steps_per_rev = 4096
         self._request = bytearray(REQUEST_BYTES)
         self._reply = bytearray(REPLY_BYTES)
@@ -172,7 +177,7 @@ class Bench:
     def begin(self, rx):
         """Latch the inputs of this instant."""
         self.counter += 1
-        struct.pack_into(REQUEST, self._request, 0, MAGIC, STEP, 2 if self.torn else 0, self.counter, self.rtc_s, self.tick_ms,
+        struct.pack_into(REQUEST, self._request, 0, MAGIC, STEP, (2 if self.torn else 0) | (1 if self.magnet else 0), self.counter, self.rtc_s, self.tick_ms,
                          self.angle, self.level(), 0, 0, self.battery_mv, self.reset_cause, 0, self.cut_after, len(rx))
         self.latch.begin(self._request, rx)
 
@@ -234,8 +239,28 @@ class Bench:
         row = cat.message(message_id)
         if message_class is None:
             message_class = row[3]
-        size = encode(self._frame, message_class, message_id, 0, request_id, payload, len(payload), schema)
+        tagged = TAG_BYTES[message_class] > 0
+        if tagged and self.session is None and message_class == row[3]:
+            self.open_session(CLINICIAN)
+        size = encode(self._frame, message_class, message_id, 0, request_id, payload, len(payload), schema, crc32,
+                      self.session.sending if tagged else None)
         return self.send_raw(bytes(self._frame[:size]))
+
+    def open_session(self, role, key=None):
+        """Prove the key of `role` (default: the shelf's); the reply to the confirmation, as ask() gives it."""
+        self.session = None
+        hello = self.ask(cat.HELLO, (cat.PROTOCOL_VERSION, SCHEMA))[1]
+        self._nonces += 1
+        nonce = bytes(12) + self._nonces.to_bytes(4, "little")
+        shake = HostHandshake(SCHEMA, role, shelf_key(hello["serial"], role) if key is None else key, nonce)
+        reply, said = self.ask(cat.SESSION_OPEN, shake.open_values())
+        if reply == cat.REFUSED or not shake.answer(said["device_nonce"], said["boot_count"], said["serial"], said["proof"]):
+            return reply, said
+        self.session = shake.session
+        reply, said = self.ask(cat.SESSION_CONFIRM, (shake.confirm,))
+        if reply == cat.REFUSED:
+            self.session = None
+        return reply, said
 
     def send_raw(self, data):
         """Bytes as they are."""
@@ -246,7 +271,7 @@ class Bench:
         """Frames in the transmit queue of the last step; telemetry pushes go to `pushed`."""
         came = []
         for index in range(self.latch.tx_length):
-            if self.decoder.feed(self.latch.tx[index]) == FRAME:
+            if self.decoder.feed(self.latch.tx[index]) == FRAME and self.genuine():
                 frame = (self.decoder.message_class, self.decoder.message_id, self.decoder.request_id, self.decoder.payload())
                 if cat.message(frame[1])[2] == cat.PUSH:
                     self.pushed.append(frame)
@@ -254,13 +279,24 @@ class Bench:
                     came.append(frame)
         return came
 
+    def genuine(self):
+        """Open a sealed frame; what cannot be opened is nothing."""
+        decoder = self.decoder
+        if not TAG_BYTES[decoder.message_class]:
+            return True
+        return self.session is not None and self.session.receiving.open(decoder.body, decoder.length, decoder.message_class) == OPENED
+
     def ask(self, message_id, values=(), request_id=None):
         """Ask and return (reply id, {field: value}) of the one reply."""
         end = pack(cat.message(message_id)[5], values, self._payload)
         assert end >= 0, ("field", -1 - end)
         came = self.send(message_id, bytes(self._payload[:end]), request_id)
         assert len(came) == 1, came
-        return came[0][1], read(came[0][1], came[0][3])
+        reply, said = came[0][1], read(came[0][1], came[0][3])
+        if reply == cat.REFUSED and said["reason"] == cat.R_SESSION and cat.message(message_id)[3] and self.session is not None:
+            self.session = None         # the pump was reset, or has waited for too long: prove the key again
+            return self.ask(message_id, values, request_id)
+        return cat.REFUSED if reply == cat.REFUSED_SEALED else reply, said
 
     def stage(self, kind, data):
         """STAGE in chunks; returns None or the refusal."""

@@ -12,7 +12,7 @@ REFERENCE = {
     1: (1, al.CRITICAL, al.STOP, al.SESSION), 3: (1, al.CRITICAL, al.MIN, al.SESSION), 7: (2, al.CRITICAL, al.NOBOLUS, al.AUTO),
     8: (2, al.CRITICAL, al.STOP, al.REFILLED), 9: (2, al.CRITICAL, al.NOBOLUS, al.REFILLED), 12: (2, al.CRITICAL, al.FLAT, al.SESSION),
     14: (2, al.CRITICAL, al.FLAT, al.SESSION), 15: (2, al.CRITICAL, al.CONT, al.SESSION), 16: (2, al.CRITICAL, al.CONT, al.AUTO),
-    19: (3, al.NOTICE, al.CONT, al.REFILLED), 23: (3, al.NOTICE, al.CONT, al.SESSION),
+    17: (2, al.CRITICAL, al.FALLBACK, al.SESSION), 19: (3, al.NOTICE, al.CONT, al.REFILLED), 23: (3, al.NOTICE, al.CONT, al.SESSION),
 }
 
 

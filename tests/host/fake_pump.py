@@ -8,7 +8,10 @@ from thecal.host.blocks import read_program
 from thecal.protocol import catalogue as cat
 from thecal.protocol import fields, link
 from thecal.protocol.crc import crc16
-from thecal.protocol.frame import HEADER
+from thecal.protocol.frame import HEADER, TAG_BYTES
+from thecal.protocol.session import PumpHandshake, shelf_key
+
+IDLE_S = 600
 
 
 class FakeClock:
@@ -50,7 +53,9 @@ def seal(out):
 
 class FakePump:
     """Pump and port in one. Knobs: `mute`, `loss` (share of frames lost each way), `refuse` {message: (reason, field, value)},
-    `readback` (bytes -> bytes), `digest` (bytes -> bytes), `reset_after` (message id after which RAM is lost, once), `gone` (raise on I/O),
+    `readback` (bytes -> bytes), `digest` (bytes -> bytes), `reset_after` (message id after which RAM is lost, once), `reset_before_reply` (the
+    same, and the reply with it), `forge` {message: reason} (executed, but an unsealed refusal is what arrives, once), `lose_reply` (message id,
+    once), `on_served` (called with the message id), `gone` (raise on I/O), `magnet`, `keys` {role: key}, `locked_s`, `claims_paired` (a forged hello),
     `lose_line_at` (block kind whose STAGE takes the line away)."""
 
     def __init__(self, clock=None, schema_crc=None, start_s=63_536_400):
@@ -62,9 +67,14 @@ class FakePump:
         self.closed = False
         self.mute = False
         self.loss, self._dice = 0.0, random.Random(1)
-        self.refuse, self.reset_after = {}, None
+        self.refuse, self.reset_after, self.reset_before_reply, self.forge, self.lose_reply = {}, None, None, {}, None
+        self.on_served = lambda message_id: None
+        self.serial, self.boot_count, self.keys, self.magnet, self.claims_paired = 1001, 2, {}, False, None
+        self.forgeries, self.locked_s, self.reduction, self.served = 0, 0, 0, []
+        self._nonce = random.Random(2)
         self.readback = self.digest_of_staged = lambda data: data
-        self.gone = self.lose_line_at = None
+        self.gone, self._closing = None, False
+        self.lose_line_at = None
         self.status_fields = {}
         self.events, self.first_event, self.days, self.first_day = [], 0, [], 0
         self.program, self.implant = b"", b""
@@ -75,8 +85,11 @@ class FakePump:
 
     def boot(self):
         """Power on: RAM is empty."""
-        self.stage, self.checked, self.kind = bytearray(), b"", 0
-        self._responder = link.Responder(self.schema_crc, self._serve, self._write)
+        self.boot_stage()
+        self.boot_count += 1
+        self.live_s, self._handshake, self._asked, self._proved, self._heard_s = 0, None, None, None, self.clock.now_s()
+        responder = self._responder = link.Responder(
+            self.schema_crc, self._serve, lambda buffer, length: self._write(buffer, length) if self._responder is responder else None)
 
     # ------------------------------------------------------------------------------------------------ the port
     @property
@@ -87,8 +100,13 @@ class FakePump:
         if self.gone:
             raise self.gone
         if self._dice.random() >= self.loss and not self.mute:
+            if (self.clock.now_s() - self._heard_s) * self.clock.pace >= IDLE_S and self._responder.session is not None:
+                self.end_session()
             for byte in data:
                 self._responder.feed(byte)
+                if self._closing:
+                    self._closing = False
+                    self.end_session()
 
     def read(self, size):
         if self.gone:
@@ -102,8 +120,14 @@ class FakePump:
     def close(self):
         self.closed = True
 
+    def chance(self, count):
+        """The host's nonces and keys, the same in each run."""
+        return self._nonce.randbytes(count)
+
     def _write(self, buffer, length):
-        if self._dice.random() >= self.loss:
+        if self.lose_reply is not None and self.served and self.served[-1] == self.lose_reply:
+            self.lose_reply = None
+        elif self._dice.random() >= self.loss:
             self._out.extend(bytes(memoryview(buffer)[:length]))
 
     # ------------------------------------------------------------------------------------------------ the pump
@@ -116,6 +140,7 @@ class FakePump:
         values = {row[0]: b"\0" * 8 if row[1] == fields.BYTES else row[3] if row[3] > 0 else 0 for row in cat.message(cat.STATUS | cat.REPLY_BIT)[5]}
         values.update(time_s=self.time_s, mode=self.mode, steps_per_rev=4096, nl_per_rev=35000, pulse_nl=1000, running_digest=self.running_digest,
                       next_event=self.first_event + len(self.events), low_reservoir_days=65535, battery_mv=3600)
+        values.update(forgeries=self.forgeries, locked_s=self.locked_s, boot_count=self.boot_count)
         values.update(self.status_fields)
         return values
 
@@ -126,21 +151,55 @@ class FakePump:
             return self.first_day * cat.DAY_BYTES, b"".join(self.days)
         return 0, self.program if number == cat.FILE_PROGRAM else self.checked
 
-    def _serve(self, decoder):
+    @property
+    def role(self):
+        """Of the open session, 0 for none."""
+        return self._responder.session.role if self._responder.session is not None else 0
+
+    @property
+    def paired(self):
+        return sum(1 << (role - 1) for role in self.keys)
+
+    def key(self, role):
+        return self.keys.get(role) or shelf_key(self.serial, role)
+
+    def _serve(self, decoder, outcome):
         message_id = decoder.message_id
         row = cat.message(message_id)
+        self._sealed = TAG_BYTES[row[3]] > 0 and outcome == link.OPENED
+        self.served.append(message_id)
+        if outcome == link.FORGED:
+            self.forgeries += self.role > 0
+            return self._refused(message_id, cat.R_LOCKED if self.locked_s else cat.R_SESSION, 0, self.locked_s)
+        self._heard_s = self.clock.now_s()
         values = [0] * len(row[5])
         assert fields.unpack(row[5], decoder.body, HEADER, HEADER + decoder.length, values) >= 0
         if message_id == cat.STAGE and values[0] == self.lose_line_at:
             self.gone = OSError("unplugged")
-        if message_id in self.refuse:
-            answer = self._refused(message_id, *self.refuse[message_id])
-        else:
-            answer = getattr(self, "_on_" + row[1])(*values)
-        if message_id == self.reset_after:
-            self.reset_after = None
+        answer = self._answer(message_id, row, values)
+        self.on_served(message_id)
+        if message_id in self.forge:
+            self._sealed = False
+            answer = self._refused(message_id, self.forge.pop(message_id))
+        if message_id in (self.reset_after, self.reset_before_reply):
+            responder, lost = self._responder, message_id == self.reset_before_reply
+            self.reset_after = self.reset_before_reply = None
             self.boot()
+            if not lost:
+                responder._write = self._write
         return answer
+
+    def _answer(self, message_id, row, values):
+        flags = row[4]
+        if message_id in self.refuse:
+            return self._refused(message_id, *self.refuse[message_id])
+        if flags & cat.F_MAGNET and not self.magnet:
+            return self._refused(message_id, cat.R_MAGNET)
+        if flags & cat.F_ALL and not flags & cat.F_CLINICIAN << (self.role - 1):
+            return self._refused(message_id, cat.R_ROLE, 0, self.role)
+        if flags & cat.F_THERAPY and self.locked_s:
+            return self._refused(message_id, cat.R_LOCKED, 0, self.locked_s)
+        return getattr(self, "_on_" + row[1])(*values)
 
     def _reply(self, message_id, *values):
         end = fields.pack(cat.message(message_id)[5], values, self._responder.payload)
@@ -148,13 +207,63 @@ class FakePump:
         return message_id, end
 
     def _refused(self, message_id, reason, field=0, value=0):
-        return self._reply(cat.REFUSED, message_id, reason, field, value)
+        return self._reply(cat.REFUSED_SEALED if self._sealed else cat.REFUSED, message_id, reason, field, value)
 
     def _on_hello(self, version, schema_crc):
-        return self._reply(cat.HELLO | cat.REPLY_BIT, cat.PROTOCOL_VERSION, self.schema_crc, 1001, 3, 220)
+        paired = self.paired if self.claims_paired is None else self.claims_paired
+        return self._reply(cat.HELLO | cat.REPLY_BIT, cat.PROTOCOL_VERSION, self.schema_crc, self.serial, self.boot_count, 220, paired)
+
+    def _on_session_open(self, role, host_nonce):
+        if self.locked_s:
+            return self._refused(cat.SESSION_OPEN, cat.R_LOCKED, 0, self.locked_s)
+        if self._asked != (role, host_nonce):
+            self._asked, self._device_nonce = (role, host_nonce), self._nonce.randbytes(16)
+            self._handshake = PumpHandshake(self.schema_crc, role, self.key(role), self.serial, self.boot_count, host_nonce, self._device_nonce)
+        return self._reply(cat.SESSION_OPEN | cat.REPLY_BIT, self._device_nonce, self.boot_count, self.serial, self._handshake.proof)
+
+    def _on_session_confirm(self, proof):
+        if proof != self._proved or self._responder.session is None:
+            session = self._handshake.confirm(proof) if self._handshake is not None else None
+            if session is None:
+                self.forgeries += self._handshake is not None
+                return self._refused(cat.SESSION_CONFIRM, cat.R_SESSION)
+            self._handshake = self._asked = None
+            self.boot_stage()
+            self._proved = proof
+            self._responder.open(session)
+        return self._reply(cat.SESSION_CONFIRM | cat.REPLY_BIT, self.role, IDLE_S)
+
+    def end_session(self):
+        """As an idle close, or another host's session, does."""
+        self._proved, self.live_s = None, 0
+        self._responder.open(None)
+        self.boot_stage()
+
+    def _on_session_close(self):
+        self._closing = True
+        return self._reply(cat.SESSION_CLOSE | cat.REPLY_BIT)
+
+    def _on_pair(self, role, key):
+        self.keys[role] = bytes(key)
+        if role == self.role:
+            self.end_session()
+        self._handshake = self._asked = None
+        self.locked_s = 0
+        return self._reply(cat.PAIR | cat.REPLY_BIT, role, self.paired)
+
+    def _on_card(self):
+        drugs = (b"baclofen".ljust(16, b"\0"), 500_000, b"\0" * 16, 0, b"\0" * 16, 0) if self.program else (b"\0" * 16, 0) * 3
+        return self._reply(cat.CARD | cat.REPLY_BIT, *drugs, 300_000, 300_000, self.mode, 17_500_000, self.start_s if self.program else 0,
+                           50 if self.program else 65_535, self.time_s, self.status_fields.get("alarms", 0))
+
+    def _on_reduce(self, action):
+        if not self.program or self.reduction > action:
+            return self._refused(cat.REDUCE, cat.R_STATE, 0, self.reduction)
+        self.reduction = action
+        return self._reply(cat.REDUCE | cat.REPLY_BIT, action, 150_000 if action == cat.REDUCE_FALLBACK else 0, self.time_s + 86_400)
 
     def _on_identity(self):
-        return self._reply(cat.IDENTITY | cat.REPLY_BIT, 1001, 0x0102, b"fake")
+        return self._reply(cat.IDENTITY | cat.REPLY_BIT, self.serial, 0x0102, b"fake")
 
     def _on_alarms(self):
         status = self.status()
@@ -211,7 +320,7 @@ class FakePump:
             volume_nl, rate_nl_day = (int.from_bytes(block[at: at + 4], "little") for at in (4, 8))
             self.events.append(event(seq, self.time_s, cat.E_PRIME, 0, volume_nl, rate_nl_day))
         elif kind == cat.COMMISSION:
-            self.implant = block
+            self.implant, self.serial = block, int.from_bytes(block[4:8], "little")
         elif kind == cat.REFILL:
             self.events.append(event(seq, self.time_s, cat.E_REFILL, 0, int.from_bytes(block[8:12], "little")))
         elif kind == cat.SET_CLOCK:
@@ -234,6 +343,8 @@ class FakePump:
         return self._reply(cat.LIVE | cat.REPLY_BIT, interval_s)
 
     def _push_due(self):
+        if (self.clock.now_s() - self._heard_s) * self.clock.pace >= IDLE_S and self._responder.session is not None:
+            self.end_session()
         while self.live_s and self.time_s >= self._live_due:
             end = fields.pack(cat.message(cat.LIVE_FRAME)[5], (self._live_due, self.mode, 300000, self.pushed, 18_000_000, 18_010, 0), self._responder.payload)
             self._responder.push(cat.LIVE_FRAME, end)

@@ -20,3 +20,8 @@ def test_bits_are_sorted_by_urgency_and_never_dropped():
     assert alarms.of_bits(1 << 29)[0].name == "unknown alarm 30"
     assert alarms.of_bits(1)[0].to_dict() == {
         "code": 1, "name": "motion without an order", "priority": 1, "action": "stopped", "ends": "session"}
+
+
+def test_an_emergency_reduction_is_row_17():
+    row = alarms.TABLE[firmware_alarms.EMERGENCY]
+    assert (row.row, row.name, row.priority, row.action, row.ends) == (17, "emergency suspend", 2, "fallback rate or stopped", "session or 24 h")

@@ -22,7 +22,7 @@ def therapy(fake):
 
 
 def session_on(fake, **more):
-    return Session("toy://", open_pump=lambda url, timeout_s: Programmer(fake, timeout_s=timeout_s, name=url), **more)
+    return Session("toy://", open_pump=lambda url, timeout_s, **who: Programmer(fake, timeout_s=timeout_s, name=url, **who), **more)
 
 
 def run(fake, *args):
@@ -76,7 +76,21 @@ def test_watching_in_words(therapy, capsys):
     assert capsys.readouterr().out.count("reservoir 18 mL  alarms none") == 2 and therapy.live_s == 0
 
 
+def test_watching_the_line_frame_by_frame(therapy, capsys, tmp_path):
+    assert run(therapy, "watch", "--raw", "--every", "30 s", "--count", "1", "--save", str(tmp_path / "c.jsonl")) == 0
+    shown = capsys.readouterr().out
+    assert "live_frame " in shown and "interval_s 30 s" in shown and "mode 2 (running)" in shown and "!!" not in shown
+    assert run(therapy, "decode", str(tmp_path / "c.jsonl")) == 0
+    again = capsys.readouterr()
+    assert again.out == shown and again.err.endswith(" frames, 0 of them in trouble\n")
+    assert run(therapy, "watch", "--raw", "--count", "1", "--json") == 0
+    rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert {row["schema"] for row in rows} == {"thecal.frame/1"} and "live_frame" in {row["message"] for row in rows}
+
+
 @pytest.mark.parametrize("args, status, words", [
+    (["watch", "--save", "x"], 2, "--save x is for --raw"),
+    (["decode", "no-such-file"], 1, "no-such-file cannot be read: No such file"),
     (["wait", "6"], 1, "duration '6' is not a duration"),
     (["watch", "--every", "2 h"], 1, "must be 1 s .. 1 h"),
     (["log", "--since", "-1"], 2, "--since"),
@@ -91,7 +105,7 @@ def test_bad_input_is_one_sentence(therapy, capsys, args, status, words):
 
 @pytest.mark.parametrize("error, status", [(NoConnection("gone"), 3), (Timeout("late"), 4), (ProtocolProblem("odd"), 5)])
 def test_failures_have_their_exit_status(capsys, error, status):
-    def fail(url, timeout_s):
+    def fail(url, timeout_s, **who):
         raise error
     assert cli.run(["status"], Session("toy://", open_pump=fail)) == status
     assert capsys.readouterr().err == "thecal: %s\n" % error
@@ -102,12 +116,12 @@ def test_ctrl_c_is_130_and_other_rooms_failures_keep_theirs(capsys):
         exit_status = 1
 
     for error, status in ((KeyboardInterrupt(), 130), (StagingError("no mpy-cross"), 1)):
-        def fail(url, timeout_s, error=error):
+        def fail(url, timeout_s, error=error, **who):
             raise error
         assert cli.run(["status"], Session("toy://", open_pump=fail)) == status
     assert capsys.readouterr().err.split("\n")[-3:] == ["interrupted", "thecal: no mpy-cross", ""]
     with pytest.raises(ZeroDivisionError):
-        cli.run(["status"], Session("toy://", open_pump=lambda url, timeout_s: 1 // 0))
+        cli.run(["status"], Session("toy://", open_pump=lambda url, timeout_s, **who: 1 // 0))
 
 
 def test_no_port_is_a_usage_problem(capsys, monkeypatch):
@@ -119,7 +133,7 @@ def test_no_port_is_a_usage_problem(capsys, monkeypatch):
 def test_the_port_option_wins(monkeypatch):
     seen = []
 
-    def opened(url, timeout_s):
+    def opened(url, timeout_s, **who):
         seen.append((url, timeout_s))
         return Programmer(FakePump(FakeClock()), timeout_s=timeout_s)
     assert cli.run(["--port", "a://", "--timeout", "2", "status"], Session(open_pump=opened)) == 0

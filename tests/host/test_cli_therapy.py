@@ -26,7 +26,7 @@ def therapy(fake):
 
 
 def run(fake, *args):
-    return cli.run(args, Session("toy://", open_pump=lambda url, timeout_s: Programmer(fake, timeout_s=timeout_s)))
+    return cli.run(args, Session("toy://", open_pump=lambda url, timeout_s, **who: Programmer(fake, timeout_s=timeout_s, **who)))
 
 
 @pytest.mark.parametrize("args", [
@@ -34,7 +34,7 @@ def run(fake, *args):
     ["commission", "--serial", "5"], ["clock"],
 ])
 def test_without_a_terminal_yes_is_needed_before_a_byte_is_sent(capsys, args):
-    def never(url, timeout_s):
+    def never(url, timeout_s, **who):
         raise AssertionError("the port was opened")
     assert cli.run(args, Session("toy://", open_pump=never)) == 2
     assert "add --yes" in capsys.readouterr().err

@@ -4,7 +4,8 @@ from thecal.host import errors
 
 
 def test_each_failure_has_its_exit_status():
-    table = {errors.RequestInvalid: 1, errors.PumpRefused: 1, errors.UsageProblem: 2, errors.NoConnection: 3, errors.Timeout: 4, errors.ProtocolProblem: 5}
+    table = {errors.RequestInvalid: 1, errors.PumpRefused: 1, errors.KeyProblem: 1, errors.SessionLost: 1, errors.WrongPump: 1,
+             errors.UsageProblem: 2, errors.NoConnection: 3, errors.Timeout: 4, errors.ProtocolProblem: 5}
     assert {kind: kind.exit_status for kind in table} == table
     assert all(issubclass(kind, errors.ThecalError) for kind in table)
 

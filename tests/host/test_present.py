@@ -7,7 +7,7 @@ from thecal.host import present
 from thecal.host.fill import Fill
 from thecal.host.implant import Implant
 from thecal.host.prescription import Prescription
-from thecal.host.records import Status
+from thecal.host.records import Identity, Status
 
 OLD = Prescription.simple("baclofen", concentration="500 ug/mL", dose="400 ug/day")
 NEW = Prescription.simple("baclofen", concentration="2000 ug/mL", dose="440 ug/day")
@@ -78,3 +78,17 @@ def test_a_first_fill_has_no_before():
 def test_the_reservoir():
     assert present.reservoir_text(status(reservoir_computed_nl=18_000_000, reservoir_sensed_ul=17_950)) == \
         "18 mL computed, 17.95 mL sensed, difference -0.05 mL"
+
+
+def test_an_emergency_reduction_stands_in_front_of_the_state(fake):
+    raw = {**fake.status(), "rate_nl_day": 0, "alarms": 1 << 16}
+    assert present.state_text(Status.of(raw), None) == "REDUCED in an emergency: delivering 0 mL/day of an unknown program"
+
+
+def test_access_in_words(fake):
+    raw = fake.status()
+    known = Identity(1001, "0.1", "fake", 3, ["clinician", "patient"])
+    assert present.access_text("clinician", False, known, Status.of(raw)) == "clinician, own key; paired: clinician, patient"
+    locked = Status.of({**raw, "forgeries": 9, "locked_s": 60})
+    assert present.access_text("patient", True, Identity(1, "0.1", "fake", 3, []), locked) == (
+        "patient, on the public shelf key: anybody may do the same; paired: none; 9 wrong keys or tags since boot; THERAPY LOCKED for 60 s")

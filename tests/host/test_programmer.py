@@ -6,13 +6,15 @@ from fractions import Fraction
 import pytest
 from fake_pump import FakeClock, FakePump, day, event
 
-from thecal.host import Fill, Implant, Prescription, programmer
+from thecal.host import Fill, Implant, Prescription, ordering, programmer
 from thecal.host.blocks import program_block, read_program
-from thecal.host.errors import NoConnection, ProtocolProblem, PumpRefused, RequestInvalid, Timeout, UsageProblem
+from thecal.host.errors import KeyProblem, NoConnection, ProtocolProblem, PumpRefused, RequestInvalid, SessionLost, Timeout, UsageProblem, WrongPump
+from thecal.host.keystore import Key, Keystore
 from thecal.host.fill import Bridge
 from thecal.host.limits import Baseline
 from thecal.host.programmer import Programmer
 from thecal.protocol import catalogue as cat
+from thecal.protocol.session import CLINICIAN, SERVICE, shelf_key
 
 START = Prescription.simple("baclofen", concentration="500 ug/mL", dose="150 ug/day")
 MORE = Prescription.simple("baclofen", concentration="500 ug/mL", dose="180 ug/day")
@@ -52,7 +54,7 @@ def test_a_program_of_many_chunks(pump, fake):
     week = {name: steps[: 13 - number] for number, name in enumerate(("mon", "tue", "wed", "thu", "fri", "sat"))}
     big = Prescription.flex("baclofen", concentration="500 ug/mL", steps=steps[:7], weekdays=week)
     pump.program(big)
-    assert len(fake.program) > 2 * programmer.STAGE_CHUNK
+    assert len(fake.program) > 2 * ordering.STAGE_CHUNK
     assert pump.program_running().patterns == big.patterns
 
 
@@ -302,7 +304,8 @@ def test_the_whole_line_on_the_real_firmware():
         assert (status.mode, status.running_digest, status.alarms) == ("running", done.digest, [])
         assert abs(status.demanded_nl - status.ordered_nl) < status.pulse_nl
         assert 970_000 <= status.demanded_nl <= 976_000, "0.375 mL of prime and two days at 0.3 mL less the 22.5 min of priming"
-        assert [event.name for event in pump.log()][:5] == ["boot", "commissioned", "refill", "prime started", "program committed"]
+        orders = [event.name for event in pump.log() if event.name != "session opened"]
+        assert orders[:5] == ["boot", "commissioned", "refill", "prime started", "program committed"]
         assert len(pump.history()) == 2
         with pytest.raises(PumpRefused, match="not in this mode: it is running"):
             pump.resume()
@@ -354,3 +357,183 @@ def test_a_port_that_goes_away_in_mid_command(pump, fake):
     fake.gone = OSError("unplugged")
     with pytest.raises(NoConnection, match="went away in the middle of a command: unplugged"):
         pump.program(START)
+
+
+# ---------------------------------------------------------------------------------------------------- sessions and keys
+@pytest.mark.parametrize("what, words", [("reset_before_reply", None), ("forge", None), ("lose_reply", None)])
+def test_a_commit_whose_reply_never_came_is_answered_from_the_store(fake, what, words):
+    fake.keys[CLINICIAN] = b"k" * 32
+    keys = Keystore.memory()
+    keys.settle(1001, CLINICIAN, Key(b"k" * 32))
+    pump = Programmer(fake, keys=keys)
+    pump.status()
+    setattr(fake, what, {cat.COMMIT: cat.R_SESSION} if what == "forge" else cat.COMMIT)
+    done = pump.program(START)
+    assert [kind for kind, _ in fake.orders] == [cat.PROGRAM] and done.running_digest == done.digest
+    assert done.again is (what != "lose_reply"), "the kept reply within a session, the store behind a new one"
+
+
+def test_a_commit_that_was_not_executed_is_staged_anew_with_the_same_bytes(fake):
+    pump, staged = Programmer(fake), []
+    on_stage, on_commit = fake._on_stage, fake._on_commit
+
+    def refused_once(digest):
+        fake._on_commit = on_commit
+        fake.end_session()
+        fake._sealed = False
+        return fake._refused(cat.COMMIT, cat.R_SESSION)
+    fake._on_commit = refused_once
+    fake._on_stage = lambda *values: staged.append(bytes(values[3])) or on_stage(*values)
+    pump.stop()
+    assert len(fake.orders) == 1 and len(staged) == 2 and staged[0] == staged[1]
+
+
+def test_a_commit_of_unknown_outcome_says_so(fake):
+    pump = Programmer(fake, timeout_s=2.0)
+    pump.status()
+    fake.on_served = lambda message: setattr(fake, "mute", message == cat.COMMIT)
+    write = fake._write
+    fake._write = lambda buffer, length: None if fake.mute else write(buffer, length)
+    with pytest.raises(Timeout, match="whether the pump executed the stop order is not known: look at its status and log before giving it again"):
+        pump.stop()
+    assert len(fake.orders) == 1
+    fake.mute, fake.on_served = False, lambda message: None
+    assert pump.status().mode == "stopped"
+
+
+def test_a_session_taken_at_the_commit_says_so_too(fake):
+    pump = Programmer(fake)
+    write = fake.write
+
+    def fighting(data):
+        before = len(fake.served)
+        write(data)
+        if cat.COMMIT in fake.served and cat.SESSION_CONFIRM in fake.served[before:]:
+            fake.end_session()
+    fake.write = fighting
+    fake.forge[cat.COMMIT] = cat.R_SESSION
+    with pytest.raises(SessionLost, match="another programmer is talking to it; close one of the two; whether the pump executed the stop order is not known"):
+        pump.stop()
+    assert len(fake.orders) == 1
+
+
+@pytest.mark.parametrize("behind", [cat.STAGE, cat.CHECK, cat.FILE_INFO, cat.FILE_READ, cat.COMMIT])
+def test_an_order_that_another_host_cuts_is_done_once(fake, behind):
+    pump, write, cuts = Programmer(fake), fake.write, [behind]
+
+    def then_the_other(data):
+        before = len(fake.served)
+        write(data)
+        if cuts and cuts[0] in fake.served[before:]:
+            cuts.clear()
+            fake.end_session()
+    fake.write = then_the_other
+    pump.stop()
+    assert len(fake.orders) == 1 and not cuts and pump.status().mode == "stopped"
+
+
+def test_two_programmers_read_in_turns(fake):
+    first, second = Programmer(fake), Programmer(fake, role="service")
+    for _ in range(3):
+        assert first.status().mode == second.status().mode == "running"
+    assert fake.role == SERVICE
+
+
+def test_the_role_and_the_keys_are_those_given(fake, tmp_path, monkeypatch):
+    monkeypatch.delenv("THECAL_KEY", raising=False)
+    monkeypatch.setenv("THECAL_KEYS", str(tmp_path / "keys.json"))
+    patient = Programmer(fake, role="patient")
+    assert patient.status() and patient.on_shelf_key and not patient.keys.lasting, "a simulated pump's keys end with it"
+    with pytest.raises(PumpRefused, match="this is a patient session, it takes one of: clinician, service"):
+        patient.stop()
+    with pytest.raises(UsageProblem, match="role 'nurse' is none of"):
+        Programmer(fake, role="nurse")
+    monkeypatch.setattr(programmer, "open_port", lambda url: fake)
+    opened = Programmer.open("toy://", role="service")
+    assert opened.keys.where == str(tmp_path / "keys.json") and opened.status() and fake.role == SERVICE
+
+    class Board:    # no chance of its own: a real line
+        chance = property(lambda self: (_ for _ in ()).throw(AttributeError()))
+    assert Programmer(Board(), fake.clock).keys.lasting
+    with pytest.raises(UsageProblem, match="role 'nurse'"):
+        Programmer.open("toy://", role="nurse")
+
+
+def test_pairing_from_the_programmer(fake, tmp_path):
+    fake.magnet = True
+    pump = Programmer(fake, keys=Keystore(tmp_path / "keys.json"))
+    assert pump.pair().role == "clinician" and pump.pair("patient").paired == ["clinician", "patient"]
+    assert pump.identity().paired == ["clinician", "patient"]
+    with pytest.raises(UsageProblem, match="role 'nurse'"):
+        pump.pair("nurse")
+    assert Programmer(fake, keys=Keystore(tmp_path / "keys.json")).status()
+    with pytest.raises(KeyProblem, match="there is no clinician key for it in the memory of this process"):
+        Programmer(fake).status()
+
+
+def test_commissioning_gives_the_pump_a_serial_and_its_keys_go_with_it(fake):
+    fake.serial, fake.keys = 0, {CLINICIAN: b"k" * 32}
+    keys = Keystore.memory()
+    keys.settle(0, CLINICIAN, Key(b"k" * 32))
+    pump = Programmer(fake, keys=keys)
+    fake.reset_before_reply = cat.COMMIT
+    assert pump.commission(Implant.reference(77)).again, "a reset in between is met under the new serial"
+    assert keys.listing() == [(77, "clinician", False)] and pump.status() and len(fake.orders) == 1
+    fake.serial = 0
+    fake.boot()
+    with pytest.raises(WrongPump, match="pump 0 answers on fake, where pump 77 was before"):
+        pump.status()
+
+
+def test_an_unpaired_pump_is_commissioned_on_its_public_key(fake):
+    fake.serial = 0
+    pump = Programmer(fake)
+    pump.commission(Implant.reference(77))
+    fake.end_session()
+    assert pump.status() and fake.key(CLINICIAN) == shelf_key(77, CLINICIAN)
+
+
+def test_closing_says_goodbye(fake):
+    pump = Programmer(fake)
+    pump.status()
+    pump.close()
+    assert fake.role == 0 and fake.closed and fake.served[-1] == cat.SESSION_CLOSE
+    gone = Programmer(fake)
+    gone.status()
+    fake.gone, fake.closed = OSError("unplugged"), False
+    gone.close()
+    assert fake.closed, "a line that is gone is closed without a word"
+
+
+def test_identity_leaves_the_session_open(pump, fake):
+    pump.status()
+    pump.identity()
+    pump.status()
+    assert fake.served.count(cat.SESSION_OPEN) == 1
+
+
+def test_watching_keeps_its_session_and_takes_it_up_again(pump, fake):
+    frames = pump.watch(3600)
+    first, second = next(frames), next(frames)
+    assert second.time_s - first.time_s == 3600 and fake.served.count(cat.SESSION_OPEN) == 1, "a word in time keeps it open"
+    fake.boot()
+    assert next(frames).time_s > second.time_s and fake.served.count(cat.SESSION_OPEN) == 2
+    frames.close()
+    often = Programmer(fake).watch(60)
+    for _ in range(30):
+        next(often)
+    assert fake.served.count(cat.SESSION_OPEN) == 3, "frames that come often do not make the host forget its word"
+
+
+def test_watching_a_pump_whose_time_runs_fast(fake):
+    fake.clock.virtual, fake.clock.pace = False, 1000.0
+    frames = Programmer(fake).watch(3600)
+    first, second = next(frames), next(frames)
+    assert second.time_s - first.time_s >= 3600
+
+
+def test_alarms_are_readable_by_anyone(fake):
+    fake.keys = {CLINICIAN: b"k" * 32}
+    fake.status_fields = {"alarms": 1 << 16, "latched": 1 << 16 | 1 << 6}
+    seen = Programmer(fake).alarm_state()
+    assert ([a.row for a in seen.active], [a.row for a in seen.latched], seen.sealed) == ([17], [7, 17], False) and fake.role == 0

@@ -53,6 +53,14 @@ def test_unknown_figures_are_said_to_be_unknown():
     (cat.E_STOP, 2, 0, 0, "adverse effect"),
     (cat.E_STOP, 77, 0, 0, "reason 77"),
     (cat.E_TARE, 0, -480, 30, "sensed -480 uL against computed, offset +30 uL"),
+    (cat.E_SESSION, 2, 0, 0, "service"),
+    (cat.E_SESSION, 9, 0, 0, "role 9"),
+    (cat.E_LOCKED, 0, 8, 120, "8 wrong keys so far, locked for 2 min"),
+    (cat.E_PAIR, 1, 0, 0, "clinician"),
+    (cat.E_REDUCE, 1, 86_400, 0, "fallback rate until 2024-01-02 00:00"),
+    (cat.E_REDUCE, 2, 86_400, 0, "stop until 2024-01-02 00:00"),
+    (cat.E_REDUCE, 0, 86_400, 0, "ended"),
+    (cat.E_REDUCE, 7, 0, 0, "action 7 until"),
     (200, 1, 2, 3, "cause 1, a 2, b 3"),
 ])
 def test_events_in_words(code, cause, a, b, words):

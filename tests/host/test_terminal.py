@@ -25,7 +25,9 @@ def test_no_bar_without_a_terminal(capsys):
     assert said.out == "" and "working" not in said.err
 
 
-def test_a_session_opens_its_port():
-    session = terminal.Session("toy://", 2.0, lambda url, timeout_s: (url, timeout_s))
-    assert session.pump() == ("toy://", 2.0)
+def test_a_session_opens_its_port(capsys):
+    session = terminal.Session("toy://", 2.0, lambda url, timeout_s, role, notice: (url, timeout_s, role, notice), role="service")
+    assert session.pump() == ("toy://", 2.0, "service", terminal.notice)
+    terminal.notice("to know")
+    assert capsys.readouterr().err == "thecal: to know\n"
     assert "sim" in terminal.announced_commands()

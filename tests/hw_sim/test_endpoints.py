@@ -19,8 +19,9 @@ from thecal.host.programmer import Programmer
 from thecal.hw_sim.session import replay
 from thecal.hw_sim.endpoints import EndlessRead, Server, StageWatch, VirtualPort, WrongThread, open_sim
 from thecal.protocol import catalogue as cat
-from thecal.protocol.fields import pack
-from thecal.protocol.frame import FRAME, MAX_FRAME, Decoder, encode
+from thecal.protocol.fields import pack, unpack
+from thecal.protocol.frame import CLASS_ROUTINE, FRAME, MAX_FRAME, Decoder, encode
+from thecal.protocol.session import CLINICIAN, Channel, HostHandshake, shelf_key
 
 S = 1_000_000
 PATIENT_S = 60.0        # wall seconds that a live test may take at most; nothing below measures them
@@ -32,7 +33,8 @@ def frame(message_id, values=(), number=1):
     row = cat.message(message_id)
     end = pack(row[5], values, payload)
     assert end >= 0
-    return bytes(out[:encode(out, row[3], message_id, number, number, payload, end, cat.schema_crc())])
+    channel = Channel(bytes(32), b"to pump", b"") if row[3] >= CLASS_ROUTINE else None      # a watch on the line needs no key
+    return bytes(out[:encode(out, row[3], message_id, number, number, payload, end, cat.schema_crc(), channel=channel)])
 
 
 def kinds(data):
@@ -263,7 +265,7 @@ class TestLive:
         link.symlink_to(tmp_path / "left behind")
         server = Server(new_world(), pty=link)
         import termios
-        iflag, oflag, _, lflag = termios.tcgetattr(server._slave)[:4]
+        iflag, oflag, _, lflag = termios.tcgetattr(server._doors._slave)[:4]
         assert not lflag & (termios.ECHO | termios.ICANON | termios.ISIG) and not oflag & termios.OPOST and not iflag & termios.ICRNL
         assert link.is_symlink() and stat.S_ISCHR(os.stat(link).st_mode)
         server.close()
@@ -278,9 +280,51 @@ class TestLive:
 STAGE = frame(cat.STAGE, (cat.STOP, 5, 0, b"\1\0\0\0\0"), 5)
 
 
+class RawHost:
+    """A host without a Programmer, for use between two turns of a server: `ask` is a generator that ends when the reply is there."""
+
+    def __init__(self, port):
+        self._socket = socket.create_connection(("127.0.0.1", port), timeout=PATIENT_S)
+        self._socket.setblocking(False)
+        self._decoder, self._number, self.session, self.reply = Decoder(cat.schema_crc()), 0, None, {}
+
+    def ask(self, message_id, values=()):
+        row, payload, out = cat.message(message_id), bytearray(255), bytearray(MAX_FRAME)
+        self._number += 1
+        channel = self.session.sending if self.session else None
+        size = encode(out, row[3], message_id, 0, self._number, payload, pack(row[5], values, payload), cat.schema_crc(), channel=channel)
+        self._socket.sendall(out[:size])
+        while not self._answered(message_id | cat.REPLY_BIT):
+            yield
+
+    def _answered(self, reply_id):
+        with contextlib.suppress(BlockingIOError):
+            for byte in self._socket.recv(4096):
+                if self._decoder.feed(byte) == FRAME and self._decoder.message_id == reply_id:
+                    row = cat.message(reply_id)
+                    if row[3] >= CLASS_ROUTINE:
+                        self.session.receiving.open(self._decoder.body, self._decoder.length, row[3])
+                    found = [0] * len(row[5])
+                    unpack(row[5], self._decoder.payload(), 0, self._decoder.length, found)
+                    self.reply = dict(zip([field[0] for field in row[5]], found))
+                    return True
+        return False
+
+    def open_session(self):
+        shake = HostHandshake(cat.schema_crc(), CLINICIAN, shelf_key(1001, CLINICIAN), bytes(16))
+        yield from self.ask(cat.SESSION_OPEN, shake.open_values())
+        assert shake.answer(*(self.reply[name] for name in ("device_nonce", "boot_count", "serial", "proof")))
+        confirm, session = shake.confirm, shake.session
+        self.session = session
+        yield from self.ask(cat.SESSION_CONFIRM, (confirm,))
+
+    def close(self):
+        self._socket.close()
+
+
 class TestStage:
     def test_it_opens_with_a_stage_and_closes_with_what_answers_it(self):
-        for last in (cat.COMMIT | cat.REPLY_BIT, cat.DISCARD | cat.REPLY_BIT, cat.REFUSED):
+        for last in (cat.COMMIT | cat.REPLY_BIT, cat.DISCARD | cat.REPLY_BIT, cat.REFUSED, cat.REFUSED_SEALED):
             watch = StageWatch()
             assert not watch.look(0)
             for byte in STAGE:
@@ -304,30 +348,20 @@ class TestStage:
     def test_the_server_drops_to_the_speed_of_the_wall_and_back(self, new_world):
         """No thread: the host lives in the server's own `stop` callback."""
         server = Server(new_world(ready=True), speed=500.0, tcp=0)
-        client = socket.create_connection(("127.0.0.1", server.tcp_port), timeout=PATIENT_S)
-        client.setblocking(False)
-        turns = [(STAGE, cat.STAGE | cat.REPLY_BIT), (frame(cat.STATUS, (), 6), cat.STATUS | cat.REPLY_BIT),
-                 (frame(cat.DISCARD, (), 7), cat.DISCARD | cat.REPLY_BIT), (frame(cat.STATUS, (), 8), cat.STATUS | cat.REPLY_BIT)]
-        speeds, decoder, state = [], Decoder(cat.schema_crc()), {"turn": 0, "sent": False}
+        host = RawHost(server.tcp_port)
+        speeds = []
 
-        def host():
-            if state["turn"] == len(turns):
-                return True
-            question, answer = turns[state["turn"]]
-            if not state["sent"]:
-                client.sendall(question)
-                state["sent"] = True
-            with contextlib.suppress(BlockingIOError):
-                for byte in client.recv(4096):
-                    if decoder.feed(byte) == FRAME and decoder.message_id == answer:
-                        state.update(turn=state["turn"] + 1, sent=False)
-                        speeds.append(server._pacer.speed)
-            return False
+        def talk():
+            yield from host.open_session()
+            for message_id, values in ((cat.STAGE, (cat.STOP, 5, 0, b"\1\0\0\0\0")), (cat.STATUS, ()), (cat.DISCARD, ()), (cat.STATUS, ())):
+                yield from host.ask(message_id, values)
+                speeds.append(server._pacer.speed)
 
+        script = talk()
         try:
-            server.run(stop=host)
+            server.run(stop=lambda: next(script, "done") == "done")
         finally:
-            client.close()
+            host.close()
             server.close()
         assert speeds[1] == 1.0 and speeds[3] == 500.0
 
@@ -338,7 +372,7 @@ class TestStage:
         seen = []
 
         def host():
-            seen.append((server._stage.open, server._client is not None))
+            seen.append((server._stage.open, server._doors._client is not None))
             if server._stage.open and len(seen) < 10_000:
                 client.close()
             return (True, True) in seen and not server._stage.open

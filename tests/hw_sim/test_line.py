@@ -100,7 +100,7 @@ def test_what_waits_for_the_host_and_when_more_will():
 
 def test_counters_and_tap_see_every_byte_with_its_instant():
     heard = []
-    line = SerialLine(tap=lambda t_us, direction, data: heard.append((t_us, direction, data)))
+    line = SerialLine(tap=lambda t_us, direction, data, sent: heard.append((t_us, direction, data)))
     line.host_write(b"", 5)
     line.host_write(b"ab", 5)
     line.pump_write(b"cde", 9)

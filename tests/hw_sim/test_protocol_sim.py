@@ -30,12 +30,22 @@ def test_pyserial_opens_a_pump_of_its_own_for_each_url(announced):
         assert other.world.now_us == 0
 
 
+def test_a_line_in_the_url_is_as_bad_as_it_says(announced):
+    with serial.serial_for_url("sim://?runtime=inprocess&line=host.loss=1", timeout=1) as port:
+        port.write(hello())
+        assert port.read_until(b"\0") == b"" and port.world.line.counters()["host"]["lost"] == 1
+    with serial.serial_for_url("sim://?runtime=inprocess&line=pump.dup=1", timeout=1) as port:
+        port.write(hello())
+        assert port.read_until(b"\0") == port.read_until(b"\0") != b""
+
+
 @pytest.mark.parametrize("url, words", [
     ("sim://?speed=3", ["speed", "runtime"]),
     ("sim://somewhere", ["somewhere"]),
     ("sim://?runtime=jython", ["jython", "micropython"]),
     ("sim://?scenario=nowhere", ["nowhere"]),
     ("sim://?runtime=inprocess&seed=many", ["many"]),
+    ("sim://?runtime=inprocess&line=loss=2", ["line: loss is 2", "between 0 and 1"]),
 ])
 def test_a_url_that_means_nothing_is_one_sentence(announced, url, words):
     with pytest.raises(serial.SerialException) as refused:

@@ -6,7 +6,7 @@ import pytest
 from thecal.firmware import alarms, event_log, ledger, modes
 from thecal.protocol import catalogue as cat
 from thecal.protocol.fields import BYTES, HIGH, I32, KIND, LOW, NAME, TAIL, U8, U16, U32, size, width
-from thecal.protocol.frame import CLASS_OPEN, CLASS_PLAIN, MAX_PAYLOAD
+from thecal.protocol.frame import CLASS_OPEN, CLASS_ROUTINE, CLASS_THERAPY, MAX_PAYLOAD
 
 ROWS = [pytest.param(row, id=row[1]) for row in cat.MESSAGES]
 BLOCKS = [pytest.param(row, id=row[1]) for row in cat.BLOCKS]
@@ -30,21 +30,48 @@ def test_a_request_has_its_reply_and_a_reply_its_request(row):
     assert cat.message(message_id) is row
     if direction == cat.REQUEST:
         reply = cat.message(message_id | cat.REPLY_BIT)
-        assert reply[1] == name + "_reply" and reply[2] == cat.REPLY and reply[3] == message_class
-    elif direction == cat.REPLY and message_id != cat.REFUSED:
+        # Only the first sealed frame of a session answers a request that could not be sealed yet.
+        sealed_first = message_id == cat.SESSION_CONFIRM
+        assert reply[1] == name + "_reply" and reply[2] == cat.REPLY
+        assert reply[3] == (CLASS_ROUTINE if sealed_first else message_class)
+    elif direction == cat.REPLY and message_id not in (cat.REFUSED, cat.REFUSED_SEALED):
         assert cat.message(message_id & ~cat.REPLY_BIT)[2] == cat.REQUEST
     assert bool(message_id & cat.REPLY_BIT) == (direction == cat.REPLY)
     assert direction == cat.REQUEST or flags == cat.F_NONE
 
 
-def test_without_a_session_only_hello_identity_alarms_and_refusals_are_open():
-    assert {row[0] for row in cat.MESSAGES if row[3] == CLASS_OPEN} == {
-        number | bit for number in (cat.HELLO, cat.IDENTITY, cat.ALARMS) for bit in (0, cat.REPLY_BIT)} | {cat.REFUSED}
-    assert {row[3] for row in cat.MESSAGES} == {CLASS_OPEN, CLASS_PLAIN}
+OPEN_REQUESTS = {cat.HELLO, cat.IDENTITY, cat.ALARMS, cat.SESSION_OPEN, cat.SESSION_CONFIRM}
+MAGNET_REQUESTS = {cat.PAIR, cat.CARD, cat.REDUCE}
 
 
-def test_what_may_change_therapy_is_flagged():
-    assert {row[0] for row in cat.MESSAGES if row[4] & cat.F_THERAPY} == {cat.STAGE, cat.CHECK, cat.COMMIT}
+def test_without_a_session_nothing_is_said_but_who_it_is_and_its_alarms_and_the_rest_needs_the_magnet():
+    requests = {row[0]: row for row in cat.MESSAGES if row[2] == cat.REQUEST}
+    assert {number for number, row in requests.items() if row[3] == CLASS_OPEN} == OPEN_REQUESTS | MAGNET_REQUESTS
+    assert {number for number, row in requests.items() if row[4] & cat.F_MAGNET} == MAGNET_REQUESTS
+    said = {name for number in OPEN_REQUESTS for name, *_ in cat.message(number | cat.REPLY_BIT)[5]}
+    assert said == {"version", "schema_crc", "serial", "boot_count", "max_payload", "paired", "firmware_version", "runtime",
+                    "active", "latched", "first", "device_nonce", "proof", "role", "idle_s"}
+
+
+def test_everything_else_is_tagged_and_names_the_roles_that_may():
+    assert {row[3] for row in cat.MESSAGES} == {CLASS_OPEN, CLASS_ROUTINE, CLASS_THERAPY}
+    for row in cat.MESSAGES:
+        if row[2] == cat.REQUEST:
+            assert bool(row[4] & cat.F_ALL) == (row[3] != CLASS_OPEN), row[1]
+            assert row[3] == CLASS_OPEN or row[4] & cat.F_CLINICIAN
+    assert {row[0] for row in cat.MESSAGES if row[4] & cat.F_PATIENT} == {cat.STATUS, cat.SESSION_CLOSE}
+
+
+def test_what_may_change_therapy_is_flagged_and_has_the_long_tag():
+    therapy = {row[0] for row in cat.MESSAGES if row[4] & cat.F_THERAPY}
+    assert therapy == {cat.STAGE, cat.CHECK, cat.COMMIT}
+    assert {row[0] & ~cat.REPLY_BIT for row in cat.MESSAGES if row[3] == CLASS_THERAPY} == therapy
+    assert not any(cat.message(number)[4] & (cat.F_PATIENT | cat.F_MAGNET) for number in therapy)
+
+
+def test_both_refusals_say_the_same_and_only_one_is_sealed():
+    outside, inside = cat.message(cat.REFUSED), cat.message(cat.REFUSED_SEALED)
+    assert outside[5] == inside[5] and (outside[3], inside[3]) == (CLASS_OPEN, CLASS_ROUTINE)
 
 
 @pytest.mark.parametrize("row", ROWS)

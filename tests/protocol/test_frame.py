@@ -1,14 +1,20 @@
-"""The codec quartet (whole, byte by byte, garbage around, bits flipped) with the pump's CRC on one side and the host's on the other."""
+"""The codec quartet (whole, byte by byte, garbage around, bits flipped) with the pump's CRC on one side and the host's on the other.
 
+Tagged classes are sealed by a channel; a frame of theirs is judged twice, by the decoder and then by the channel at the other end.
+"""
+
+import itertools
 import random
 
 import crcmod.predefined
 import pytest
+from ends import sessions
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from thecal.protocol import frame as fr
 from thecal.protocol.crc import crc32
-from thecal.protocol.frame import BAD, FRAME, MAX_FRAME, MAX_PAYLOAD, NEED, Decoder, encode
+from thecal.protocol.frame import BAD, FRAME, HEADER, MAX_FRAME, MAX_PAYLOAD, NEED, TAG_BYTES, Decoder, encode
+from thecal.protocol.session import FORGED, OPENED, REPEATED
 
 SEED = 0xC0FFEE42
 _crcmod32 = crcmod.predefined.mkPredefinedCrcFun("crc-32")
@@ -22,21 +28,31 @@ SIDES = [pytest.param(crc32, host_crc, id="pump to host"), pytest.param(host_crc
 CLASSES = [fr.CLASS_OPEN, fr.CLASS_PLAIN, fr.CLASS_ROUTINE, fr.CLASS_THERAPY]
 
 
-def framed(payload, message_class=fr.CLASS_PLAIN, message_id=0x10, seq=3, request_id=9, seed=SEED, crc=crc32):
+def framed(payload, message_class=fr.CLASS_PLAIN, message_id=0x10, seq=3, request_id=9, seed=SEED, crc=crc32, channel=None):
+    """One frame; a tagged one is the first of a session unless `channel` says otherwise."""
     out = bytearray(b"\xAA" * MAX_FRAME)
-    size = encode(out, message_class, message_id, seq, request_id, payload, len(payload), seed, crc)
-    assert out[size:] == b"\xAA" * (MAX_FRAME - size), "wrote behind its frame"
+    if channel is None and TAG_BYTES[message_class]:
+        channel = sessions()[0].sending
+    size = encode(out, message_class, message_id, seq, request_id, payload, len(payload), seed, crc, channel)
+    assert size > 0 and out[size:] == b"\xAA" * (MAX_FRAME - size), "no frame, or wrote behind it"
     return bytes(out[:size])
 
 
 def decoded(stream, seed=SEED, crc=crc32):
-    """Every event of a stream: (message_class, id, seq, request id, payload), or "bad"; and the decoder."""
+    """Every event of a stream: (message_class, id, seq, request id, payload in clear), "bad" or "forged"; and the decoder.
+
+    Each tagged frame is opened by a channel of its own, as the first of its session.
+    """
     decoder = Decoder(seed, crc)
     events = []
     for byte in stream:
         result = decoder.feed(byte)
         if result == FRAME:
-            events.append((decoder.message_class, decoder.message_id, decoder.seq, decoder.request_id, decoder.payload()))
+            outcome = OPENED
+            if TAG_BYTES[decoder.message_class]:
+                outcome = sessions()[1].receiving.open(decoder.body, decoder.length, decoder.message_class)
+            events.append("forged" if outcome == FORGED else
+                          (decoder.message_class, decoder.message_id, decoder.seq, decoder.request_id, decoder.payload()))
         elif result == BAD:
             events.append("bad")
         else:
@@ -71,11 +87,29 @@ def test_every_length_whole(message_class, sender, receiver):
 
 def test_the_wire_is_cobs_over_the_documented_body():
     payload = bytes([0, 1, 0, 0, 255, 7])
-    body = bytes([fr.VERSION << 5 | fr.CLASS_THERAPY, 0x15, 6, 0, 200]) + payload + bytes(20)
+    body = bytes([fr.VERSION << 5 | fr.CLASS_PLAIN, 0x15, 6, 0, 200]) + payload
     body += _crcmod32(body, SEED).to_bytes(4, "little")
-    assert framed(payload, fr.CLASS_THERAPY, 0x15, 0, 200) == cobs(body)
+    assert framed(payload, fr.CLASS_PLAIN, 0x15, 0, 200) == cobs(body)
     body = bytes([fr.VERSION << 5, 1, 0, 2, 3])
     assert framed(b"", fr.CLASS_OPEN, 1, 2, 3) == cobs(body + _crcmod32(body).to_bytes(4, "little"))
+
+
+def test_a_tagged_frame_carries_the_counter_of_its_channel_and_the_length_of_its_class():
+    channel = sessions()[0].sending
+    for number, (message_class, tag) in enumerate([(fr.CLASS_ROUTINE, 8), (fr.CLASS_THERAPY, 16), (fr.CLASS_ROUTINE, 8)], 1):
+        decoder = Decoder(SEED)
+        data = framed(b"abc", message_class, channel=channel)
+        assert [decoder.feed(byte) for byte in data][-1] == FRAME and len(data) == HEADER + 3 + 4 + tag + 4 + 2
+        assert decoder.payload() != b"abc" and decoder.body[HEADER + 3:HEADER + 7] == bytes([number, 0, 0, 0])
+
+
+def test_a_tagged_frame_without_a_channel_or_a_counter_is_no_frame():
+    out, spent = bytearray(MAX_FRAME), sessions()[0].sending
+    spent.counter = (1 << 30) - 1
+    for message_class in (fr.CLASS_ROUTINE, fr.CLASS_THERAPY):
+        assert encode(out, message_class, 0x10, 0, 1, b"", 0, SEED) == 0
+        assert encode(out, message_class, 0x10, 0, 1, b"", 0, SEED, crc32, spent) == 0
+    assert encode(out, fr.CLASS_PLAIN, 0x60, 0, 1, b"", 0, SEED, crc32, spent) > 0
 
 
 def test_lengths_and_classes_out_of_range_are_refused_without_a_frame():
@@ -180,3 +214,58 @@ def test_an_overlong_frame_is_dropped_and_the_decoder_stays_in_its_buffer():
         assert decoder.feed(byte) == NEED
     assert decoder.feed(0) == BAD and decoder.bad_length == 1
     assert [decoder.feed(byte) for byte in framed(b"x")][-1] == FRAME
+
+
+# ---------------------------------------------------------------------------------------------------- sealed commands, hurt
+def judged(data):
+    """What the pump's end makes of a frame that came hurt, with the whole frame behind it: (outcome, ...) of each."""
+    decoder, channel = Decoder(SEED), sessions()[1].receiving
+    found = []
+    for byte in data:
+        result = decoder.feed(byte)
+        if result == FRAME and TAG_BYTES[decoder.message_class]:
+            found.append(channel.open(decoder.body, decoder.length, decoder.message_class))
+        elif result != NEED:
+            found.append("bad" if result == BAD else "untagged")
+    assert decoder._fill <= fr.MAX_BODY == len(decoder.body)
+    return found
+
+
+@pytest.mark.parametrize("message_class", [fr.CLASS_ROUTINE, fr.CLASS_THERAPY])
+@pytest.mark.parametrize("length", [0, 8, 101])
+def test_every_prefix_of_a_sealed_command(message_class, length):
+    data = framed(bytes(range(length)), message_class)
+    for end in range(len(data)):
+        assert judged(data[:end]) == [], "an unfinished frame is nothing"
+        first = [] if end == 0 else [OPENED] if end == len(data) - 1 else ["bad"]       # nothing, all but its zero, or a torso
+        assert judged(data[:end] + b"\0" + data) == [*first, REPEATED if OPENED in first else OPENED], end
+        assert judged(data[end:] + data)[-1] == (OPENED if end else REPEATED)
+
+
+@pytest.mark.parametrize("message_class", [fr.CLASS_ROUTINE, fr.CLASS_THERAPY])
+@pytest.mark.parametrize("length", [0, 8, 101])
+def test_every_flipped_bit_of_a_sealed_command(message_class, length):
+    data = framed(bytes(length), message_class)
+    for bit in range(8 * len(data)):
+        found = judged(flipped(data, bit) + b"\0" + data)
+        assert found[-1] == OPENED and found.count(OPENED) == 1 and set(found[:-1]) <= {"bad", FORGED}, (bit, found)
+
+
+@pytest.mark.parametrize("message_class", [fr.CLASS_ROUTINE, fr.CLASS_THERAPY])
+def test_pairs_of_flipped_bits_of_a_sealed_command(message_class):
+    """All neighbours within a byte's reach, and a sample of the rest."""
+    chance = random.Random(message_class)
+    data = framed(bytes(range(8)), message_class)
+    bits = range(8 * len(data))
+    pairs = [(one, other) for one in bits for other in range(one + 1, min(one + 9, len(bits)))]
+    pairs += chance.sample(list(itertools.combinations(bits, 2)), 4000)
+    for one, other in pairs:
+        found = judged(flipped(data, one, other) + b"\0" + data)
+        assert found[-1] == OPENED and found.count(OPENED) == 1 and set(found[:-1]) <= {"bad", FORGED}, (one, other, found)
+
+
+def flipped(data, *bits):
+    hurt = bytearray(data)
+    for bit in bits:
+        hurt[bit // 8] ^= 1 << bit % 8
+    return bytes(hurt)
