@@ -58,8 +58,10 @@ def wait_pulses(pump, pulses, wall_s=90):
     return pump.status()
 
 
-def test_status_over_the_line_and_pulses_at_the_step_pin(emulate):
-    board, pump = boot(emulate)
+@pytest.mark.parametrize("fram", [True, False], ids=["fram", "flash"])
+def test_status_over_the_line_and_pulses_at_the_step_pin(emulate, fram):
+    """On flash a page erase shuts interrupts for 45 ms: a frame that comes then is damaged, counted and repeated by the link."""
+    board, pump = boot(emulate, fram={"present": fram})
     with pump:
         assert pump.identity().runtime == "micropython 1.24.1 rp2"
         status = pump.status()
@@ -70,7 +72,8 @@ def test_status_over_the_line_and_pulses_at_the_step_pin(emulate):
         assert left == 0 and steps == 3 * 117 + 1      # 117.03 steps a uL: the fourth pulse's share has not come up to one yet
         assert board.cmd("counts")["rises"][str(STEP)] == steps
         assert board.cmd("rotor") | {"id": 0} == {"steps": steps, "lost": 0, "enable": False, "id": 0}
-        assert status.missed_nl["stall"] == 0 and status.frames_bad == 0
+        assert status.missed_nl["stall"] == 0
+        assert status.frames_bad == 0 or not fram, "a FRAM shuts nothing: every frame arrives whole"
         assert START_S <= status.time_s < START_S + 60
     rises = [at for at, level in edges(board, STEP) if level]
     assert sum(gap != 1000 for gap in (b - a for a, b in zip(rises, rises[1:]))) == 2       # 1000 steps a second within each pulse
