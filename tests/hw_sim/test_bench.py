@@ -4,6 +4,8 @@ import pytest
 
 from thecal.hw_sim import bench
 
+pytestmark = pytest.mark.slow      # whole runs in processes of their own: for `make test`, not for daily work
+
 
 @pytest.fixture
 def quick(monkeypatch):

@@ -5,6 +5,8 @@ import pytest
 from thecal.hw_sim import bench_link
 from thecal.hw_sim.runner import RuntimeMissing
 
+pytestmark = pytest.mark.slow      # whole runs in processes of their own: for `make test`, not for daily work
+
 
 def test_a_full_log_comes_down_at_85_percent_of_the_line(monkeypatch):
     monkeypatch.setattr(bench_link, "STORE_BYTES", 50_000)

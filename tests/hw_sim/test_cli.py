@@ -18,6 +18,8 @@ from thecal.hw_sim import cli as module
 from thecal.hw_sim.cli import cli
 from thecal.hw_sim.scenario_file import FOLDER
 
+pytestmark = pytest.mark.slow      # whole runs in processes of their own: for `make test`, not for daily work
+
 FOREIGN = Path(__file__).parent / "foreign"
 SIM = [sys.executable, "-c", "from thecal.hw_sim.cli import main; main()"]
 

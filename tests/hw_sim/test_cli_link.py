@@ -12,6 +12,8 @@ from click.testing import CliRunner
 from thecal.hw_sim import bench_link
 from thecal.hw_sim.cli import cli
 
+pytestmark = pytest.mark.slow      # whole runs in processes of their own: for `make test`, not for daily work
+
 SIM = [sys.executable, "-c", "from thecal.hw_sim.cli import main; main()"]
 HOST = [sys.executable, "-m", "thecal"]
 

@@ -12,6 +12,8 @@ from thecal.hw_sim.recorder import Recorder
 from thecal.hw_sim.scenario import load_scenario, new_world
 from thecal.hw_sim.scenario_file import DAY_S, FOLDER
 
+pytestmark = pytest.mark.slow      # whole runs in processes of their own: for `make test`, not for daily work
+
 NAMES = sorted(path.stem for path in FOLDER.glob("*.toml"))
 LONG = {"baclofen-b1", "baclofen-b1x", "morphine-m1", "ziconotide-z1", "bench-180d", "bench-24ml"}
 REGIMENS = ("baclofen-b1", "baclofen-b1x", "baclofen-b2", "ziconotide-z1", "morphine-m1", "oral-vs-pump", "baclofen", "stall")
