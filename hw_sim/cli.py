@@ -300,13 +300,7 @@ def bench() -> None:
 def bench_speed(as_json: bool, out_dir: Path | None) -> None:
     """Wall time of simulated therapy: 180 days, 24 mL/day, a 100 Hz loop."""
     found = bench_room.speed(lambda text: click.echo(text + " ...", err=True))
-    text = json.dumps(found, indent=2)
-    if out_dir:
-        out_dir.mkdir(parents=True, exist_ok=True)
-        (out_dir / "bench-speed.json").write_text(text + "\n", encoding="utf-8")
-    if as_json:
-        click.echo(text)
-    else:
+    if not cli_link.keep_or_print(found, as_json, out_dir):
         table = Table("", "bar", "found", "bar", "unit", "wakes", "us a wake", "peak KiB", box=None, pad_edge=False)
         for row in found["bars"]:
             table.add_row("ok" if row["ok"] else "MISSED", row["name"], "%.6g" % row["value"], "%g" % row["bar"], row["unit"],

@@ -67,19 +67,24 @@ def attack(listen: int | None, pty: Path | None, to: str, rules: tuple[str, ...]
     context.exit(status)
 
 
+def keep_or_print(found: dict[str, Any], as_json: bool, out_dir: Path | None) -> bool:
+    """Write a bench object to its file in `out_dir`, print it as JSON if asked; False when a table is still to be shown."""
+    text = json.dumps(found, indent=2)
+    if out_dir:
+        out_dir.mkdir(parents=True, exist_ok=True)
+        (out_dir / ("bench-%s.json" % found["bench"])).write_text(text + "\n", encoding="utf-8")
+    if as_json:
+        click.echo(text)
+    return as_json
+
+
 @click.command("link")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @click.option("--out", "out_dir", metavar="DIR", type=click.Path(file_okay=False, path_type=Path), help="Write bench-link.json here.")
 def bench_link_command(as_json: bool, out_dir: Path | None) -> None:
     """The telemetry link: download rate, round trips, frames a second that the pump decodes."""
     found = bench_link.link(lambda text: click.echo(text + " ...", err=True))
-    text = json.dumps(found, indent=2)
-    if out_dir:
-        out_dir.mkdir(parents=True, exist_ok=True)
-        (out_dir / "bench-link.json").write_text(text + "\n", encoding="utf-8")
-    if as_json:
-        click.echo(text)
-    else:
+    if not keep_or_print(found, as_json, out_dir):
         _show(found)
     if not all(row["ok"] for row in found["bars"] if row["ok"] is not None):
         click.get_current_context().exit(FAILED)
