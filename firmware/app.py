@@ -72,7 +72,7 @@ class App:
         found = [0] * len(rows)
         unpack(rows, block, 0, len(block), found)
         (_, self.serial, self.nl_per_rev, self.steps_per_rev, counts_per_rev, step_hz, pulse_nl, level_nl_per_count,
-         capacity_ul, residual_ul, self.dead_volume_nl, self.minimum_rate_nl_day, self._battery_empty_mv, _) = found
+         capacity_ul, residual_ul, self.dead_volume_nl, self.minimum_rate_nl_day, self._battery_empty_mv, _, _) = found
         self.contents.commission(level_nl_per_count, capacity_ul, residual_ul)
         self.commission_block = block
         remainder = self.ledger.steps_rem
@@ -172,6 +172,7 @@ class App:
         """Execute a checked block; 0 or a reason. The order's digest and its effect go to the store in one record."""
         reason = orders.refusal(self, block)
         if reason == 0:
+            self.telemetry.access.name()        # who, before what
             reason = orders.execute(self, block)
             self.follow(self.now_s)
         if reason:

@@ -24,8 +24,9 @@ NO_PROGRAM = 255
 STATE_AT, COMMISSION_AT, INTENT_AT, PROGRAM_AT = 0x0000, 0x0400, 0x0800, 0x1000
 STATE_SLOT, COMMISSION_SLOT, INTENT_SLOT, PROGRAM_SLOT = 0x0100, 0x0100, 0x0040, 0x0400
 
-_STATE = "<BIIIBBBB8s8sIIIIIIIBHhIIIIIIHHHHHHIHIIIIBBII"
+_STATE = "<BIIIBBBB8s8sIIIIIIIBHhIIIIIIHHHHHHIHIIIIBBIII"
 _INTENT = "<BIIIIHHIIHII"
+COMMISSION_BYTES = 72       # at most, of a canonical block
 assert struct.calcsize(_STATE) + 2 <= STATE_SLOT
 assert struct.calcsize(_INTENT) + 2 <= INTENT_SLOT
 assert MAX_BLOCK + 5 <= PROGRAM_SLOT
@@ -95,7 +96,7 @@ class Settings:
         self._infusion = infusion
         self._state = Slots(store, STATE_AT, STATE_SLOT, struct.calcsize(_STATE))
         self._intent = Slots(store, INTENT_AT, INTENT_SLOT, struct.calcsize(_INTENT))
-        self._commission = Slots(store, COMMISSION_AT, COMMISSION_SLOT, 5 + 2 + 64)
+        self._commission = Slots(store, COMMISSION_AT, COMMISSION_SLOT, 5 + 2 + COMMISSION_BYTES)
         self.time_s = 0                 # pump time of the last write of any record
         self.boot_count = 0
         self.program_slot = NO_PROGRAM
@@ -118,6 +119,7 @@ class Settings:
         self.reduction = 0              # an emergency reduction under way: 1 fallback, 2 stop
         self.reduction_until_s = 0
         self.filled_s = 0               # pump time of the last refill
+        self.wasted_mj = 0              # what the link cost without a proof, since the pump was made (firmware/access.py)
         self.repaired = 0               # damaged slots found at boot
 
     def load(self):
@@ -148,7 +150,8 @@ class Settings:
             ledger.lost_pulses, self.active, self.latched, self.fallback_nl_day, self.stopped_at_s, self.first_alarm,
             self.last_day, self.level_offset_ul, ul[0], ul[1], ul[2], ul[3], ul[4], ul[5], nl[0], nl[1], nl[2], nl[3], nl[4], nl[5],
             ledger.pulses, self._infusion.acc_nl, self._infusion.demand.rem, self.day_pulses, self.day_missed_nl,
-            self._infusion.prime_left_nl, self.safe_state, self.reduction, self.reduction_until_s, self.filled_s)
+            self._infusion.prime_left_nl, self.safe_state, self.reduction, self.reduction_until_s, self.filled_s,
+            self.wasted_mj)
         slots.save()
 
     def _unpack_state(self):
@@ -161,7 +164,7 @@ class Settings:
         ledger.missed_ul[:] = row[20:26]
         ledger.missed_nl[:] = row[26:32]
         (ledger.pulses, self._infusion.acc_nl, self._infusion.demand.rem, self.day_pulses, self.day_missed_nl, self.prime_cut_nl,
-         self.safe_state, self.reduction, self.reduction_until_s, self.filled_s) = row[32:]
+         self.safe_state, self.reduction, self.reduction_until_s, self.filled_s, self.wasted_mj) = row[32:]
 
     def save_intent(self, time_s):
         """Write the pulse that is about to start: on boot it counts as delivered. Allocates nothing."""
@@ -182,7 +185,7 @@ class Settings:
         ledger.steps_rem = row[9]
 
     def save_commission(self, block, length):
-        """Write the canonical commissioning block (at most 64 bytes) beside the one in use; `commissioned` and `save_state` flip to it."""
+        """Write the canonical commissioning block (at most COMMISSION_BYTES) beside the one in use; `commissioned` and `save_state` flip to it."""
         slots = self._commission
         if self.commissioned:
             slots.slot = self.commissioned - 1

@@ -6,7 +6,7 @@ committed blocks; it holds the staging area and nothing else of the therapy.
 
 from ..protocol import catalogue as cat
 from ..protocol.fields import pack, unpack
-from ..protocol.frame import HEADER, TAG_BYTES
+from ..protocol.frame import HEADER, MAX_FRAME, TAG_BYTES
 from ..protocol.link import Responder
 from ..protocol.session import FORGED
 from . import emergency
@@ -47,7 +47,11 @@ class Telemetry:
 
     def receive(self, byte):
         """Take one byte off the line."""
-        self._responder.feed(byte)
+        link = self._responder
+        link.feed(byte)
+        if byte == 0 or link.unproved > MAX_FRAME:
+            self.access.spend(link.unproved, link.tags_wasted)
+            link.unproved = link.tags_wasted = 0
         if self._closing:               # its reply went out under the session that it ends
             self._closing = False
             self.access.close()
@@ -95,7 +99,7 @@ class Telemetry:
     def _session_open(self, role, host_nonce):
         values = self.access.open(role, host_nonce)
         if values is None:
-            return self._refuse(cat.SESSION_OPEN, cat.R_LOCKED, 0, self.access.locked_s())
+            return self._refuse(cat.SESSION_OPEN, cat.R_LOCKED, 0, max(1, self.access.locked_s()))
         return self._reply(cat.SESSION_OPEN | cat.REPLY_BIT, values)
 
     def _session_confirm(self, host_proof):
@@ -147,7 +151,7 @@ class Telemetry:
         values += [
             ledger.reservoir_nl(), app.contents.sensed_ul, app.low_reservoir_days(), app.infusion.prime_left_nl, app.battery_mv,
             alarms.active, alarms.latched, alarms.first, settings.boot_count, app.reset_cause, app.events.head,
-            app.uptime_s, self.frames_bad, self.access.forgeries, self.access.locked_s()]
+            app.uptime_s, self.frames_bad, self.access.forgeries, self.access.locked_s(), settings.wasted_mj]
         return self._reply(cat.STATUS | cat.REPLY_BIT, values)
 
     def _span(self, file):

@@ -58,12 +58,26 @@ def unpack(kind: int, data: bytes) -> dict[str, Any]:
 
 
 def wire_name(name: str) -> bytes:
-    """A drug's or editor's name as the wire carries it: ascii, cut and zero-padded to the catalogue's width."""
+    """A drug's or editor's name as the wire carries it: ascii, cut and zero-padded to the catalogue's width. Raises RequestInvalid."""
     try:
         text = name.encode("ascii")
     except UnicodeEncodeError as error:
         raise RequestInvalid("name %r must be plain ascii" % name, "name") from error
     return text[: catalogue.DRUG_NAME_BYTES].ljust(catalogue.DRUG_NAME_BYTES, b"\0")
+
+
+def wire_contact(contact: str) -> bytes:
+    """A clinic's contact as the wire carries it, zero-padded. Raises RequestInvalid: a telephone number is never cut."""
+    if not (contact.isascii() and (contact.isprintable())):
+        raise RequestInvalid("contact %r must be plain printable ascii" % contact, "contact")
+    if len(contact) > catalogue.CONTACT_BYTES:
+        raise RequestInvalid("contact %r has %d characters; allowed are 0 .. %d" % (contact, len(contact), catalogue.CONTACT_BYTES), "contact")
+    return contact.encode("ascii").ljust(catalogue.CONTACT_BYTES, b"\0")
+
+
+def read_text(raw: bytes) -> str:
+    """Zero-padded text off the wire; what is not printable ascii becomes "?": some of it comes unsealed, and goes to a terminal."""
+    return "".join(chr(byte) if 0x20 <= byte < 0x7F else "?" for byte in bytes(raw).rstrip(b"\0"))
 
 
 def _drug_fields(ingredients: tuple[Ingredient, ...]) -> dict[str, Any]:
@@ -83,7 +97,7 @@ def read_drugs(values: Mapping[str, Any], library: dict[str, Drug]) -> tuple[Ing
         raw = bytes(values["drug_%d" % index])
         if raw.strip(b"\0"):
             drug = by_wire.get(raw)
-            name = drug.name if drug else raw.rstrip(b"\0").decode("ascii", "replace")
+            name = drug.name if drug else read_text(raw)
             found.append(Ingredient(name, values["concentration_%d_ng_ml" % index], drug))
     return tuple(found)
 
@@ -91,8 +105,8 @@ def read_drugs(values: Mapping[str, Any], library: dict[str, Drug]) -> tuple[Ing
 def commission_block(implant: Implant, order_id: int) -> bytes:
     """The COMMISSION block of an implant record. Raises RequestInvalid for a constant out of its bounds."""
     rows = catalogue.block(catalogue.COMMISSION)
-    values = {row[fields.NAME]: order_id if row[fields.NAME] == "order_id" else getattr(implant, row[fields.NAME]) for row in rows}
-    return pack(catalogue.COMMISSION, values)
+    made = {"order_id": order_id, "contact": wire_contact(implant.contact)}
+    return pack(catalogue.COMMISSION, {row[fields.NAME]: made.get(row[fields.NAME], getattr(implant, row[fields.NAME], None)) for row in rows})
 
 
 def read_implant(record: bytes) -> Implant | None:
@@ -102,6 +116,7 @@ def read_implant(record: bytes) -> Implant | None:
     values = unpack(catalogue.COMMISSION, record)
     known = {name: value for name, value in values.items() if name in Implant.__dataclass_fields__}
     dead, length = values["dead_volume_nl"], values["catheter_mm"]
+    known["contact"] = read_text(values["contact"])
     return Implant(**known, tubing_nl=dead - length * Implant.catheter_nl_per_mm)
 
 
@@ -141,7 +156,7 @@ def read_program(data: bytes, library: dict[str, Drug] | None = None) -> Prescri
         weekdays=weekdays,
         fallback_nl_day=values["fallback_nl_day"],
         safe_state=next(name for name, value in _SAFE.items() if value == values["safe_state"]),
-        editor=bytes(values["editor"]).rstrip(b"\0").decode("ascii", "replace"),
+        editor=read_text(values["editor"]),
     )
 
 

@@ -86,11 +86,13 @@ def status(session: Session, as_json: bool) -> None:
     with session.pump() as pump:
         identity, now = pump.identity(), pump.status()
         program = pump.program_running() if pump.role != "patient" else None    # files are for clinician and service
-        shelf = pump.on_shelf_key
+        shelf, line = pump.on_shelf_key, pump.line_counts()
     if as_json:
         return emit_json("thecal.status/1", {
             "identity": identity.to_dict(), "state": present.state_text(now, program), "status": now.to_dict(), "program": describe(program),
-            "access": {"role": pump.role, "on_shelf_key": shelf, "paired": identity.paired, "forgeries": now.forgeries, "locked_s": now.locked_s}})
+            "access": {"role": pump.role, "on_shelf_key": shelf, "paired": identity.paired, "forgeries": now.forgeries, "locked_s": now.locked_s,
+                       "wasted_mj": now.wasted_mj},
+            "line": line.to_dict()})
     rows = [("alarms", "; ".join("%d %s (%s)" % (a.row, a.name, a.action) for a in now.alarms) or "none")]
     rows += [("state", present.state_text(now, program))]
     if program is not None:
@@ -105,6 +107,7 @@ def status(session: Session, as_json: bool) -> None:
         ("access", present.access_text(pump.role, shelf, identity, now)),
         ("pump", "serial %d, firmware %s on %s" % (identity.serial, identity.firmware_version, identity.runtime)),
         ("clock", units.pump_time_text(now.time_s)),
+        *([("line", line.text())] if line.text() else []),
     ]
     show_table(("", ""), rows)
 
@@ -227,7 +230,7 @@ def _tap(pump: Programmer, saver: raw.Saver, as_json: bool) -> None:
         for seen in listener.hear(t_us, sender, data):
             _show_frame(seen, as_json)
 
-    pump._line.tap(lambda port: raw.TapPort(port, heard, pump.clock.now_s))
+    pump.tap(lambda port: raw.TapPort(port, heard, pump.clock.now_s))
 
 
 def _show_frame(seen: raw.Seen, as_json: bool) -> None:

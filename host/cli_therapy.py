@@ -207,12 +207,13 @@ def prime(session: Session, volume: str, rate: str, yes: bool, as_json: bool) ->
 @click.option("--catheter", default="80 cm", show_default=True, help="Length left after trimming.")
 @click.option("--reservoir", default="20 mL", show_default=True)
 @click.option("--residual", default="1.4 mL", show_default=True, help="Unusable rest.")
+@click.option("--contact", default="", help="The clinic's telephone for the emergency card, e.g. 'clinic +00 000 0000'; at most 32 characters.")
 @therapy_options
 @click.pass_obj
-def commission(session: Session, serial: int, catheter: str, reservoir: str, residual: str, yes: bool, as_json: bool) -> None:
+def commission(session: Session, serial: int, catheter: str, reservoir: str, residual: str, contact: str, yes: bool, as_json: bool) -> None:
     """Write the implant record of the reference pump."""
     may_ask(yes)
-    new = Implant.reference(serial, catheter, reservoir, residual)
+    new = Implant.reference(serial, catheter, reservoir, residual, contact)
     with session.pump() as pump:
         old = report.implant_dict(pump.implant()) or {}
         rows = [(name, str(old.get(name, present.NONE)), str(value)) for name, value in (report.implant_dict(new) or {}).items()]

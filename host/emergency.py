@@ -11,7 +11,7 @@ from typing import Any, Mapping
 from ..protocol import catalogue
 from . import units
 from .alarms import Alarm, of_bits
-from .blocks import read_drugs
+from .blocks import read_drugs, read_text
 from .drug_library import Drug
 from .errors import RequestInvalid
 from .prescription import Ingredient, show_flow
@@ -41,6 +41,7 @@ class Card:
     low_reservoir_days: int | None
     time_s: int
     alarms: list[Alarm]
+    contact: str | None
 
     @classmethod
     def of(cls, raw: Mapping[str, Any], library: dict[str, Drug]) -> Card:
@@ -48,7 +49,7 @@ class Card:
         return cls(
             read_drugs(raw, library), raw["daily_nl"], raw["rate_nl_day"], catalogue.MODES[raw["mode"]], raw["reservoir_computed_nl"],
             raw["filled_s"] or None, None if raw["low_reservoir_days"] == NEVER_DAYS else raw["low_reservoir_days"], raw["time_s"],
-            of_bits(raw["alarms"]))
+            of_bits(raw["alarms"]), read_text(raw["contact"]) or None)
 
     @property
     def refill_due_s(self) -> int | None:
@@ -59,6 +60,7 @@ class Card:
         """The card in words."""
         rows = [("drug", "%s %s, %s" % (item.name, item.show_concentration(), item.show_dose(item.dose_ng(self.daily_nl)))) for item in self.drugs]
         rows = rows or [("drug", UNKNOWN)]
+        rows.append(("clinic", self.contact or UNKNOWN))
         rows.append(("now", "%s, %s" % (self.mode, show_flow(self.rate_nl_day))))
         rows += [("", "%s %s" % (item.name, item.show_dose(item.dose_ng(self.rate_nl_day)))) for item in self.drugs]
         rows.append(("volume a day", units.show(self.daily_nl, units.VOLUME, "mL", places=6)))
@@ -77,7 +79,7 @@ class Card:
             "daily_nl": self.daily_nl, "rate_nl_day": self.rate_nl_day, "mode": self.mode, "reservoir_computed_nl": self.reservoir_computed_nl,
             "filled_s": self.filled_s, "filled": units.pump_time_text(self.filled_s) if self.filled_s else None,
             "low_reservoir_days": self.low_reservoir_days, "time_s": self.time_s, "time": units.pump_time_text(self.time_s),
-            "alarms": [alarm.to_dict() for alarm in self.alarms]}
+            "alarms": [alarm.to_dict() for alarm in self.alarms], "contact": self.contact}
 
 
 @dataclass(frozen=True)

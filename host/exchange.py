@@ -14,9 +14,9 @@ from ..protocol import catalogue
 from ..protocol.frame import TAG_BYTES
 from ..protocol.session import CLINICIAN, MAX_COUNTER, NONCE_BYTES, ROLES, HostHandshake, shelf_key
 from .errors import KeyProblem, ProtocolProblem, PumpRefused, SessionLost, ThecalError, WrongPump
-from .keystore import Key, Keystore
+from .keystore import ROLE_NAMES, Key, Keystore
 from .transport import Line
-from .wire import Wire
+from .wire import LineCounts, Wire
 
 WINDOW = 4  # bulk reads in flight: a read and its 215-byte answer take 20 ms at 115200, the turnaround less
 CHUNK = {catalogue.FILE_DAYS: 192}  # whole records per read where 200 bytes are not
@@ -67,10 +67,9 @@ class Exchange:
         """When the last byte was sent, on the line's clock."""
         return self._wire.sent_s
 
-    @property
-    def retries(self) -> int:
-        """Requests that had to be repeated."""
-        return self._wire.retries
+    def line_counts(self) -> LineCounts:
+        """What the line has done so far."""
+        return self._wire.counts()
 
     def tell(self, sentence: str) -> None:
         """Let the user know, once."""
@@ -182,20 +181,30 @@ class Exchange:
                               "close one of the two" % (greeting["serial"], ROLES[self.role]))
         raise self._wrong_key(greeting)
 
+    @property
+    def _as_role(self) -> str:
+        """What the command line needs to speak in this role."""
+        return "" if ROLES[self.role] == ROLE_NAMES[0] else "--role %s " % ROLES[self.role]
+
     def _candidates(self, greeting: dict[str, Any]) -> list[Any]:
-        """Keys to try. The public shelf key only where we have none: else a forged hello could talk us into it."""
+        """Keys to try. The public shelf key only where none of ours was ever proved: else a forged hello could talk us into it.
+
+        Behind a first pairing that nobody heard the pump may still be on its shelf key, so that one is tried last.
+        """
         found = [key for serial in self._serials for key in self.keys.candidates(serial, self.role)]
+        paired = greeting["paired"] >> (self.role - 1) & 1
         if found:
-            return found
-        if greeting["paired"] >> (self.role - 1) & 1:
+            proved = any(self.keys.ever_proved(serial, self.role) for serial in self._serials)
+            return found if paired or proved else [*found, shelf_key(greeting["serial"], self.role)]
+        if paired:
             raise KeyProblem("pump %d is paired and there is no %s key for it in %s: use the programmer that has it, or pair with the magnet at "
-                             "the pump (thecal pair)" % (greeting["serial"], ROLES[self.role], self.keys.where))
+                             "the pump (thecal %spair)" % (greeting["serial"], ROLES[self.role], self.keys.where, self._as_role))
         return [shelf_key(greeting["serial"], self.role)]
 
     def _wrong_key(self, greeting: dict[str, Any]) -> KeyProblem:
         if greeting["paired"] >> (self.role - 1) & 1:
-            return KeyProblem("pump %d on %s does not have our %s key (from %s): pair this programmer with the magnet at the pump (thecal pair)" % (
-                greeting["serial"], self.line.name, ROLES[self.role], self.keys.where))
+            return KeyProblem("pump %d on %s does not have our %s key (from %s): pair this programmer with the magnet at the pump (thecal %spair)" % (
+                greeting["serial"], self.line.name, ROLES[self.role], self.keys.where, self._as_role))
         return KeyProblem("pump %d on %s says that it was never paired, and there is a %s key for it in %s: it was replaced or set back, or "
                           "something pretends to be it; if you know why, %s" % (
                               greeting["serial"], self.line.name, ROLES[self.role], self.keys.where, self.keys.way_out(greeting["serial"])))
@@ -234,7 +243,7 @@ class Exchange:
         if not self.on_shelf_key:
             self.keys.settle(greeting["serial"], self.role, key)
         elif self.keys.lasting:
-            self.tell("pump %d is still on its public shelf key: thecal pair" % greeting["serial"])
+            self.tell("pump %d is still on its public shelf key: thecal %spair" % (greeting["serial"], self._as_role))
 
     def drop_session(self) -> None:
         """The pump has ended our session: prove the key before the next sealed word."""
@@ -247,7 +256,8 @@ class Exchange:
         try:
             self._wire.one(catalogue.SESSION_CLOSE, (), min(GOODBYE_S, self.timeout_s))
         except ThecalError as error:
-            self.tell("the pump did not hear that the session is over: %s" % error)
+            if not isinstance(error, SessionLost):      # then the pump knows of no session of ours: its goodbye was lost
+                self.tell("the pump did not hear that the session is over: %s" % error)
         self._wire.session = None
 
     def _one(self, message_id: int, values: Sequence[Any], refused_rows: Sequence[Any] | None = None) -> dict[str, Any]:

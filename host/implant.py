@@ -20,7 +20,7 @@ class Implant:
 
     Sources: head 35 uL/rev and 4096 steps (DESIGN 3), 1 uL pulses at 1000 steps/s (alarms.md 4), encoder 12 bit (DESIGN 4), level quantum
     10 uL (DESIGN 8), 20 mL with 1.4 mL unusable, 80 cm catheter, minimum rate 0.006 mL/day (regimens.md head). `battery_empty_mv` is [judgement]:
-    a lithium cell that reads below 2.5 V cannot start a pulse.
+    a lithium cell that reads below 2.5 V cannot start a pulse. `contact`: whom an emergency room calls (alarms.md 6), at most 32 characters of plain ascii.
     """
 
     serial: int = 1001
@@ -37,14 +37,17 @@ class Implant:
     battery_empty_mv: int = 2_500
     tubing_nl: int = TUBING_NL
     catheter_nl_per_mm: int = CATHETER_NL_PER_MM
+    contact: str = ""
 
     @classmethod
-    def reference(cls, serial: int = 1001, catheter: str = "80 cm", reservoir: str = "20 mL", residual: str = "1.4 mL") -> Implant:
+    def reference(cls, serial: int = 1001, catheter: str = "80 cm", reservoir: str = "20 mL", residual: str = "1.4 mL",
+                  contact: str = "") -> Implant:
         """The reference pump with a catheter length and a reservoir in clinician's units. Raises RequestInvalid."""
         capacity, unusable = units.volume_nl(reservoir, "reservoir"), units.volume_nl(residual, "residual")
         if capacity % 1000 or unusable % 1000 or unusable >= capacity:
             raise RequestInvalid("reservoir %r and residual %r must be whole uL, the residual the smaller" % (reservoir, residual), "reservoir")
-        return cls(serial=serial, catheter_mm=units.length_mm(catheter, "catheter"), capacity_ul=capacity // 1000, residual_ul=unusable // 1000)
+        return cls(serial=serial, catheter_mm=units.length_mm(catheter, "catheter"), capacity_ul=capacity // 1000, residual_ul=unusable // 1000,
+                   contact=contact)
 
     @property
     def dead_volume_nl(self) -> int:

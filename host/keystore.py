@@ -54,10 +54,10 @@ def environment_has_keys() -> bool:
 
 @dataclass
 class _Entry:
-    """What is kept for one pump and role. `pending`: a key that was sent and that the pump has not yet proved to know."""
+    """What is kept for one pump and role. `pending`: keys that were sent and that the pump has not yet proved to know, oldest first."""
 
     key: Key | None = None
-    pending: Key | None = None
+    pending: tuple[Key, ...] = ()
 
 
 Table = dict[tuple[int, int], _Entry]       # by (serial, role)
@@ -105,11 +105,15 @@ class Keystore:
 
     # ---------------------------------------------------------------------------------------------- keys
     def candidates(self, serial: int, role: int) -> list[Key]:
-        """The keys that the pump may have: the one that it proved last, then one whose pairing was never acknowledged."""
+        """The keys that the pump may have: the one that it proved last, then those whose pairing was never acknowledged."""
         if self._only is not None:
             return [self._only]
         entry = self._read().get((serial, role), _Entry())
-        return [key for key in (entry.key, entry.pending) if key is not None]
+        return ([entry.key] if entry.key is not None else []) + list(entry.pending)
+
+    def ever_proved(self, serial: int, role: int) -> bool:
+        """Whether a pump has ever proved to know a key of ours for this role: from then on the public shelf key is never tried."""
+        return self._only is not None or self._read().get((serial, role), _Entry()).key is not None
 
     def listening_key(self, serial: int, role: int) -> bytes:
         """What to read along with (raw.py): our key, and without one the public one of a pump that was never paired."""
@@ -124,7 +128,7 @@ class Keystore:
         if self._only is not None:
             raise UsageProblem("%s is set and would hide the new key: unset it and pair again" % KEY_VARIABLE)
         with self._changing() as table:
-            table.setdefault((serial, role), _Entry()).pending = Key(key)
+            table.setdefault((serial, role), _Entry()).pending += (Key(key),)
 
     def settle(self, serial: int, role: int, key: bytes) -> None:
         """The pump has proved that it knows `key`: it is the one, and nothing is pending any more."""
@@ -133,12 +137,13 @@ class Keystore:
         with self._changing() as table:
             table[serial, role] = _Entry(Key(key))
 
-    def drop_pending(self, serial: int, role: int) -> None:
-        """The pump did not take the new key."""
+    def drop_pending(self, serial: int, role: int, key: bytes) -> None:
+        """The pump did not take this new key. Another that is pending stays: the pump may have that one."""
         with self._changing() as table:
             entry = table.pop((serial, role), _Entry())
-            if entry.key is not None:
-                table[serial, role] = _Entry(entry.key)
+            entry.pending = tuple(other for other in entry.pending if other != key)
+            if entry != _Entry():
+                table[serial, role] = entry
 
     def rename(self, old: int, new: int) -> None:
         """The pump has got another serial: its keys go with it."""
@@ -162,7 +167,7 @@ class Keystore:
 
     def listing(self) -> list[tuple[int, str, bool]]:
         """(serial, role, whether a pairing was never acknowledged), sorted; no key among it."""
-        return [(serial, ROLES[role], entry.pending is not None) for (serial, role), entry in sorted(self._read().items(), key=lambda item: item[0])]
+        return [(serial, ROLES[role], bool(entry.pending)) for (serial, role), entry in sorted(self._read().items(), key=lambda item: item[0])]
 
     # ---------------------------------------------------------------------------------------------- the file
     def _read(self) -> Table:
@@ -233,9 +238,11 @@ def _alone(folder: Path) -> Iterator[None]:
 
 def _write(path: Path, table: Table) -> None:
     """Whole or not at all: a new file of mode 0600 takes the old one's place. Raises OSError."""
-    pumps: dict[str, dict[str, dict[str, str]]] = {}
+    pumps: dict[str, dict[str, dict[str, Any]]] = {}
     for (serial, role), entry in sorted(table.items(), key=lambda item: item[0]):
-        kept = {name: bytes(key).hex() for name, key in (("key", entry.key), ("pending", entry.pending)) if key is not None}
+        kept: dict[str, Any] = {} if entry.key is None else {"key": bytes(entry.key).hex()}
+        if entry.pending:
+            kept["pending"] = [bytes(key).hex() for key in entry.pending]
         pumps.setdefault(str(serial), {})[ROLES[role]] = kept
     new = path.with_name("%s.%d.new" % (path.name, os.getpid()))
     new.unlink(missing_ok=True)
@@ -265,7 +272,10 @@ def _parse(text: bytes, path: Path) -> Table:
             where = "the %s entry of pump %s" % (role if role in ROLE_NAMES else "odd", serial)
             if role not in ROLE_NAMES or not isinstance(kept, dict) or not kept or set(kept) - {"key", "pending"}:
                 raise KeyProblem(_damaged(path, "%s is not one" % where))
-            table[int(serial), ROLES.index(role)] = _Entry(**{name: _key(value, _damaged(path, where)) for name, value in kept.items()})
+            said, pending = _damaged(path, where), kept.get("pending", [])
+            table[int(serial), ROLES.index(role)] = _Entry(
+                _key(kept["key"], said) if "key" in kept else None,
+                tuple(_key(one, said) for one in (pending if isinstance(pending, list) else [pending])))    # older files hold a single one
     return table
 
 

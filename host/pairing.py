@@ -48,7 +48,9 @@ def pair(exchange: Exchange, role: int) -> Pairing:
     except (NoConnection, ProtocolProblem, PumpRefused, Timeout) as error:
         raise type(error)(*_unknown(error, serial, role)) from (trouble or error)
     if not taken:
-        exchange.keys.drop_pending(serial, role)
+        if isinstance(trouble, Timeout):    # nobody heard it yet, and the line may still bring one of its copies
+            raise Timeout(*_unknown(trouble, serial, role)) from trouble
+        exchange.keys.drop_pending(serial, role, key)
         raise trouble or KeyProblem("pump %d acknowledged a new %s key and does not know it: pair again" % (serial, ROLES[role]))
     exchange.keys.settle(serial, role, key)
     if role == exchange.role:

@@ -45,6 +45,8 @@ def access_text(role: str, on_shelf_key: bool, identity: Identity, status: Statu
         text += "; %d wrong keys or tags since boot" % status.forgeries
     if status.locked_s:
         text += "; THERAPY LOCKED for %d s" % status.locked_s
+    if status.wasted_mj:
+        text += "; traffic without a key has cost %s J" % units.decimal_text(Fraction(status.wasted_mj, 1000), 3)
     return text
 
 

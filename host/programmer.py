@@ -28,6 +28,7 @@ from .records import AlarmState, Day, Event, Identity, Live, Status, read_days, 
 from .review import PrimeReview, RefillReview
 from .alarms import Alarm
 from .transport import Clock, Line, open_port
+from .wire import LineCounts
 
 EVENT_TAIL = 200  # events searched for the last program change: 4 KB, 0.4 s at 115200
 PRIME_RATE = "24 mL/day"  # near 1 mL/h, the head's fastest (clinical.md 1.2)
@@ -294,7 +295,9 @@ class Programmer:
         return ordering.give(self._exchange, kind, build(self._order_id()), agreed)
 
     def _order_id(self) -> int:
-        """1 .. 2^30 - 1 that no other order of this pump has: its event counter moves with every order, so two equal orders differ.
+        """1 .. 2^30 - 1, another for each order: the pump's event counter moves with every order, so two equal orders in a row differ.
+
+        The pump compares with its last order only; orders far apart may draw the same number.
 
         Made from the pump's own state and not drawn at random: a scenario's clinician must do the same bytes twice (R9).
         """
@@ -357,6 +360,14 @@ class Programmer:
                 self._beat_s = max(SHORTEST_BEAT_S, self._beat_s / 2)   # perhaps its time runs faster than we spoke
                 self._exchange.ask(catalogue.LIVE, interval_s)
         raise Timeout("the pump on %s sent no telemetry for %g s" % (self._line.name, patience_s))
+
+    def line_counts(self) -> LineCounts:
+        """What the line has done to this conversation so far: repeats, damage, strays, gaps."""
+        return self._exchange.line_counts()
+
+    def tap(self, wrap: Callable[[Any], Any]) -> None:
+        """From now on speak through `wrap(port)`, a port itself: for listeners such as raw.TapPort."""
+        self._line.tap(wrap)
 
     @property
     def telemetry_gaps(self) -> int:

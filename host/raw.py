@@ -28,6 +28,8 @@ COLUMNS = 150
 INDENT = " " * 18
 FRAME_SCHEMA = "thecal.frame/1"
 CAPTURE_SCHEMA = "thecal.capture/1"
+_PAIR = catalogue.message(catalogue.PAIR)
+_PAIR_HEAD = bytes((frame.VERSION << 5 | _PAIR[3], catalogue.PAIR, fields.size(_PAIR[5])))
 KeyOf = Callable[[int, int], "bytes | None"]   # (pump serial, role) -> key, None where there is none
 
 
@@ -47,10 +49,16 @@ class Seen:
     fields: list[tuple[str, Any, str]] = field(default_factory=list)
     trouble: str = ""
 
+    @property
+    def hides_key(self) -> bool:
+        """True when the bytes hold a key, or are damaged and may: pairing is the one message that carries one in clear."""
+        return self.name == _PAIR[1] or (not self.message_class and _may_be_pair(self.raw))
+
     def to_dict(self) -> dict[str, Any]:
         plain = {name: value.hex() if isinstance(value, (bytes, bytearray)) else value for name, value, _ in self.fields}
         return {"t_us": self.t_us, "dir": self.sender, "message": self.name, "class": self.message_class, "seq": self.seq, "request": self.request,
-                "counter": self.counter, "sealed": self.sealed.hex() or None, "fields": plain, "trouble": self.trouble or None, "hex": self.raw.hex()}
+                "counter": self.counter, "sealed": self.sealed.hex() or None, "fields": plain, "trouble": self.trouble or None,
+                "hex": None if self.hides_key else self.raw.hex()}
 
     def text(self) -> str:
         """The frame on as many lines as its fields need."""
@@ -64,7 +72,7 @@ class Seen:
         line = "; ".join(said)
         if len(head) + 2 + len(line) <= COLUMNS:
             return (head + "  " + line).rstrip()
-        return "\n".join([head, *textwrap.wrap(line, COLUMNS, initial_indent=INDENT, subsequent_indent=INDENT, break_on_hyphens=False)])
+        return "\n".join([head.rstrip(), *textwrap.wrap(line, COLUMNS, initial_indent=INDENT, subsequent_indent=INDENT, break_on_hyphens=False)])
 
 
 class _Side:
@@ -137,6 +145,11 @@ class Listener:
         return Seen(**head, fields=fields_text(row[5], values, decoder.message_id), trouble=trouble)
 
 
+def _may_be_pair(raw: bytes) -> bool:
+    """Whether two of the three bytes that begin a pairing stand in their place anywhere: then most of a key may follow them."""
+    return any(sum(map(int.__eq__, raw[at:at + len(_PAIR_HEAD)], _PAIR_HEAD)) >= 2 for at in range(len(raw)))
+
+
 def why_bad(raw: bytes, schema_crc: int) -> str:
     """Why bytes that end in 0x00 are no frame: in the order in which a decoder finds out."""
     body = bytearray()
@@ -164,14 +177,17 @@ def why_bad(raw: bytes, schema_crc: int) -> str:
 
 
 def fields_text(rows: Any, values: list[Any], message_id: int = 0) -> list[tuple[str, Any, str]]:
-    """Name, value and value with its unit for the first `len(values)` fields of a catalogue row."""
-    return [(row[fields.NAME], value, value_text(row, value, message_id)) for row, value in zip(rows, values)]
+    """Name, value and value with its unit (of a key: neither) for the first `len(values)` fields of a catalogue row."""
+    shown = [(row[fields.NAME], value, value_text(row, value, message_id)) for row, value in zip(rows, values)]
+    return [(name, text if name == "key" else value, text) for name, value, text in shown]
 
 
 def value_text(row: Any, value: Any, message_id: int = 0) -> str:
     """One field's value as a person reads it."""
     name, unit = row[fields.NAME], row[fields.UNIT]
     if isinstance(value, (bytes, bytearray)):
+        if name == "key":
+            return "%d bytes, hidden" % len(value)
         if unit == "utf-8" or unit.startswith("ascii"):
             return repr(bytes(value).rstrip(b"\0").decode("utf-8", "replace"))
         return _bytes_text(bytes(value))

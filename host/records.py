@@ -66,6 +66,7 @@ class Status:
     """One look at the pump. Totals count since the pump was made; `missed_nl` is per cause and is never made up.
 
     `forgeries`: wrong keys and tags since boot; `locked_s`: seconds for which nobody may change therapy because of them.
+    `wasted_mj`: energy that traffic without a proof has cost since the pump was made, by the pump's own estimate (PROTOCOL.md).
     """
 
     time_s: int
@@ -94,6 +95,7 @@ class Status:
     frames_bad: int
     forgeries: int
     locked_s: int
+    wasted_mj: int
 
     @classmethod
     def of(cls, raw: Mapping[str, Any]) -> Status:
@@ -103,7 +105,7 @@ class Status:
         cause = raw["reset_cause"]
         same = {name: raw[name] for name in (
             "time_s", "rate_nl_day", "daily_nl", "pulses", "pulse_nl", "reservoir_computed_nl", "prime_left_nl", "battery_mv", "first_alarm",
-            "boot_count", "next_event", "uptime_s", "frames_bad", "forgeries", "locked_s")}
+            "boot_count", "next_event", "uptime_s", "frames_bad", "forgeries", "locked_s", "wasted_mj")}
         return cls(
             mode=catalogue.MODES[raw["mode"]],
             program_mode=PROGRAM_MODES[raw["program_mode"]],

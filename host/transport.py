@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable
 from importlib import metadata
 from typing import Any, Protocol
+from urllib.parse import urlsplit
 
 import serial
 
@@ -80,10 +81,19 @@ def open_port(url: str) -> Any:
         except (serial.SerialException, OSError) as error:
             text = str(error)
             raise NoConnection("port " + (text if text.startswith(url) else "%s cannot be opened: %s" % (url, text))) from error
+    if scheme in ("socket", "rfc2217") and not _has_port(url):
+        raise UsageProblem("port %s names no TCP port: write %s://HOST:PORT, such as socket://127.0.0.1:7777" % (url, scheme))
     try:
         return serial.serial_for_url(url, baudrate=BAUD, timeout=SLICE_S, write_timeout=5.0, exclusive=True)
     except (serial.SerialException, ValueError, OSError) as error:
         raise NoConnection(_why_not(url, error)) from error
+
+
+def _has_port(url: str) -> bool:
+    try:
+        return urlsplit(url).port is not None
+    except ValueError:      # not a number, or beyond 65535
+        return False
 
 
 def _load(entry: metadata.EntryPoint, url: str) -> Any:

@@ -1,4 +1,4 @@
-"""Requests on a line: each sent, repeated by protocol/link.py on the port's clock, and its reply or refusal read by the catalogue.
+"""Requests on a line: each sent, repeated by protocol/requester.py on the port's clock, and its reply or refusal read by the catalogue.
 
 The frame check on this side is crcmod, on the pump's side binascii: two implementations that must agree (DESIGN 6). What a session is
 and when one is needed is exchange.py's; here is only what a refusal can be believed to mean.
@@ -7,11 +7,12 @@ and when one is needed is exchange.py's; here is only what a refusal can be beli
 from __future__ import annotations
 
 from collections import deque
+from dataclasses import asdict, dataclass
 from typing import Any, Callable, Iterator, Sequence
 
 import crcmod.predefined
 
-from ..protocol import catalogue, fields, link
+from ..protocol import catalogue, fields, requester
 from ..protocol.frame import TAG_BYTES, VERSION
 from ..protocol.session import ROLES, Session
 from . import records
@@ -31,6 +32,25 @@ def host_crc(data: Any, seed: int = 0) -> int:
     return _crc(bytes(data), seed)
 
 
+@dataclass(frozen=True)
+class LineCounts:
+    """Since the port was opened: requests repeated, frames that came damaged, frames that answer nothing, pushed frames that never came."""
+
+    retries: int
+    damaged: int
+    stray: int
+    push_gaps: int
+
+    def to_dict(self) -> dict[str, int]:
+        return asdict(self)
+
+    def text(self) -> str:
+        """What was not as it should be, in words; empty for a clean line."""
+        said = ((self.retries, "requests repeated"), (self.damaged, "frames damaged"), (self.stray, "frames that answer nothing"),
+                (self.push_gaps, "pushed frames lost"))
+        return ", ".join("%d %s" % row for row in said if row[0])
+
+
 class Wire:
     """The host's end of one line. `clean` is False when a command was left early: what is in flight must not meet the next one.
 
@@ -44,7 +64,7 @@ class Wire:
         self.clean = False
         self.sent_s = line.clock.now_s()        # when the last byte was sent
         self.pushes: deque[dict[str, Any]] = deque(maxlen=KEPT_PUSHES)
-        self._link = link.Requester(schema_crc, host_crc)
+        self._link = requester.Requester(schema_crc, host_crc)
 
     @property
     def session(self) -> Session | None:
@@ -60,10 +80,10 @@ class Wire:
         """Pushed frames that never arrived."""
         return self._link.push_gaps
 
-    @property
-    def retries(self) -> int:
-        """Requests that had to be repeated."""
-        return self._link.retries
+    def counts(self) -> LineCounts:
+        """What the line has done so far."""
+        version, damaged, stray = self._noise()
+        return LineCounts(self._link.retries, version + damaged, stray, self._link.push_gaps)
 
     def _now_ms(self) -> int:
         return int(self.line.clock.now_s() * 1000)
@@ -115,7 +135,7 @@ class Wire:
             for kind, request, message_id, payload, sealed in self._heard(min(left_s, max(due_ms, 1) / 1000)):
                 if request in waiting:
                     waiting.discard(request)
-                    if kind == link.OUT_REFUSED:
+                    if kind == requester.OUT_REFUSED:
                         raise self._refusal(message_id, payload, refused_rows, sealed)
                     deadline = self.line.clock.now_s() + patience_s
                     further = take(request, records.decode(message_id | catalogue.REPLY_BIT, payload))
@@ -129,7 +149,7 @@ class Wire:
         while start < len(data):    # one frame at a time, so that the decoder still stands on the frame that an event is about
             end = data.find(0, start) + 1 or len(data)
             for kind, request, message_id, payload in self._link.feed(data[start:end], self._now_ms()):
-                if kind == link.OUT_PUSH:
+                if kind == requester.OUT_PUSH:
                     self.pushes.append(records.decode(message_id, payload))
                 else:
                     yield kind, request, message_id, payload, TAG_BYTES[self._link.decoder.message_class] > 0

@@ -1,4 +1,4 @@
-"""Somebody on the line who hears every frame and sends what he likes: record, drop, replay, splice, reflect, truncate, corrupt, flood.
+"""Somebody on the line who hears every frame and sends what he likes: record, drop, replay, reorder, splice, reflect, truncate, corrupt, flood.
 
     attacker = Attacker(["replay=0.5,of=commit", "corrupt=0.1,from=host"], seed=7)
     attacker.attach(world)                      # the virtual line of a World; relay.py puts the same object between live endpoints
@@ -12,6 +12,7 @@ probability 0..1 (1 unless given) for each frame of that message and sender.
     replay     an older frame of the same kind follows  reflect    it goes back to its sender too
     splice     the head of it on the tail of an older   truncate   it ends early
     corrupt    one to three of its bits are flipped     flood      flood=200/s,with=status|garbage|forged|again: see `flood`
+    reorder    it goes later: behind the next frame of its sender, behind=N of them, or after for=T (us, ms, s); of both the first
 
 Splice, truncate and corrupt mend length byte and CRC unless `mend=no`: who can forge a frame can compute its CRC-32. What an attacker does
 not have is a key. Everything is drawn from the seed; times are the line's microseconds.
@@ -19,7 +20,6 @@ not have is a key. Everything is drawn from the seed; times are the line's micro
 
 from __future__ import annotations
 
-import binascii
 import random
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -27,17 +27,12 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from ..protocol import catalogue, frame as framing
+from .attacker_frames import Heard, made, unstuff
+from .attacker_rules import Out, Rule, TextRule, check_flood, flood_rule
 from .capture import SENDERS, Row
 
 HELD_BYTES = 256            # a run without 0x00 that is longer is passed on as it is: no frame
 REMEMBERED = 1000           # frames kept for replays and splices
-MOST_FLOOD_PER_S = 5000     # a line of 115200 carries 1,645 of the shortest frames a second
-FLOODS = ("status", "garbage", "forged", "again")
-Out = list[tuple[str, bytes]]
-
-
-class RuleError(ValueError):
-    """A rule that cannot be; one sentence with the rule, the value and the bound."""
 
 
 class Line(Protocol):
@@ -46,73 +41,15 @@ class Line(Protocol):
     def put(self, sender: str, data: bytes, now_us: int) -> None: ...
 
 
-@dataclass(frozen=True)
-class Heard:
-    """One frame as it came, its 0x00 included; `body` is what COBS held (header to CRC), empty where it was no whole frame."""
+@dataclass(eq=False)
+class Late:
+    """A frame that is held back: `behind` more frames of its sender to come (0 or less: does not count), when it is due (None: never)."""
 
-    t_us: int
     sender: str
-    raw: bytes
-    body: bytes
+    data: bytes
+    behind: int
+    due_us: int | None
 
-    @property
-    def message(self) -> int:
-        """Message id, -1 for what is no frame."""
-        return self.body[1] if self.body else -1
-
-
-Rule = Callable[[Heard, Out, "Attacker"], Out]
-
-
-# ------------------------------------------------------------------------------------------------ frames, as an outsider makes them
-
-def unstuff(raw: bytes) -> bytes:
-    """The body of a COBS frame (its 0x00 at the end); empty where it is none or too short for a header and a CRC."""
-    body = bytearray()
-    at, end = 0, len(raw) - 1
-    while at < end:
-        code = raw[at]
-        if code == 0 or at + code > end:
-            return b""
-        body += raw[at + 1:at + code]
-        at += code
-        if at < end and code < 255:
-            body.append(0)
-    return bytes(body) if len(body) >= framing.MIN_BODY else b""
-
-
-def stuff(body: bytes) -> bytes:
-    """COBS and the closing 0x00 around at most 254 bytes."""
-    raw = bytearray()
-    for part in body.split(b"\0"):
-        raw.append(len(part) + 1)
-        raw += part
-    return bytes(raw) + b"\0"
-
-
-def mended(content: bytes, schema_crc: int) -> bytes:
-    """A frame around header, payload and trailer, with the length byte and the CRC that fit them."""
-    body = bytearray(content)
-    message_class = body[0] & 0x1F
-    trailer = framing.trailer_bytes(message_class) if message_class < len(framing.TAG_BYTES) else 0
-    body[2] = max(0, len(body) - framing.HEADER - trailer) & 0xFF
-    crc = binascii.crc32(body, 0 if message_class == framing.CLASS_OPEN else schema_crc)
-    return stuff(bytes(body) + crc.to_bytes(4, "little"))
-
-
-def made(message_id: int, payload: bytes = b"", request_id: int = 1, seq: int = 0, trailer: bytes | None = None) -> bytes:
-    """A whole frame of a catalogue message as anyone can make it; a tagged class gets `trailer`, or a counter and tag of zeros.
-
-    Raises ValueError for an id that is not in the catalogue.
-    """
-    row = catalogue.message(message_id)
-    if row is None:
-        raise ValueError("message id 0x%02x is not in the catalogue" % message_id)
-    head = bytes((framing.VERSION << 5 | row[3], message_id, 0, seq & 0xFF, request_id & 0xFF))
-    return mended(head + payload + (bytes(framing.trailer_bytes(row[3])) if trailer is None else trailer), catalogue.schema_crc())
-
-
-# ------------------------------------------------------------------------------------------------ the attacker
 
 class Attacker:
     """See the module. `capture.add(t_us, sender, arriving, sent)`, where given, gets everything; `counts` says what was done."""
@@ -124,6 +61,9 @@ class Attacker:
         self.draw = random.Random("attacker/%d" % seed)
         self.schema_crc = catalogue.schema_crc()
         self.floods: list[tuple[float, str]] = []       # of the rules: (frames a second, what with)
+        self.late: list[Late] = []                      # frames held back, in the order in which they were heard
+        self._wake: Callable[[int], None] | None = None     # asks for `let_go` at an instant; None: whoever owns the line looks for himself
+        self._latest: dict[str, bytes] = {}             # of each sender; the answers to a flood push it out of `frames`
         self._held: dict[str, bytearray] = {sender: bytearray() for sender in SENDERS}
         self.capture = capture
         self._line: Line | None = None
@@ -135,14 +75,19 @@ class Attacker:
         if not isinstance(rule, str):
             self.rules.append(rule)
         elif rule.partition("=")[0].strip() == "flood":
-            self.floods.append(_flood_rule(rule))
+            self.floods.append(flood_rule(rule))
         else:
             self.rules.append(TextRule(rule))
 
     def attach(self, world: Any) -> Attacker:
         """Sit on the line of a World; floods of the rules begin at once. `world.line.middle = None` sends him home."""
+        def due(t_us: int) -> None:
+            if world.line.middle == self.hear:
+                self.let_go(t_us)
+
         world.line.middle = self.hear
         self._line = world.line
+        self._wake = lambda t_us: world.at(t_us, lambda: due(t_us))
         for per_s, what in self.floods:
             self.flood(world, per_s, what=what)
         return self
@@ -155,7 +100,7 @@ class Attacker:
         """Remember the frames of a capture: material for replays and splices across sessions and reboots."""
         for row in rows:
             for raw in _cut(self._held[row.sender], row.sent):
-                self.frames.append(Heard(row.t_us, row.sender, raw, unstuff(raw)))
+                self._keep(Heard(row.t_us, row.sender, raw, unstuff(raw)))
         for held in self._held.values():
             held.clear()
 
@@ -167,11 +112,42 @@ class Attacker:
             self.counts["heard"] += 1
             self.counts["not_frames"] += not heard.body and len(raw) > 1     # a bare 0x00 is a wake-up, PROTOCOL.md
             out: Out = [(sender, raw)]
+            waiting = [late for late in self.late if late.sender == sender] if heard.body else []
             for rule in self.rules:
                 out = rule(heard, out, self)
-            self.frames.append(heard)
+            self._keep(heard)
             self._note(heard, out)
-            going += out
+            going += out + self._passed(waiting, t_us)
+        return going
+
+    # ---- frames that go later
+    def hold(self, sender: str, data: bytes, t_us: int, *, behind: int = 0, for_us: int = 0) -> None:
+        """Keep a frame heard at `t_us` back until `behind` more frames of its sender came by or `for_us` microseconds passed.
+
+        Whichever comes first; 0 is never. What is still held when he leaves the line is gone.
+        """
+        self.late.append(Late(sender, data, behind, t_us + for_us if for_us else None))
+        if for_us and self._wake is not None:
+            self._wake(t_us + for_us)
+
+    def let_go(self, t_us: int) -> None:
+        """Send the held frames whose time has come; relay.py calls this as time passes, a World when it is due."""
+        for late in [late for late in self.late if late.due_us is not None and late.due_us <= t_us]:
+            self.late.remove(late)
+            self.count("let_go")
+            self.send(late.sender, late.data, t_us)
+
+    def _passed(self, waiting: list[Late], t_us: int) -> Out:
+        """One more frame went by those that wait: the ones that go behind it."""
+        going: Out = []
+        for late in waiting:
+            late.behind -= 1
+            if late.behind == 0:
+                self.late.remove(late)
+                self.count("let_go")
+                going.append((late.sender, late.data))
+                if self.capture is not None:
+                    self.capture.add(t_us, late.sender, late.data, b"")
         return going
 
     def release(self, sender: str) -> bytes:
@@ -179,6 +155,11 @@ class Attacker:
         data = bytes(self._held[sender])
         self._held[sender].clear()
         return data
+
+    def _keep(self, heard: Heard) -> None:
+        self.frames.append(heard)
+        if heard.body:
+            self._latest[heard.sender] = heard.raw
 
     def _note(self, heard: Heard, out: Out) -> None:
         if self.capture is not None:
@@ -212,7 +193,7 @@ class Attacker:
         `what`: status (a well-formed question: it makes the pump answer), garbage (random bytes), forged (a commit with a tag made
         up), again (the last frame heard of `sender`). Raises RuleError.
         """
-        _check_flood(per_s, what)
+        check_flood(per_s, what)
         end_us = world.now_us + round(seconds * 1e6) if seconds is not None else None
         start_us, sent = world.now_us, 0
 
@@ -232,12 +213,12 @@ class Attacker:
         if what == "garbage":
             return self.draw.randbytes(self.draw.randrange(8, 64)) + b"\0"
         if what == "status":
-            return made(catalogue.STATUS, request_id=self.draw.randrange(1, 256))
-        last = self.past(sender, -1)
-        if what == "again" and last:
-            return last[-1].raw
+            return made(catalogue.STATUS, request_id=self.draw.randrange(1, 256), schema_crc=self.schema_crc)
+        if what == "again" and sender in self._latest:
+            return self._latest[sender]
         trailer = self.draw.randbytes(framing.trailer_bytes(catalogue.message(catalogue.COMMIT)[3]))
-        return made(catalogue.COMMIT, self.draw.randbytes(catalogue.DIGEST_BYTES), self.draw.randrange(1, 256), trailer=trailer)
+        digest = self.draw.randbytes(catalogue.DIGEST_BYTES)
+        return made(catalogue.COMMIT, digest, self.draw.randrange(1, 256), trailer=trailer, schema_crc=self.schema_crc)
 
 
 def _cut(held: bytearray, data: bytes) -> Iterator[bytes]:
@@ -250,132 +231,3 @@ def _cut(held: bytearray, data: bytes) -> Iterator[bytes]:
         end = min(end or HELD_BYTES, HELD_BYTES)
         yield bytes(held[:end])
         del held[:end]
-
-
-# ------------------------------------------------------------------------------------------------ rules as text
-
-class TextRule:
-    """A rule made from its text; see the module. Raises RuleError."""
-
-    def __init__(self, text: str) -> None:
-        self.text = text
-        self.action, share, options = _parts(text, ("of", "from", "mend"))
-        if self.action not in _ACTIONS:
-            raise RuleError("rule %r: action is %r, known are %s" % (text, self.action, ", ".join([*_ACTIONS, "flood"])))
-        self.share = _number(text, share or "1", 1.0)
-        self.message = _message(text, options.get("of"))
-        self.sender = options.get("from")
-        if self.sender not in (None, *SENDERS):
-            raise RuleError("rule %r: from is %r, it must be host or pump" % (text, self.sender))
-        if options.get("mend", "yes") not in ("yes", "no"):
-            raise RuleError("rule %r: mend is %r, it must be yes or no" % (text, options["mend"]))
-        self.mend = options.get("mend", "yes") == "yes"
-
-    def __call__(self, heard: Heard, out: Out, attacker: Attacker) -> Out:
-        if self.message not in (-1, heard.message) or self.sender not in (None, heard.sender) or attacker.draw.random() >= self.share:
-            return out
-        changed = _ACTIONS[self.action](self, heard, out, attacker)
-        if changed != out:
-            attacker.count(self.action)
-        return changed
-
-
-def _drop(rule: TextRule, heard: Heard, out: Out, attacker: Attacker) -> Out:
-    return [piece for piece in out if piece != (heard.sender, heard.raw)]
-
-
-def _duplicate(rule: TextRule, heard: Heard, out: Out, attacker: Attacker) -> Out:
-    return [*out, (heard.sender, heard.raw)]
-
-
-def _reflect(rule: TextRule, heard: Heard, out: Out, attacker: Attacker) -> Out:
-    return [*out, (SENDERS[heard.sender == "host"], heard.raw)]
-
-
-def _replay(rule: TextRule, heard: Heard, out: Out, attacker: Attacker) -> Out:
-    old = attacker.past(heard.sender, rule.message)
-    return [*out, (heard.sender, attacker.draw.choice(old).raw)] if old else out
-
-
-def _splice(rule: TextRule, heard: Heard, out: Out, attacker: Attacker) -> Out:
-    old = attacker.past(heard.sender, -1)
-    if not old or not heard.body:
-        return out
-    tail = attacker.draw.choice(old).body
-    cut = attacker.draw.randrange(1, min(len(heard.body), len(tail)) - framing.CRC_BYTES + 1)
-    return _instead(rule, heard, out, attacker, heard.body[:cut] + tail[cut:-framing.CRC_BYTES])
-
-
-def _truncate(rule: TextRule, heard: Heard, out: Out, attacker: Attacker) -> Out:
-    """Mended, the payload ends early and what stood behind it still does; else the frame does, wherever."""
-    if len(heard.body) <= framing.MIN_BODY:
-        return out
-    content = heard.body[:-framing.CRC_BYTES]
-    cut = attacker.draw.randrange(framing.HEADER, len(content))
-    rest = content[framing.HEADER + heard.body[2]:] if rule.mend else b""
-    return _instead(rule, heard, out, attacker, content[:min(cut, len(content) - len(rest) - 1)] + rest)
-
-
-def _corrupt(rule: TextRule, heard: Heard, out: Out, attacker: Attacker) -> Out:
-    if not heard.body:
-        return out
-    content = bytearray(heard.body[:-framing.CRC_BYTES])
-    for bit in attacker.draw.sample(range(8 * len(content)), attacker.draw.randrange(1, 4)):
-        content[bit >> 3] ^= 1 << (bit & 7)
-    return _instead(rule, heard, out, attacker, bytes(content))
-
-
-def _instead(rule: TextRule, heard: Heard, out: Out, attacker: Attacker, content: bytes) -> Out:
-    """The frame is replaced by one around `content`: mended, or with the CRC it had."""
-    raw = mended(content, attacker.schema_crc) if rule.mend else stuff(content + heard.body[-framing.CRC_BYTES:])
-    return [(sender, raw if (sender, data) == (heard.sender, heard.raw) else data) for sender, data in out]
-
-
-_ACTIONS: dict[str, Callable[[TextRule, Heard, Out, Attacker], Out]] = {
-    "drop": _drop, "duplicate": _duplicate, "replay": _replay, "reflect": _reflect, "splice": _splice, "truncate": _truncate, "corrupt": _corrupt}
-
-
-def _parts(text: str, known: tuple[str, ...]) -> tuple[str, str, dict[str, str]]:
-    """(action, its amount or "", options) of a rule's text."""
-    (action, _, amount), *rest = ([word.strip() for word in part.partition("=")] for part in text.split(","))
-    options: dict[str, str] = {}
-    for name, mark, value in rest:
-        if name not in known or not mark:
-            raise RuleError("rule %r: %r is no option of %s, known are %s" % (text, name, action, ", ".join(one + "=..." for one in known)))
-        options[name] = value
-    return action, amount, options
-
-
-def _number(text: str, value: str, most: float) -> float:
-    try:
-        number = float(value)
-    except ValueError:
-        raise RuleError("rule %r: %r must be a number between 0 and %g" % (text, value, most)) from None
-    if not 0 <= number <= most:
-        raise RuleError("rule %r: %s must lie between 0 and %g" % (text, value, most))
-    return number
-
-
-def _message(text: str, name: str | None) -> int:
-    if name is None:
-        return -1
-    for row in catalogue.MESSAGES:
-        if row[1] == name:
-            return int(row[0])
-    raise RuleError("rule %r: of is %r, no message of the catalogue has this name" % (text, name))
-
-
-def _flood_rule(text: str) -> tuple[float, str]:
-    _, amount, options = _parts(text, ("with",))
-    if not amount.endswith("/s"):
-        raise RuleError("rule %r: a flood needs its rate, for example flood=200/s" % text)
-    per_s, what = _number(text, amount[:-2], MOST_FLOOD_PER_S), options.get("with", "status")
-    _check_flood(per_s, what)
-    return per_s, what
-
-
-def _check_flood(per_s: float, what: str) -> None:
-    if not 0 < per_s <= MOST_FLOOD_PER_S:
-        raise RuleError("a flood of %g frames/s: it must be above 0 and at most %d" % (per_s, MOST_FLOOD_PER_S))
-    if what not in FLOODS:
-        raise RuleError("a flood with %r: known are %s" % (what, ", ".join(FLOODS)))

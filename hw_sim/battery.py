@@ -13,7 +13,7 @@ from .params import BatteryParams, MotorParams
 class Battery:
     """The cell and what draws on it. Nothing is integrated: the energy is a sum of counters, so any jump is exact."""
 
-    __slots__ = ("cell", "_idle_mj_us", "_start_mj", "_step_mj", "_byte_mj")
+    __slots__ = ("cell", "_idle_mj_us", "_start_mj", "_step_mj", "_byte_mj", "_decoded_mj", "_wake_mj")
 
     def __init__(self, cell: BatteryParams, motor: MotorParams):
         self.cell = cell
@@ -21,10 +21,16 @@ class Battery:
         self._start_mj = motor.start_energy_mj
         self._step_mj = motor.step_energy_mj
         self._byte_mj = cell.telemetry_byte_mj
+        self._decoded_mj = cell.received_byte_mj
+        self._wake_mj = cell.wake_mj
 
-    def used_mj(self, t_us: int, pulses: int, steps: int, telemetry_bytes: int) -> float:
-        """Energy drawn since the start: standing load, motor trains and their steps (turned or stalled), telemetry."""
-        return (self._idle_mj_us * t_us + self._start_mj * pulses + self._step_mj * steps + self._byte_mj * telemetry_bytes)
+    def used_mj(self, t_us: int, pulses: int, steps: int, wakes: int, received: int, sent: int) -> float:
+        """Energy drawn since the start: standing load, motor trains and their steps (turned or stalled), and `listening_mj`."""
+        return self._idle_mj_us * t_us + self._start_mj * pulses + self._step_mj * steps + self.listening_mj(wakes, received, sent)
+
+    def listening_mj(self, wakes: int, received: int, sent: int) -> float:
+        """Energy of the controller's wakes, for therapy or for the line, and of the bytes that came and went."""
+        return self._wake_mj * wakes + (self._byte_mj + self._decoded_mj) * received + self._byte_mj * sent
 
 
 def voltage_mv(cell: BatteryParams, energy_mj: float) -> float:

@@ -20,7 +20,7 @@ from typing import Any
 from ..firmware.boards.latched import NEVER_CUT, Latch
 from ..firmware.event_log import DAYS, EVENTS, DayLog, EventLog
 from ..protocol import catalogue as cat
-from .attacker import made
+from .attacker_frames import made
 from .runner import MemoryStore, RuntimeMissing, micropython_command
 from .bedside import DAY_S
 from .scenario import Programmer, load_scenario, world_for

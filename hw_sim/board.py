@@ -25,7 +25,7 @@ __all__ = ["Board", "Reply", "DONE", "FAILED", "POWER_LOST", "RESET_WANTED", "PO
 
 @dataclass(slots=True)
 class Reply:
-    """What a wake asked for; see hw_sim/TETHER.md."""
+    """What a wake asked for; see hw_sim/TETHER.md. `tx` is what the line took of it."""
 
     kind: int
     delay_ms: int
@@ -94,7 +94,7 @@ class Board:
             if steps:
                 self.plant.order(steps, hold_ms * 1000)
             if tx:
-                self.line.pump_write(tx, now_us)
+                tx = tx[:self.line.pump_write(tx, now_us)]
             if clock_s != NO_CLOCK:
                 self.set_rtc(clock_s, now_us)
         return Reply(kind, delay_ms, steps, hold_ms, bool(flags), tone, writes, polls, tx)

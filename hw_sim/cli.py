@@ -183,7 +183,8 @@ def line_text(counters: dict[str, Any]) -> str:
     for sender in SENDERS:
         hurt = ["%d %s" % (count, name.replace("_", " ")) for name, count in counters.get(sender, {}).items() if count]
         told += ["from the %s %s" % (sender, ", ".join(hurt))] if hurt else []
-    return "; ".join(["to the " + told[0], "to the " + told[1], *told[2:], "%d bytes overran the ring" % counters["overruns"]])
+    lost = ["%d bytes overran the ring" % counters["overruns"]] + (["%d found no room to be sent" % counters["unsent"]] if counters["unsent"] else [])
+    return "; ".join(["to the " + told[0], "to the " + told[1], *told[2:], *lost])
 
 
 def _console(stream: Any) -> Console:
@@ -242,7 +243,8 @@ def serve(speed: float, tcp: int | None, pty: Path | None, runtime: str, firmwar
             click.get_current_context().exit(INTERRUPTED)
         finally:
             server.close()
-            click.echo("line: " + line_text(world.line.counters()), err=True)
+            told, cost_mj = line_text(world.line.counters()), world.truth()["listening_mj"]
+            click.echo("line: %s; with every wake it cost the battery %.3g mJ" % (told, cost_mj), err=True)
     return None
 
 

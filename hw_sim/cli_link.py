@@ -21,7 +21,8 @@ FAILED, USAGE, NO_CONNECTION, INTERRUPTED = 1, 2, 3, 130
 @click.option("--pty", metavar="LINK", type=click.Path(path_type=Path), help="Hosts come in at a pseudo-terminal; LINK names it.")
 @click.option("--to", metavar="URL", required=True, help="The real port: socket://host:port, /dev/ttyACM0, a pty.")
 @click.option("--rule", "rules", metavar="RULE", multiple=True, help="ACTION[=SHARE][,of=MESSAGE][,from=host|pump][,mend=no], e.g. replay=0.5,of=commit; "
-              "drop, duplicate, replay, splice, reflect, truncate, corrupt, flood=200/s (hw_sim/attacker.py). May be given again.")
+              "drop, duplicate, replay, splice, reflect, truncate, corrupt, reorder=0.3,behind=2 (or for=200ms), flood=200/s (hw_sim/attacker.py). "
+              "May be given again.")
 @click.option("--capture", "capture_path", metavar="FILE", type=click.Path(dir_okay=False, path_type=Path), help="Write what passes, for `thecal decode`.")
 @click.option("--load", "load_path", metavar="FILE", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="A capture whose frames he knows already.")
 @click.option("--seed", type=click.IntRange(0, 2**31 - 1), default=1, show_default=True, help="Of everything that is drawn.")

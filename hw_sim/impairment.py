@@ -206,12 +206,19 @@ def _probability(name: str, key: str, value: str) -> float:
     return number
 
 
-def _time_us(name: str, value: str) -> int:
+def time_us(value: str) -> float:
+    """A time with its unit (us, ms, s) in microseconds. Raises ValueError for anything else."""
     digits = value.rstrip("usm")
     unit = value[len(digits):]
+    if unit not in _TIMES:
+        raise ValueError("%r has no unit of time" % value)
+    return float(digits) * _TIMES[unit]
+
+
+def _time_us(name: str, value: str) -> int:
     try:
-        number = float(digits) * _TIMES[unit]
-    except (ValueError, KeyError):
+        number = time_us(value)
+    except ValueError:
         raise LineError("line: %s is %r, it must be a time with its unit, us, ms or s: %s=20ms" % (name, value, name)) from None
     if not 0 <= number <= MOST_DELAY_US:
         raise LineError("line: %s is %s, it must lie between 0 s and 10 s" % (name, value))

@@ -1,7 +1,8 @@
 """The serial line: every byte costs ten bits of virtual time in either direction (R10), with the board's ring and overrun.
 
 The pump is woken when the line has been idle for 3.5 characters (the RX-idle interrupt of the RP2040 and ESP32 UARTs) or when
-its ring is three quarters full, whichever comes first; bytes that find the ring full are lost and counted.
+its ring is three quarters full, whichever comes first; bytes that find the ring full are lost and counted. So are frames of the pump's that
+find no room behind those which still wait to be sent (a flood of short questions with long answers).
 
 Between the two ends, in this order, may stand somebody who hears and changes everything (`middle`, see attacker.py) and a bad line
 (`impair`, see impairment.py). Without them a byte arrives as it was sent.
@@ -13,6 +14,7 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from ..firmware.boards.latched import TX_BYTES
 from .impairment import Impairment
 
 RING_BYTES = 512            # rxbuf of the boards, firmware/boards/*.py
@@ -39,7 +41,9 @@ class SerialLine:
         self._to_host: deque[tuple[int, bytes]] = deque()
         self._to_host_free_us = 0
         self._to_host_last_us = 0
+        self._sent_us = 0               # when the pump's UART has sent all it was given, whatever the line does to it
         self.overruns = 0
+        self.unsent = 0
         self.bytes_to_pump = 0
         self.bytes_to_host = 0
 
@@ -60,9 +64,14 @@ class SerialLine:
         """The host puts `data` on the line; it follows what is still being sent."""
         self._write("host", bytes(data), now_us)
 
-    def pump_write(self, data: bytes, now_us: int) -> None:
-        """The pump puts `data` on the line."""
-        self._write("pump", bytes(data), now_us)
+    def pump_write(self, data: bytes, now_us: int) -> int:
+        """The pump puts `data` on the line; returns how many bytes. Frames (up to a 0x00) that its queue has no room for are not sent."""
+        waiting = max(0, self._sent_us - now_us) * self.baud // 10_000_000
+        taken = bytes(data) if len(data) <= TX_BYTES - waiting else bytes(data[:data.rfind(0, 0, TX_BYTES - waiting) + 1])
+        self.unsent += len(data) - len(taken)
+        self._sent_us = max(self._sent_us, now_us) + self._after_us(len(taken))
+        self._write("pump", taken, now_us)
+        return len(taken)
 
     def _write(self, sender: str, data: bytes, now_us: int) -> None:
         if not data:
@@ -168,9 +177,10 @@ class SerialLine:
         """The pump lost power: what was on the line is gone."""
         self._to_pump.clear()
         self._to_host.clear()
+        self._sent_us = 0
 
     def counters(self) -> dict[str, Any]:
-        """What went over the line and what was hurt: bytes, ring overruns, and for a bad line its text and counts by sender."""
+        """What went over the line and what was hurt: bytes, ring overruns, bytes the pump could not send, and for a bad line its text and counts by sender."""
         impairment = self._impairment
         return {"spec": impairment.text if impairment else None, "bytes_to_pump": self.bytes_to_pump, "bytes_to_host": self.bytes_to_host,
-                "overruns": self.overruns, **(impairment.counts() if impairment else {})}
+                "overruns": self.overruns, "unsent": self.unsent, **(impairment.counts() if impairment else {})}

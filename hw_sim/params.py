@@ -89,6 +89,8 @@ class BatteryParams:
     capacity_mj: float = _quantity("mJ")
     idle_uw: float = _quantity("uW", 0)
     telemetry_byte_mj: float = _quantity("mJ/byte", 0)
+    received_byte_mj: float = _quantity("mJ/byte", 0)
+    wake_mj: float = _quantity("mJ/wake", 0)
     full_mv: float = _quantity("mV", 500, 10000)
     plateau_slope_mv: float = _quantity("mV", 0)
     knee_mv: float = _quantity("mV", 0)

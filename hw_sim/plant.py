@@ -98,7 +98,7 @@ class Plant:
     """One pump in one patient. `t_us` is the instant everything has been advanced to."""
 
     __slots__ = ("params", "patient", "faults", "t_us", "_motor", "_head", "_reservoir", "_line", "_battery", "_sensors", "_index", "_csf",
-                 "_oral", "_rotor", "_stalled", "_temperature_c", "_drop_mv", "_line_us", "_telemetry_bytes", "_lost_steps",
+                 "_oral", "_rotor", "_stalled", "_temperature_c", "_drop_mv", "_line_us", "_wakes", "_received", "_sent", "_lost_steps",
                  "_head_ul", "_delivered_ul", "_filled_ng", "_injected_ng", "_withdrawn_ng", "_tip_ng")
 
     def __init__(self, params: PlantParams, patient: PatientParams, seed: int = 1):
@@ -119,7 +119,9 @@ class Plant:
         self._temperature_c = patient.temperature_c
         self._drop_mv = 0.0
         self._line_us = 0                       # instant up to which a kinked line has relaxed
-        self._telemetry_bytes = 0
+        self._wakes = 0
+        self._received = 0                      # telemetry bytes, whatever they say
+        self._sent = 0
         self._lost_steps = 0                    # put out by the driver, not turned by the rotor
         self._head_ul = 0.0
         self._delivered_ul = 0.0
@@ -274,9 +276,11 @@ class Plant:
             self._oral[drug] = Oral(oral_params, self.t_us)
         self._oral[drug].swallow(self.t_us, dose_mg)
 
-    def telemetry(self, count: int) -> None:
-        """Charge the battery for `count` bytes on the telemetry link (either way)."""
-        self._telemetry_bytes += count
+    def woken(self, received: int = 0, sent: int = 0) -> None:
+        """Charge the battery for a wake of the controller, in which it took `received` bytes off the line and put `sent` on it."""
+        self._wakes += 1
+        self._received += received
+        self._sent += sent
 
     def _drug_params(self, drug: str) -> Any:
         if drug not in self.params.drugs:
@@ -324,7 +328,7 @@ class Plant:
 
     def _used_mj(self) -> float:
         motor = self._motor
-        return self._battery.used_mj(self.t_us, motor.pulses, motor.commanded, self._telemetry_bytes)
+        return self._battery.used_mj(self.t_us, motor.pulses, motor.commanded, self._wakes, self._received, self._sent)
 
     def truth(self) -> dict[str, Any]:
         """What is really so, at `t_us`. Looking changes nothing; dictionaries inside are per drug."""
@@ -339,7 +343,8 @@ class Plant:
             "overfilled_ul": max(0.0, self._reservoir.volume_ul - self.params.reservoir.capacity_ul),
             "line_stored_ul": self._line.stored_ul, "line_kpa": self.patient.csf_kpa + self._line.back_kpa,
             "rotor_steps": self._rotor, "commanded_steps": self._motor.commanded, "lost_steps": self._lost_steps,
-            "battery_mj": self._used_mj(), "temperature_c": self._temperature_c,
+            "battery_mj": self._used_mj(),
+            "listening_mj": self._battery.listening_mj(self._wakes, self._received, self._sent), "temperature_c": self._temperature_c,
             "mass_error": self.mass_error(),
             "reservoir_ng_per_ul": dict(zip(names, self._reservoir.conc)),
             "tip_ng_per_ul": dict(zip(names, self._line.tip_conc)),

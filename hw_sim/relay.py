@@ -94,6 +94,7 @@ class Relay:
             if data:
                 self._hear("pump", data)
             self._let_go()
+            self._attacker.let_go(self._t_us())
             self._flood()
 
     def _let_go(self) -> None:

@@ -57,7 +57,7 @@ def implant_record(scenario: Scenario, params: PlantParams) -> Implant:
         counts_per_rev=params.sensors.encoder_counts, step_hz=params.motor.steps_per_s,
         level_nl_per_count=round(params.sensors.level_quantum_ul * NL_PER_UL), capacity_ul=round(params.reservoir.capacity_ul),
         residual_ul=round(params.reservoir.residual_ul), tubing_nl=round(params.catheter.tubing_ul * NL_PER_UL),
-        catheter_nl_per_mm=round(params.catheter.bore_ul_cm * NL_PER_UL / 10))
+        catheter_nl_per_mm=round(params.catheter.bore_ul_cm * NL_PER_UL / 10), contact=scenario.implant.get("contact", ""))
 
 
 class _Therapy:
@@ -213,7 +213,7 @@ def apply_setup(scenario: Scenario, world: World) -> list[str]:
     """
     clinician = Clinician(scenario, world, oracle_for(scenario.start_pump_s, world.plant.params))
     status = clinician.status()
-    kept = status is not None and status.mode != "shelf"
+    kept = status.mode != "shelf" if status is not None else clinician.strange
     if kept:
         clinician.mute("the pump's store is commissioned already")
     for event in scenario.events:
@@ -246,10 +246,11 @@ class Clinician:
         self.prescribed: list[tuple[int, Prescription]] = []
         self.firmware: dict[str, Any] = {"runtime": world.runner.name, "version": None}
         self._bridges: list[range] = []     # the log's sequence numbers of each bridge and its program
-        self._muted = ""
+        self._muted, self.strange = "", False       # strange: somebody has paired this pump, there is no key for it here
         self._seen_event = 0
         try:
             identity = self.pump.identity()
+            self.strange = bool(identity.paired)
             self.firmware = {"runtime": identity.runtime, "version": identity.firmware_version}
         except Timeout:
             self.mute("this firmware does not answer telemetry")
@@ -318,7 +319,6 @@ class Clinician:
             volume, rate = event.values["volume"], event.values.get("rate", PRIME_RATE)
             self._warn(event, self.pump.prime(volume, rate).warnings)
             self.oracle.prime(self.world.now_us, units.volume_nl(volume), units.flow_nl_day(rate))
-
 
     def _program(self, event: Event) -> None:
         self._programmed(event, self.scenario.orders[event.number])

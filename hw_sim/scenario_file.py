@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ..protocol.catalogue import MISSED_CAUSES
+from ..protocol.catalogue import CONTACT_BYTES, MISSED_CAUSES
 from .params import ParamError, PatientParams, PlantParams
 from .plant import FAULTS
 from .scenario_expect import QUANTITIES
@@ -53,7 +53,7 @@ KINDS: dict[str, dict[str, str]] = {
 _TOP = {"schema": "text!", "name": "text!", "title": "text!", "source": "text!", "confidence": "text!", "duration": "duration!",
         "start": "moment!", "seed": "seed", "sample": "duration", "implant": "table!", "patient": "table", "oracle": "table",
         "event": "tables!", "expect": "tables"}
-_IMPLANT = {"head": "text!", "reservoir": "text!", "catheter": "length!", "serial": "count!"}
+_IMPLANT = {"head": "text!", "reservoir": "text!", "catheter": "length!", "serial": "count!", "contact": "contact"}
 _PATIENT = {"model": "text", "sigma": "number", "seed": "seed", "drug": "text", "dose": "rate"}
 _ORACLE = {"delivered_pct": "number", "dose_pct": "number", "front_pct": "number"}
 _EXPECT = {"name": "text!", "quantity": "quantity!", "min": "number", "max": "number"}
@@ -320,6 +320,8 @@ def _is_texts(value: Any) -> str | None:
 
 _PLAIN: dict[str, Any] = {
     "text": lambda value: None if isinstance(value, str) and value.strip() else "text",
+    "contact": lambda value: None if isinstance(value, str) and value.isascii() and value.isprintable() and 0 < len(value) <= CONTACT_BYTES
+    else "plain ascii text of 1 .. %d characters" % CONTACT_BYTES,
     "number": _is_number, "count": _is_count(1, 2**30 - 1), "seed": _is_count(0, MAX_SEED), "response": _one_of(_RESPONSES),
     "mode": _one_of(_MODES), "fault": _one_of(FAULTS), "quantity": _one_of(QUANTITIES),
     "cause": _one_of(MISSED_CAUSES), "edge": _one_of(("raised", "cleared")), "steps": _is_steps, "weekdays": _is_weekdays,

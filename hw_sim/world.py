@@ -191,8 +191,7 @@ class World:
             self._drop(now_us)
         if reply.tone:
             self._sound(now_us, reply.tone)
-        if reply.tx or len(request) > REQUEST_BYTES:
-            self._plant.telemetry(len(reply.tx) + len(request) - REQUEST_BYTES)
+        self._plant.woken(len(request) - REQUEST_BYTES, len(reply.tx))
         self._due_us = now_us + reply.delay_ms * 1000
         if reply.kind == POWER_LOST:
             self.power_cut(1.0)

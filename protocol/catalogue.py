@@ -34,6 +34,7 @@ FILE_EVENTS, FILE_DAYS, FILE_PROGRAM, FILE_STAGED = 0, 1, 2, 3
 DIGEST_BYTES = 8
 REDUCE_FALLBACK, REDUCE_STOP = 1, 2
 DRUG_NAME_BYTES = 16
+CONTACT_BYTES = 32
 MAX_DRUGS = 3
 MAX_STEPS_A_DAY = 13        # Medtronic UK spasticity page, clinical.md 1.1
 MAX_BLOCK = 700
@@ -103,11 +104,13 @@ _STATUS_FIELDS = (
     ("frames_bad", U32, "", 0, _U30),
     ("forgeries", U32, "", 0, _U30),
     ("locked_s", U16, "s", 0, 65535),
+    ("wasted_mj", U32, "mJ", 0, _U30),
 )
 
 _FILE = ("file", U8, "", 0, 3)
 _REFUSAL = (("message", U8, "", 0, 255), ("reason", U8, "", 0, 255), ("field", U8, "", 0, 255), ("value", I32, "", -_U30, _U30))
 
+_CONTACT = ("contact", BYTES, "ascii, zero-padded", CONTACT_BYTES, CONTACT_BYTES)
 _DRUGS = tuple(field for n in ("1", "2", "3") for field in (
     ("drug_%s" % n, BYTES, "ascii, zero-padded", DRUG_NAME_BYTES, DRUG_NAME_BYTES),
     ("concentration_%s_ng_ml" % n, U32, "ng/mL", 0, 100000000)))
@@ -140,7 +143,7 @@ MESSAGES = (
     (CARD | REPLY_BIT, "card_reply", REPLY, CLASS_OPEN, F_NONE, _DRUGS + (
         ("daily_nl", U32, "nL", 0, 24000000), ("rate_nl_day", U32, "nL/day", 0, 24000000), ("mode", U8, "", 0, len(MODES) - 1),
         ("reservoir_computed_nl", I32, "nL", -_U30, _U30), ("filled_s", U32, "s", 0, _U30), ("low_reservoir_days", U16, "d", 0, 65535),
-        ("time_s", U32, "s", 0, _U30), ("alarms", U32, "bits", 0, _U30))),
+        ("time_s", U32, "s", 0, _U30), ("alarms", U32, "bits", 0, _U30), _CONTACT)),
     (REDUCE, "reduce", REQUEST, CLASS_OPEN, F_MAGNET, (("action", U8, "", REDUCE_FALLBACK, REDUCE_STOP),)),
     (REDUCE | REPLY_BIT, "reduce_reply", REPLY, CLASS_OPEN, F_NONE, (
         ("action", U8, "", REDUCE_FALLBACK, REDUCE_STOP), ("rate_nl_day", U32, "nL/day", 0, 24000000), ("until_s", U32, "s", 0, _U30))),
@@ -202,7 +205,8 @@ BLOCKS = (
         ("dead_volume_nl", U32, "nL", 0, 2000000),
         ("minimum_rate_nl_day", U32, "nL/day", 1000, 48000),
         ("battery_empty_mv", U16, "mV", 0, 5000),
-        ("catheter_mm", U16, "mm", 0, 2000))),
+        ("catheter_mm", U16, "mm", 0, 2000),
+        _CONTACT)),
     (PROGRAM, "program", (
         _ORDER,
         ("mode", U8, "", SIMPLE, FLEX),
@@ -248,7 +252,7 @@ EVENTS = (
     (E_CLOCK_JUMP, "clock jumped", "a: seconds"),
     (E_REFUSED, "order refused", "cause: reason; a: block kind"),
     (E_BOLUS_CUT, "bolus cut short", "a: volume left nL"),
-    (E_SESSION, "session opened", "cause: role"),
+    (E_SESSION, "orders from", "cause: role; once a session, before its first order"),
     (E_LOCKED, "locked after wrong keys", "a: forgeries; b: seconds"),
     (E_PAIR, "paired", "cause: role"),
     (E_REDUCE, "emergency reduction", "cause: 1 fallback, 2 stop, 0 ended; a: until s"),

@@ -2,10 +2,10 @@
 
 import pytest
 from bare_pump import SCHEMA, Bench, block_bytes, read, simple_program
-from thecal.firmware.access import FIRST_LOCK_S, FREE_FORGERIES, IDLE_S, LONGEST_LOCK_S
+from thecal.firmware.access import BYTE_NJ, FIRST_LOCK_S, FREE_FORGERIES, IDLE_S, LONGEST_LOCK_S, OPENS, TAG_NJ
 from thecal.protocol import catalogue as cat
-from thecal.protocol.frame import CLASS_ROUTINE, MAX_FRAME, encode
-from thecal.protocol.session import CLINICIAN, PATIENT, SERVICE, Session, shelf_key, transcript
+from thecal.protocol.frame import CLASS_ROUTINE, MAX_FRAME, MIN_BODY, encode, trailer_bytes
+from thecal.protocol.session import CLINICIAN, PATIENT, SERVICE, HostHandshake, Session, shelf_key, transcript
 
 OWN = bytes(range(32))
 
@@ -209,3 +209,213 @@ def test_live_telemetry_ends_with_the_session_that_asked(bench):
     bench.open_session(PATIENT)
     bench.run_s(300)
     assert not bench.pushed
+
+
+# ---------------------------------------------------------------------------------------------------- handshakes, one in the way of another
+def challenge(bench, number, role=CLINICIAN, key=None):
+    """Ask for a session with a nonce of its own; the host's half, ready to confirm."""
+    shake = HostHandshake(SCHEMA, role, shelf_key(1001, role) if key is None else key, b"n" * 15 + bytes((number,)))
+    said = bench.ask(cat.SESSION_OPEN, shake.open_values())[1]
+    shake.proved = shake.answer(said["device_nonce"], said["boot_count"], said["serial"], said["proof"])
+    return shake
+
+
+def confirm(bench, shake):
+    """The role of the session that this proof opens, 0 for none."""
+    bench.session = shake.session
+    reply, _ = bench.ask(cat.SESSION_CONFIRM, (shake.confirm,))
+    if reply == cat.REFUSED:
+        bench.session = None
+    return bench.app.telemetry.access.role if reply != cat.REFUSED else 0
+
+
+def test_an_honest_proof_counts_although_somebody_else_asked_in_between(bench):
+    access = bench.app.telemetry.access
+    for number in range(3 * FREE_FORGERIES):
+        honest = challenge(bench, 2 * number)
+        challenge(bench, 2 * number + 1)
+        assert confirm(bench, honest) == CLINICIAN
+        assert bench.status()["mode"] == 2
+    assert access.forgeries == 0 and access.locked_s() == 0
+
+
+def test_a_repeated_question_gets_its_answer_although_somebody_else_asked_in_between(bench):
+    first = bench.ask(cat.SESSION_OPEN, (CLINICIAN, b"1" * 16))
+    second = bench.ask(cat.SESSION_OPEN, (SERVICE, b"1" * 16))
+    assert bench.ask(cat.SESSION_OPEN, (CLINICIAN, b"1" * 16)) == first and bench.ask(cat.SESSION_OPEN, (SERVICE, b"1" * 16)) == second
+
+
+def test_two_handshakes_are_kept_and_no_more_and_one_session_ends_both(bench):
+    access = bench.app.telemetry.access
+    oldest, older, newest = challenge(bench, 1), challenge(bench, 2, SERVICE), challenge(bench, 3)
+    assert confirm(bench, oldest) == 0 and access.forgeries == 1
+    assert confirm(bench, older) == SERVICE, "each under its own role's key"
+    assert confirm(bench, newest) == 0 and access.forgeries == 1, "no handshake is left: nothing to guess at, nothing to count"
+    assert access.role == SERVICE, "and the open session stands"
+
+
+def test_handshakes_are_rationed_and_no_forgery_is_made_of_it(bench):
+    access = bench.app.telemetry.access
+    answers = [bench.ask(cat.SESSION_OPEN, (CLINICIAN, number.to_bytes(16, "little")))[1] for number in range(2 * OPENS)]
+    assert [said.get("reason") for said in answers] == [None] * OPENS + [cat.R_LOCKED] * OPENS and answers[-1]["value"] == 1
+    bench.run_s(3)
+    answers = [bench.ask(cat.SESSION_OPEN, (CLINICIAN, number.to_bytes(16, "big")))[1] for number in range(1, 6)]
+    assert [said.get("reason") for said in answers] == [None] * 3 + [cat.R_LOCKED] * 2, "one a second"
+    assert access.forgeries == 0 and not events(bench, cat.E_LOCKED)
+    bench.run_s(1)
+    assert confirm(bench, challenge(bench, 200)) == CLINICIAN
+    assert all("reason" not in bench.ask(cat.SESSION_OPEN, (CLINICIAN, b"again" + bytes(10) + bytes((number,))))[1] for number in range(OPENS))
+
+
+# ---------------------------------------------------------------------------------------------------- who gave an order
+def codes(bench):
+    """Codes of all events, oldest first."""
+    log = bench.app.events
+    data = log.read(log.first_byte(), log.end_byte() - log.first_byte())
+    return [data[at + 8] for at in range(0, len(data), cat.EVENT_BYTES)]
+
+
+def test_reading_writes_nothing_and_every_session_is_named_before_its_first_order():
+    bench = Bench()
+    head = bench.app.events.head
+    for _ in range(5):
+        bench.open_session(CLINICIAN)
+        bench.status()
+    bench.open_session(PATIENT)
+    assert bench.app.events.head == head, "a visit that only reads costs no flash write"
+    bench.open_session(CLINICIAN)
+    bench.program(500_000)
+    bench.stop()
+    bench.open_session(SERVICE)
+    bench.must(cat.SET_CLOCK, {"time_s": bench.app.now_s + 60})
+    bench.open_session(CLINICIAN)
+    bench.resume()
+    assert [code for code in codes(bench)[head:] if code not in (cat.E_ALARM, cat.E_ALARM_END)] == [
+        cat.E_SESSION, cat.E_PROGRAM, cat.E_STOP, cat.E_SESSION, cat.E_SET_CLOCK, cat.E_SESSION, cat.E_RESUME]
+    assert [row[0] for row in events(bench, cat.E_SESSION)][-3:] == [CLINICIAN, SERVICE, CLINICIAN]
+
+
+def test_a_refused_order_names_nobody_and_a_repeated_one_not_again(bench):
+    bench.open_session(CLINICIAN)
+    named = len(events(bench, cat.E_SESSION))
+    assert bench.order(cat.RESUME, {})["reason"] == cat.R_STATE
+    assert len(events(bench, cat.E_SESSION)) == named
+    data = block_bytes(cat.STOP, {"order_id": 77, "reason": 1})
+    bench.stage(cat.STOP, data)
+    stopping = bench.ask(cat.CHECK)[1]["digest"]
+    assert bench.ask(cat.COMMIT, (stopping,))[1]["again"] == 0
+    bench.open_session(CLINICIAN)
+    assert bench.ask(cat.COMMIT, (stopping,))[1]["again"] == 1
+    assert len(events(bench, cat.E_SESSION)) == named + 1
+
+
+# ---------------------------------------------------------------------------------------------------- what it costs
+LINE_BYTES_S = 11_520
+SHORTEST_SEALED = MIN_BODY + trailer_bytes(CLASS_ROUTINE) + 2
+WORST_MJ_HOUR = 3600 * (2 * LINE_BYTES_S * BYTE_NJ + LINE_BYTES_S // SHORTEST_SEALED * TAG_NJ) // 1_000_000
+CELL_MJ = 22_000_000        # hw_sim/params/battery-reference.toml
+
+
+def line(message_id, payload, message_class=0, channel=None):
+    """One frame as bytes."""
+    out = bytearray(MAX_FRAME)
+    size = encode(out, message_class, message_id, 0, 1, payload, len(payload), SCHEMA, channel=channel)
+    return bytes(out[:size])
+
+
+def floods():
+    """name -> frames to send again and again, as fast as the line takes them."""
+    said = transcript(SCHEMA, CLINICIAN, 1001, 1, bytes(16), bytes(16))
+    channel = Session(CLINICIAN, b"?" * 32, said, True).sending
+    return {
+        "forged": [line(cat.STATUS, b"", CLASS_ROUTINE, channel) for _ in range(50)],
+        "opens": [line(cat.SESSION_OPEN, bytes((1,)) + number.to_bytes(16, "little")) for number in range(50)],
+        "proofs": [line(cat.SESSION_OPEN, bytes((1,)) + number.to_bytes(16, "little")) + line(cat.SESSION_CONFIRM, bytes((number,)) * 16)
+                   for number in range(50)],
+        "hello": [line(cat.HELLO, bytes(5))],
+        "identity": [line(cat.IDENTITY, b"")],
+        "noise": [bytes((number % 255 + 1,)) * 200 for number in range(50)],
+    }
+
+
+def trickled(bench, frames, seconds):
+    """`frames` round and round at the line's rate; the instants of the motor's orders, in steps of 20 ms.
+
+    Answers leave at the line's rate too: as long as some are waiting, what comes is lost to overrun.
+    """
+    stream, at, seen, waiting = b"".join(frames) * 20, 0, [], 0
+    count = LINE_BYTES_S // 50
+    for tick in range(seconds * 50):
+        before = bench.orders
+        bench.run(20)
+        waiting = max(0, waiting - count)
+        if stream and not waiting:
+            bench.send_raw((stream[at:] + stream)[:count])
+            waiting = bench.latch.tx_length
+        at += count
+        at %= len(stream) or 1
+        if bench.orders > before:
+            seen.append(tick)
+    return seen
+
+
+@pytest.mark.parametrize("kind", floods())
+def test_a_flood_costs_a_bounded_energy_that_the_status_tells_and_therapy_keeps_its_timing(kind):
+    seconds = 10
+    quiet, loud = Bench(), Bench()
+    for one in (quiet, loud):
+        one.program(24_000_000)
+        one.status()
+    before_mj = loud.status()["wasted_mj"]
+    assert trickled(loud, floods()[kind], seconds) == trickled(quiet, [], seconds) != []
+    spent_mj = loud.app.settings.wasted_mj - before_mj
+    received_mj = seconds * LINE_BYTES_S * BYTE_NJ // 1_000_000
+    assert received_mj // 2 <= spent_mj <= WORST_MJ_HOUR * seconds // 3600 + 2
+    loud.send_raw(bytes(1))
+    assert loud.status()["wasted_mj"] >= before_mj + spent_mj and quiet.status()["wasted_mj"] == before_mj
+    assert loud.status()["running_digest"] == quiet.status()["running_digest"]
+
+
+def test_an_hour_of_the_worst_flood_is_what_the_page_says():
+    assert WORST_MJ_HOUR == pytest.approx(87_000, rel=0.01) and WORST_MJ_HOUR / CELL_MJ == pytest.approx(0.004, rel=0.03)
+    assert CELL_MJ / WORST_MJ_HOUR / 24 == pytest.approx(10, rel=0.06)
+
+
+def test_an_honest_visit_costs_next_to_nothing_and_sealed_words_nothing(bench):
+    access = bench.app.telemetry.access
+
+    def spent_nj():
+        return bench.app.settings.wasted_mj * 1_000_000 + access._spent_nj
+
+    bench.session = None
+    before = spent_nj()
+    bench.open_session(CLINICIAN)
+    opened = spent_nj()
+    assert 150_000 < opened - before < 250_000
+    for _ in range(10):
+        bench.status()
+    assert spent_nj() == opened
+
+
+def test_the_count_survives_resets_and_stays_at_its_top(bench):
+    bench.app.telemetry.access.spend(0, 4000)
+    bench.stop()
+    kept_mj = bench.app.settings.wasted_mj
+    bench.reboot()
+    assert kept_mj >= 10 and bench.status()["wasted_mj"] == kept_mj
+    bench.app.settings.wasted_mj = cat.message(cat.STATUS | cat.REPLY_BIT)[5][-1][4]
+    bench.app.telemetry.access.spend(0, 1000)
+    assert bench.status()["wasted_mj"] == (1 << 30) - 1
+
+
+def test_a_locked_pump_computes_nothing_for_a_handshake(bench):
+    bench.status()
+    for number in range(FREE_FORGERIES):
+        forged(bench, number)
+    access = bench.app.telemetry.access
+    booked = []
+    access.spend = lambda count, tags: booked.append(tags)
+    for number in range(20):
+        assert bench.ask(cat.SESSION_OPEN, (CLINICIAN, bytes(15) + bytes((number,))))[1]["reason"] == cat.R_LOCKED
+        assert bench.ask(cat.SESSION_CONFIRM, (bytes(16),))[1]["reason"] == cat.R_LOCKED
+    assert sum(booked) == 0 and len(booked) == 40

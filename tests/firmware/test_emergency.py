@@ -4,6 +4,8 @@ import pytest
 from bare_pump import Bench
 from thecal.firmware import alarms as al
 from thecal.protocol import catalogue as cat
+from thecal.protocol.fields import size
+from thecal.protocol.frame import MAX_PAYLOAD
 
 DAY_S = 86_400
 
@@ -31,6 +33,19 @@ def test_the_card_says_what_an_emergency_room_must_know(bench):
     assert (card["daily_nl"], card["rate_nl_day"], card["mode"]) == (480_000, 480_000, 2)
     assert card["reservoir_computed_nl"] == bench.app.ledger.reservoir_nl()
     assert card["time_s"] - card["filled_s"] >= 3600
+    assert card["contact"].rstrip(b"\0") == b"clinic +00 000 0000"
+
+
+def test_the_contact_survives_a_reset_and_a_pump_on_the_shelf_has_none(bench):
+    bench.reboot()
+    assert bench.ask(cat.CARD)[1]["contact"].rstrip(b"\0") == b"clinic +00 000 0000"
+    shelf = Bench(ready=False)
+    shelf.magnet = True
+    assert shelf.ask(cat.CARD)[1]["contact"] == bytes(cat.CONTACT_BYTES)
+
+
+def test_the_longest_card_fits_a_frame():
+    assert size(cat.message(cat.CARD | cat.REPLY_BIT)[5]) <= MAX_PAYLOAD
 
 
 def test_a_pump_without_a_program_shows_an_empty_card_and_reduces_nothing():

@@ -73,7 +73,8 @@ ORDERS: dict[str, tuple[int, dict[str, Any]]] = {
     "commission": (cat.COMMISSION, {
         "order_id": 8, "serial": SERIAL, "nl_per_rev": 35_000, "steps_per_rev": 4096, "counts_per_rev": 4096, "step_hz": 1000,
         "pulse_nl": 1000, "level_nl_per_count": 10_000, "capacity_ul": 20_000, "residual_ul": 1_400, "dead_volume_nl": 375_000,
-        "minimum_rate_nl_day": 6_000, "battery_empty_mv": 2_500, "catheter_mm": 800}),
+        "minimum_rate_nl_day": 6_000, "battery_empty_mv": 2_500, "catheter_mm": 800,
+        "contact": b"clinic +00 000 0000".ljust(cat.CONTACT_BYTES, b"\0")}),
 }
 
 

@@ -71,6 +71,7 @@ class FakePump:
         self.on_served = lambda message_id: None
         self.serial, self.boot_count, self.keys, self.magnet, self.claims_paired = 1001, 2, {}, False, None
         self.forgeries, self.locked_s, self.reduction, self.served = 0, 0, 0, []
+        self.contact = b"clinic +00 000 0000".ljust(cat.CONTACT_BYTES, b"\0")
         self._nonce = random.Random(2)
         self.readback = self.digest_of_staged = lambda data: data
         self.gone, self._closing = None, False
@@ -254,7 +255,7 @@ class FakePump:
     def _on_card(self):
         drugs = (b"baclofen".ljust(16, b"\0"), 500_000, b"\0" * 16, 0, b"\0" * 16, 0) if self.program else (b"\0" * 16, 0) * 3
         return self._reply(cat.CARD | cat.REPLY_BIT, *drugs, 300_000, 300_000, self.mode, 17_500_000, self.start_s if self.program else 0,
-                           50 if self.program else 65_535, self.time_s, self.status_fields.get("alarms", 0))
+                           50 if self.program else 65_535, self.time_s, self.status_fields.get("alarms", 0), self.contact)
 
     def _on_reduce(self, action):
         if not self.program or self.reduction > action:

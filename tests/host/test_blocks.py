@@ -51,7 +51,7 @@ def test_refill_commission_and_the_rest():
     values = blocks.unpack(cat.REFILL, data)
     assert (values["volume_ul"], values["withdrawn_ul"]) == (18_600, 2000)
     assert blocks.read_drugs(values, LIBRARY) == fill.ingredients
-    implant = Implant.reference(42, "61.5 cm", "40 mL")
+    implant = Implant.reference(42, "61.5 cm", "40 mL", contact="clinic +00 000 0000")
     data = blocks.commission_block(implant, 4)
     assert accepted(cat.COMMISSION, data) == data
     assert blocks.read_implant(data) == implant
@@ -73,6 +73,17 @@ def test_the_host_refuses_by_field_value_and_bound_before_the_pump_does():
     with pytest.raises(RequestInvalid, match="stop reason 'boredom' is none of: not given, clinician order"):
         blocks.stop_reason("boredom")
     assert blocks.stop_reason("mri") == 3
+    with pytest.raises(RequestInvalid, match=r"contact '0{33}' has 33 characters; allowed are 0 .. 32"):
+        blocks.commission_block(Implant(contact="0" * 33), 1)
+    for contact in ("Zürich 1", "two\nlines"):
+        with pytest.raises(RequestInvalid, match="must be plain printable ascii"):
+            blocks.commission_block(Implant(contact=contact), 1)
+    assert blocks.wire_contact("0" * 32) == b"0" * 32 and blocks.read_implant(blocks.commission_block(Implant(), 1)).contact == ""
+
+
+@given(st.binary(max_size=40))
+def test_text_off_the_wire_is_printable_whatever_it_was(raw):
+    assert blocks.read_text(raw).isprintable() and blocks.read_text(raw).isascii()
 
 
 @given(st.binary(max_size=200), st.integers(0, 199))

@@ -98,7 +98,7 @@ def test_a_wrong_key_in_the_environment_is_one_sentence(fake, capsys, monkeypatc
     fake.keys[CLINICIAN] = b"\xab" * 32
     assert run(fake, "status", "--json") == 0
     access = json.loads(capsys.readouterr().out)["access"]
-    assert access == {"role": "clinician", "on_shelf_key": False, "paired": ["clinician"], "forgeries": 0, "locked_s": 0}
+    assert access == {"role": "clinician", "on_shelf_key": False, "paired": ["clinician"], "forgeries": 0, "locked_s": 0, "wasted_mj": 0}
 
 
 def test_the_public_key_is_warned_of_once_on_stderr(fake, capsys):
@@ -166,10 +166,13 @@ def test_alarms_without_a_key_say_that_nothing_proves_them(treated, capsys):
 def test_status_shows_forgeries_and_lockout(treated, keys, capsys):
     keys.settle(1001, CLINICIAN, Key(b"k" * 32))
     treated.program, treated.forgeries = b"", 9
-    treated.status_fields = {"locked_s": 61}
+    treated.status_fields = {"locked_s": 61, "wasted_mj": 87_000}
+    assert run(treated, "status", "--json") == 0
+    access = json.loads(capsys.readouterr().out)["access"]
+    assert (access["forgeries"], access["locked_s"], access["wasted_mj"]) == (9, 61, 87_000)
     assert run(treated, "status") == 0
     out = " ".join(capsys.readouterr().out.split())
-    assert "clinician, own key; paired: clinician; 9 wrong keys or tags since boot; THERAPY LOCKED for 61 s" in out
+    assert "clinician, own key; paired: clinician; 9 wrong keys or tags since boot; THERAPY LOCKED for 61 s; traffic without a key has cost 87 J" in out
 
 
 def test_a_locked_pump_tells_its_seconds(fake, capsys):

@@ -137,6 +137,10 @@ def test_prime_commission_and_clock(therapy, capsys):
     therapy.status_fields["ordered_revs"] = 0
     assert run(therapy, "commission", "--serial", "5", "--catheter", "60 cm", "--yes") == 0
     assert "331000" in capsys.readouterr().err
+    assert run(therapy, "commission", "--serial", "5", "--contact", "clinic +00 000 0000", "--yes") == 0
+    assert "clinic +00 000 0000" in capsys.readouterr().err
+    assert run(therapy, "commission", "--serial", "5", "--contact", "0" * 33, "--yes") == 1
+    assert "has 33 characters; allowed are 0 .. 32" in capsys.readouterr().err
     assert run(therapy, "clock", "--to", "2026-03-01 12:00", "--yes") == 0
     assert "2026-03-01 12:00:00" in capsys.readouterr().out and therapy.time_s == 68_299_200
     assert run(therapy, "clock", "--yes") == 0

@@ -17,6 +17,7 @@ def test_neither_key_nor_session_is_needed(fake, tmp_path):
     assert [(item.name, item.show_concentration()) for item in card.drugs] == [("baclofen", "500 ug/mL")]
     rows = card.rows()
     assert ("drug", "baclofen 500 ug/mL, 150 ug/day") in rows and ("now", "running, 0.3 mL/day") in rows
+    assert dict(rows)["clinic"] == card.to_dict()["contact"] == "clinic +00 000 0000"
     assert dict(rows)["next fill"] == "before 2026-02-24" and dict(rows)["last fill"].startswith("2026-01-05")
     plain = card.to_dict()
     assert (plain["drugs"][0]["daily_dose_ng"], plain["daily_nl"], plain["low_reservoir_days"]) == (150_000.0, 300_000, 50)
@@ -45,6 +46,13 @@ def test_a_pump_without_a_program(fake):
     assert pump.card().to_dict()["filled"] is None
     with pytest.raises(PumpRefused, match="there is no program to reduce"):
         pump.reduce("stop")
+
+
+def test_a_card_without_a_contact_says_so_and_no_card_speaks_to_the_terminal(fake):
+    fake.magnet = True
+    for raw, shown in ((bytes(32), "not known"), (b"call \x1b[2J\x07 us".ljust(32, b"\0"), "call ?[2J? us")):
+        fake.contact = raw
+        assert dict(Programmer(fake).card().rows())["clinic"] == shown
 
 
 def test_another_action_is_refused_before_anything_is_sent(fake):

@@ -20,7 +20,7 @@ def talk(fake, timeout_s=5.0):
 def test_the_first_request_greets(fake):
     link = talk(fake)
     assert link.ask(cat.IDENTITY)["serial"] == 1001
-    assert link.retries == 0
+    assert link.line_counts().retries == 0
 
 
 def test_another_schema_is_said(fake):
@@ -106,7 +106,7 @@ def test_a_bulk_read_survives_loss():
         fake._dice.seed(seed)
         fake.loss = 0.15
         assert link.pull(cat.FILE_EVENTS, 0, 1200) == b"".join(fake.events)
-        retries += link.retries
+        retries += link.line_counts().retries
     assert retries > 10
 
 

@@ -27,16 +27,21 @@ def test_a_key_is_kept_until_another_is_proved(store):
     assert store.candidates(1001, CLINICIAN) == []
     store.expect(1001, CLINICIAN, OLD)
     assert store.candidates(1001, CLINICIAN) == [OLD] and store.listing() == [(1001, "clinician", True)]
+    assert not store.ever_proved(1001, CLINICIAN)
     store.settle(1001, CLINICIAN, OLD)
     store.expect(1001, CLINICIAN, NEW)
     assert store.candidates(1001, CLINICIAN) == [OLD, NEW], "a lost acknowledgement locks nobody out"
-    store.drop_pending(1001, CLINICIAN)
+    store.expect(1001, CLINICIAN, OTHER)
+    assert store.candidates(1001, CLINICIAN) == [OLD, NEW, OTHER], "nor does a second pairing behind it"
+    store.drop_pending(1001, CLINICIAN, OTHER)
+    assert store.ever_proved(1001, CLINICIAN)
+    store.drop_pending(1001, CLINICIAN, NEW)
     assert store.candidates(1001, CLINICIAN) == [OLD] and store.listing() == [(1001, "clinician", False)]
     store.expect(1001, CLINICIAN, NEW)
     store.settle(1001, CLINICIAN, NEW)
     assert store.candidates(1001, CLINICIAN) == [NEW]
     store.expect(7, PATIENT, OTHER)
-    store.drop_pending(7, PATIENT)
+    store.drop_pending(7, PATIENT, OTHER)
     assert store.listing() == [(1001, "clinician", False)]
 
 

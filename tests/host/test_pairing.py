@@ -127,3 +127,39 @@ def test_keys_that_cannot_be_kept_are_never_sent(fake, tmp_path):
 def test_no_key_is_in_what_is_said(fake, keys, talk):
     done = pair(talk, CLINICIAN)
     assert fake.keys[CLINICIAN].hex()[:8] not in repr(done) + repr(keys) + repr(done.to_dict())
+
+
+def test_a_pairing_that_nobody_heard_may_still_arrive(fake, keys, talk):
+    fake.keys[CLINICIAN] = bytes(OLD)
+    keys.settle(1001, CLINICIAN, OLD)
+    on_pair, write, sent = fake._on_pair, fake._write, []
+    fake._on_pair = lambda role, key: sent.append((role, bytes(key))) or fake._reply(cat.PAIR | cat.REPLY_BIT, role, 1)
+    fake._write = lambda buffer, length: None if fake.served[-1] == cat.PAIR else write(buffer, length)
+    with pytest.raises(Timeout, match="whether pump 1001 took the new clinician key is not known, both are kept and tried at the next session"):
+        pair(talk, CLINICIAN)
+    fake._on_pair, fake._write = on_pair, write
+    fake.keys[CLINICIAN] = sent[0][1]       # a copy that the line kept back
+    assert Programmer(fake, keys=keys).status() and keys.candidates(1001, CLINICIAN) == [fake.keys[CLINICIAN]]
+
+
+def test_a_second_pairing_does_not_forget_the_key_of_one_whose_outcome_is_open(fake, keys, talk):
+    fake.keys[CLINICIAN] = bytes(OLD)
+    keys.settle(1001, CLINICIAN, OLD)
+    talk.greet()
+    on_pair = fake._on_pair
+
+    def dies(role, key):
+        fake.gone = OSError("unplugged")
+        return on_pair(role, key)
+    fake._on_pair = dies
+    with pytest.raises(NoConnection):
+        pair(talk, CLINICIAN)
+    fake.gone, fake._on_pair, fake.magnet = None, on_pair, False
+    with pytest.raises(PumpRefused):
+        pair(Exchange(Line(fake, fake.clock), 5.0, keys=keys), CLINICIAN)
+    assert Programmer(fake, keys=keys).status() and keys.candidates(1001, CLINICIAN) == [fake.keys[CLINICIAN]]
+
+
+def test_behind_a_first_pairing_that_nobody_heard_the_shelf_key_is_tried_last(fake, keys):
+    keys.expect(1001, CLINICIAN, OLD)
+    assert Programmer(fake, keys=keys).status() and keys.candidates(1001, CLINICIAN) == [OLD]

@@ -92,3 +92,5 @@ def test_access_in_words(fake):
     locked = Status.of({**raw, "forgeries": 9, "locked_s": 60})
     assert present.access_text("patient", True, Identity(1, "0.1", "fake", 3, []), locked) == (
         "patient, on the public shelf key: anybody may do the same; paired: none; 9 wrong keys or tags since boot; THERAPY LOCKED for 60 s")
+    flooded = Status.of({**raw, "wasted_mj": 12_345})
+    assert present.access_text("clinician", False, known, flooded).endswith("; traffic without a key has cost 12.345 J")

@@ -13,6 +13,7 @@ from thecal.host.keystore import Key, Keystore
 from thecal.host.fill import Bridge
 from thecal.host.limits import Baseline
 from thecal.host.programmer import Programmer
+from thecal.host.raw import TapPort
 from thecal.protocol import catalogue as cat
 from thecal.protocol.session import CLINICIAN, SERVICE, shelf_key
 
@@ -292,6 +293,15 @@ def test_opening_and_closing(monkeypatch, fake):
         Programmer(fake, timeout_s=0)
 
 
+def test_the_line_can_be_listened_to_and_its_counts_read(fake):
+    pump, heard = Programmer(fake), []
+    pump.tap(lambda port: TapPort(port, lambda t_us, sender, data: heard.append(sender), pump.clock.now_s))
+    fake.lose_reply = cat.IDENTITY
+    pump.identity()
+    assert {"host", "pump"} == set(heard)
+    assert pump.line_counts().retries == 1 and pump.line_counts().text() == "1 requests repeated"
+
+
 def test_the_whole_line_on_the_real_firmware():
     """From a prescription to pulses: the same calls on the in-process firmware in virtual time."""
     with Programmer.open("sim://?runtime=inprocess") as pump:
@@ -304,7 +314,7 @@ def test_the_whole_line_on_the_real_firmware():
         assert (status.mode, status.running_digest, status.alarms) == ("running", done.digest, [])
         assert abs(status.demanded_nl - status.ordered_nl) < status.pulse_nl
         assert 970_000 <= status.demanded_nl <= 976_000, "0.375 mL of prime and two days at 0.3 mL less the 22.5 min of priming"
-        orders = [event.name for event in pump.log() if event.name != "session opened"]
+        orders = [event.name for event in pump.log() if event.name != "orders from"]
         assert orders[:5] == ["boot", "commissioned", "refill", "prime started", "program committed"]
         assert len(pump.history()) == 2
         with pytest.raises(PumpRefused, match="not in this mode: it is running"):

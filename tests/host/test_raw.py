@@ -102,6 +102,36 @@ def test_damage_then_a_good_frame_then_one_that_never_ends():
     assert [seen.trouble for seen in listener.rest(5)] == ["2 bytes without an end"]
 
 
+PAIR = framed(cat.PAIR, (session.CLINICIAN, KEY))
+
+
+def damaged_pairings():
+    """A pairing with any one bit wrong, merged with what stood before it, cut behind its head, or claimed by the pump."""
+    for bit in range(8 * (len(PAIR) - 1)):
+        hurt = bytearray(PAIR)
+        hurt[bit // 8] ^= 1 << bit % 8
+        if 0 not in hurt[:-1]:
+            yield "host", bytes(hurt)
+    yield from (("host", b"\7half" + PAIR), ("host", PAIR[:30] + b"\0"), ("pump", PAIR))
+
+
+def test_no_key_is_ever_shown_not_even_of_a_damaged_pairing():
+    seen = one("host", PAIR)
+    assert seen.text().endswith("role 1 (clinician); key 32 bytes, hidden") and seen.hides_key
+    assert seen.to_dict()["fields"] == {"role": 1, "key": "32 bytes, hidden"} and seen.to_dict()["hex"] is None
+    for sender, data in [("host", PAIR), *damaged_pairings()]:
+        for found in heard([(sender, data)]):
+            said = found.text() + json.dumps(found.to_dict())
+            assert not any(KEY[at:at + 3].hex() in said for at in range(1, len(KEY) - 2)), (data.hex(), said)
+    assert heard([("host", b"\5noise\0")])[0].to_dict()["hex"], "other damage is shown"
+
+
+def test_a_lost_pairing_in_a_capture_shows_no_key_either(tmp_path):
+    path = written(tmp_path / "c.jsonl", {"t_us": 1, "dir": "host", "hex": "", "sent": PAIR.hex()})
+    shown = json.dumps([seen.to_dict() for seen in raw.decode(path)])
+    assert "were sent and lost" in shown and KEY[4:8].hex() not in shown
+
+
 def test_good_frames_in_the_wrong_place():
     assert one("pump", GOOD).trouble == "the pump never sends this"
     assert one("host", framed(cat.IDENTITY, message_class=1)).trouble == "this message has class open"

@@ -158,3 +158,9 @@ def test_the_wall_clock_goes_on():
     before = clock.now_s()
     clock.sleep(0)
     assert clock.now_s() >= before
+
+
+@pytest.mark.parametrize("url", ["socket://127.0.0.1", "socket://127.0.0.1:", "socket://host:seven", "socket://h:70000", "rfc2217://h"])
+def test_a_socket_without_a_port_says_so(url):
+    with pytest.raises(UsageProblem, match="^port %s names no TCP port" % url):
+        transport.open_port(url)

@@ -60,7 +60,18 @@ def test_a_value_out_of_bounds_is_never_sent(wire, fake):
     assert fake.served == []
 
 
+def test_what_the_line_did_is_counted_and_said(wire, fake):
+    assert wire.counts().to_dict() == {"retries": 0, "damaged": 0, "stray": 0, "push_gaps": 0} and wire.counts().text() == ""
+    fake.lose_reply = cat.HELLO
+    wire.one(cat.HELLO, (cat.PROTOCOL_VERSION, cat.schema_crc()), 5)
+    wire.one(cat.IDENTITY, (), 5)
+    fake._out.extend(b"\5noise\0" * 2)
+    wire.one(cat.ALARMS, (), 5)
+    counts = wire.counts()
+    assert (counts.retries, counts.damaged) == (1, 2) and counts.text() == "1 requests repeated, 2 frames damaged"
+
+
 def test_listening_ends_with_none(wire, fake):
     before = fake.clock.now_s()
     assert wire.listen(3) is None and fake.clock.now_s() - before == pytest.approx(3)
-    assert wire.push_gaps == 0 and wire.retries == 0
+    assert wire.push_gaps == 0 and wire.counts().text() == ""

@@ -12,15 +12,26 @@ def battery():
     return Battery(PARAMS.battery, PARAMS.motor)
 
 
-def test_idle_pulses_steps_and_bytes_each_draw(battery):
-    assert battery.used_mj(0, 0, 0, 0) == 0
-    assert battery.used_mj(DAY_US, 0, 0, 0) == pytest.approx(50e-6 * 86400 * 1000)
-    assert battery.used_mj(0, 3, 351, 0) == pytest.approx(3 * 0.5 + 351 * 0.074)
-    assert battery.used_mj(0, 0, 0, 1000) == pytest.approx(0.87)
+def test_idle_pulses_steps_wakes_and_bytes_each_draw(battery):
+    assert battery.used_mj(0, 0, 0, 0, 0, 0) == 0
+    assert battery.used_mj(DAY_US, 0, 0, 0, 0, 0) == pytest.approx(50e-6 * 86400 * 1000)
+    assert battery.used_mj(0, 3, 351, 0, 0, 0) == pytest.approx(3 * 0.5 + 351 * 0.074)
+    assert battery.used_mj(0, 0, 0, 1000, 0, 0) == pytest.approx(0.9)
+    assert battery.used_mj(0, 0, 0, 0, 1000, 0) == pytest.approx(0.87 + 0.12)
+    assert battery.used_mj(0, 0, 0, 0, 0, 1000) == pytest.approx(0.87)
+    assert battery.used_mj(DAY_US, 3, 351, 7, 8, 9) - battery.used_mj(DAY_US, 3, 351, 0, 0, 0) == pytest.approx(battery.listening_mj(7, 8, 9))
+
+
+def test_the_controller_can_be_as_busy_as_the_battery_pays_for():
+    """The constructed costs are those of one 3 mW controller: at line rate, and with a byte in each idle gap, it is awake for less than all the time."""
+    cell, byte_s, active_mw = PARAMS.battery, 10 / 115200, 3.0
+    decoding_s, step_s = cell.received_byte_mj / active_mw, cell.wake_mj / active_mw
+    assert decoding_s / byte_s + step_s / (384 * byte_s) < 1
+    assert (decoding_s + step_s) / (4.5 * byte_s) < 1
 
 
 def test_life_at_half_a_millilitre_a_day_is_five_to_seven_years(battery):
-    per_day = battery.used_mj(DAY_US, 500, 58514, 2000)
+    per_day = battery.used_mj(DAY_US, 500, 58514, 800, 1000, 1000)
     assert 5 < PARAMS.battery.capacity_mj / per_day / 365.25 < 7
 
 

@@ -56,6 +56,27 @@ def test_an_attacker_between_a_live_pump_and_its_programmer(tmp_path):
     assert shown.returncode == 0 and "identity_reply" in shown.stdout and "status_reply" in shown.stdout and "frames, " in shown.stderr
 
 
+def test_a_reordered_line_is_told_of_and_recorded(tmp_path):
+    """Half of all that either side says comes late, behind the next or after 80 ms; the programmer gets its answer all the same."""
+    capture = tmp_path / "c.jsonl"
+    pump, port = started("serve", "--tcp", "0", "--runtime", "inprocess", "--scenario", "baclofen")
+    attacker, door = started("attack", "--listen", "0", "--to", "socket://127.0.0.1:" + port, "--rule", "reorder=0.5,behind=1,for=80ms",
+                             "--capture", str(capture), "--json")
+    try:
+        told = subprocess.run([*HOST, "--port", "socket://127.0.0.1:" + door, "status", "--json"], capture_output=True, text=True, timeout=60)
+    finally:
+        for child in (attacker, pump):
+            child.send_signal(signal.SIGINT)
+        said, errors = attacker.communicate(timeout=30)
+        pump.communicate(timeout=30)
+    assert told.returncode == 0 and json.loads(told.stdout)["status"]["mode"] == "running", told.stderr
+    counts = json.loads(said)["counts"]
+    assert counts["reorder"] > 4 and counts["let_go"] <= counts["reorder"] <= counts["let_go"] + 3, errors
+    rows = [json.loads(line) for line in capture.read_text().splitlines()[1:]]
+    held, late = [row["sent"] for row in rows if not row["hex"]], [row["hex"] for row in rows if row.get("sent") == ""]
+    assert len(held) == counts["reorder"] and len(late) == counts["let_go"] and set(late) <= set(held)
+
+
 @pytest.mark.parametrize(("words", "code", "sentence"), [
     (["--listen", "0", "--to", "socket://127.0.0.1:1"], 3, "thecal-sim: --to socket://127.0.0.1:1 cannot be opened"),
     (["--listen", "0", "--to", "x", "--rule", "dance"], 2, "thecal-sim: rule 'dance': action is 'dance', known are"),

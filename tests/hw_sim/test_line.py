@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from thecal.hw_sim.impairment import Impairment
 from thecal.hw_sim.line import RING_BYTES, WAKE_BYTES, SerialLine
 
 WRITES = st.lists(st.tuples(st.integers(0, 30_000), st.binary(min_size=1, max_size=60)), min_size=1, max_size=20)
@@ -119,3 +120,21 @@ def test_a_power_cut_empties_the_line():
 def test_a_baud_rate_out_of_range_is_refused_by_value(baud):
     with pytest.raises(ValueError, match=f"baud is {baud}"):
         SerialLine(baud)
+
+
+def test_a_frame_that_finds_no_room_behind_those_that_wait_is_not_sent():
+    """The boards queue 2048 bytes; whole frames go or stay, and room comes back as the line takes them."""
+    line, frame = SerialLine(), b"x" * 99 + b"\0"
+    assert line.pump_write(frame * 8, 0) == 800 and line.pump_write(frame * 13, 0) == 1200 and line.pump_write(frame, 0) == 0
+    assert line.unsent == line.counters()["unsent"] == 200 and line.bytes_to_host == 2000
+    assert line.pump_write(b"y" * 49, 0) == 0 and line.pump_write(b"y" * 48, 0) == 48       # less than the room that is left goes without a 0x00
+    assert line.pump_write(frame * 2, 10_000) == 100        # 115 bytes went in 10 ms
+    line.cut()
+    assert line.pump_write(frame * 20, 10_000) == 2000
+
+
+def test_a_slow_line_is_no_full_queue():
+    """What a bad line delays waits on the way, not in the pump."""
+    line = SerialLine()
+    line.impair(Impairment.parse("delay=5s"))
+    assert [line.pump_write(b"x" * 99 + b"\0", 20_000 * number) for number in range(50)] == [100] * 50 and line.unsent == 0

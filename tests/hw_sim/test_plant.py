@@ -439,7 +439,9 @@ def test_a_patient_with_variability_keeps_another_level():
     assert levels[0] != pytest.approx(levels[1], rel=0.05)
 
 
-def test_telemetry_draws_on_the_battery():
+def test_wakes_and_telemetry_draw_on_the_battery():
     plant = new_plant()
-    plant.telemetry(1000)
-    assert plant.truth()["battery_mj"] == pytest.approx(0.87)
+    plant.woken(1000, 500)
+    plant.woken()
+    truth = plant.truth()
+    assert truth["battery_mj"] == truth["listening_mj"] == pytest.approx(2 * 0.0009 + 1000 * 0.00099 + 500 * 0.00087)

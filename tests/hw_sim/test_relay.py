@@ -7,7 +7,8 @@ import time
 
 import pytest
 
-from thecal.hw_sim.attacker import Attacker, made
+from thecal.hw_sim.attacker import Attacker
+from thecal.hw_sim.attacker_frames import made
 from thecal.hw_sim.relay import FarSideGone, Relay
 from thecal.protocol import catalogue as cat
 
@@ -84,6 +85,21 @@ def test_rules_work_on_a_live_line(pump):
         running.attacker.send("pump", b"\x03ab\x00", 0)
         assert take(host, 4) == b"\x03ab\x00"
     running.stop()
+
+
+def test_frames_change_their_order_on_a_live_line_both_ways(pump):
+    """Behind a later frame, or when their time has come although nothing follows."""
+    alarms, identity = made(cat.ALARMS), made(cat.IDENTITY)
+    running = Running(pump, ["reorder,of=hello,from=host", "reorder,of=alarms,from=host,for=300ms", "reorder,of=identity,from=pump"], tcp=0)
+    with running.host() as host:
+        begun = time.monotonic()
+        host.sendall(alarms + HELLO + identity)
+        assert take(running.far, len(identity + HELLO)) == identity + HELLO and time.monotonic() - begun < 0.3
+        assert take(running.far, len(alarms)) == alarms and time.monotonic() - begun >= 0.3
+        running.far.sendall(identity + alarms)
+        assert take(host, len(alarms + identity)) == alarms + identity
+    running.stop()
+    assert running.attacker.counts["reorder"] == running.attacker.counts["let_go"] == 3 and running.failure is None
 
 
 def test_a_pty_is_a_door_too(pump, tmp_path):

@@ -94,6 +94,7 @@ def test_orders_are_what_the_host_made():
 def test_the_implant_record_is_made_from_the_parts():
     implant = implant_record(load_scenario("baclofen"), parts(load_scenario("baclofen"))[0])
     assert (implant.nl_per_rev, implant.steps_per_rev, implant.dead_volume_nl, implant.capacity_ul, implant.residual_ul) == (35_000, 4096, 375_000, 20_000, 1_400)
+    assert implant.contact == "clinic +00 000 0000", "as the file says"
 
 
 def test_the_setup_leaves_a_running_pump():

@@ -55,6 +55,8 @@ BAD = {
     "unknown key in an event": (changed('dose = "400 ug/day"\n\n[[event]]\nat = "1 d"', 'dose = "400 ug/day"\ndoze = 1\n\n[[event]]\nat = "1 d"'),
                                 "event 4 (program): key 'doze' is not known (known: mode, dose,"),
     "unknown key in the implant": (changed("serial = 1007", "serial = 1007\ncolour = 1"), "[implant]: key 'colour' is not known"),
+    "contact too long": (changed("clinic +00 000 0000", "0" * 33), "it must be plain ascii text of 1 .. 32 characters"),
+    "contact of no ascii": (changed("clinic +00 000 0000", "Zürich"), "[implant]: contact is 'Zürich', it must be plain ascii text"),
     "unknown key in an expectation": (changed('cause = "stall"', 'cause = "stall"\nper = 1'), "expectation 5: key 'per' is not known"),
     "missing key": (changed('concentration = "2000 ug/mL"\n', ""), "event 2 (fill): key 'concentration' is missing"),
     "missing title": (re.sub(r"^title.*\n", "", GOOD, flags=re.MULTILINE), "case.toml: key 'title' is missing"),

@@ -28,16 +28,16 @@ from typing import Any, NamedTuple
 
 import serial
 
-SCHEMA_CRC, PROTOCOL_VERSION, FRAME_VERSION = 0x36289B07, 2, 1
+SCHEMA_CRC, PROTOCOL_VERSION, FRAME_VERSION = 0x349EACA5, 2, 1
 TAG_BYTES = {0: 0, 1: 0, 2: 8, 3: 16}  # of each class: open, plain, routine, therapy
 MAX_PAYLOAD, MAX_BODY, MAX_CHUNK, EVENT_BYTES = 220, 249, 200, 20
-FIRST_WAIT, LEAST_WAIT, MOST_WAIT, TRIES, LIMIT = 1.0, 0.096, 5.0, 6, 2**30 - 1
+FIRST_WAIT, LEAST_WAIT, MOST_WAIT, MOST_DOUBLED, TRIES, LIMIT = 1.0, 0.096, 5.0, 1.0, 8, 2**30 - 1
 FILE_EVENTS, FILE_DAYS, FILE_PROGRAM, FILE_STAGE = range(4)
 MODES = ("shelf", "idle", "running", "stopped", "priming")
 CLINICIAN, NEEDS_SESSION, LOCKED = 1, 13, 15
 EVENTS = (
     "?, boot, store repaired, commissioned, program committed, refill, stopped, resumed, prime started, prime ended, clock set, "
-    "delivery gap, pulse lost, alarm, alarm ended, clock jumped, order refused, bolus cut short, level compared, session opened, locked, "
+    "delivery gap, pulse lost, alarm, alarm ended, clock jumped, order refused, bolus cut short, level compared, orders from, locked, "
     "paired, emergency reduction"
 ).split(", ")
 
@@ -54,7 +54,7 @@ status 0x10 2 = 2 time_s:u32 mode:u8:0:4 program_mode:u8:0:2 rate_nl_day:u32:0:2
     missed_stall_nl:u16:0:999 missed_fault_ul:u32 missed_fault_nl:u16:0:999 missed_clock_ul:u32 missed_clock_nl:u16:0:999
     missed_late_ul:u32 missed_late_nl:u16:0:999 reservoir_computed_nl:i32 reservoir_sensed_ul:u32 low_reservoir_days:u16
     prime_left_nl:u32:0:1000000 battery_mv:u16 alarms:u32 latched:u32 first_alarm:u8:0:28 boot_count:u32 reset_cause:u8
-    next_event:u32 uptime_s:u32 frames_bad:u32 forgeries:u32 locked_s:u16
+    next_event:u32 uptime_s:u32 frames_bad:u32 forgeries:u32 locked_s:u16 wasted_mj:u32
 file_info 0x11 2 file:u8:0:3 = 2 file:u8:0:3 first:u32 end:u32
 file_read 0x12 2 file:u8:0:3 offset:u32 length:u8:1:200 = 2 file:u8:0:3 offset:u32 data:rest:0:200
 stage 0x13 3 kind:u8:1:7 total:u16:1:700 offset:u16:0:700 data:rest:1:200 = 3 received:u16:0:700
@@ -254,7 +254,7 @@ class Client:
                 if kind.startswith("refused"):
                     raise Refused(**fields)
                 return fields
-            wait = min(2 * wait, MOST_WAIT)
+            wait = max(wait, min(2 * wait, MOST_DOUBLED))
         raise TimeoutError(f"no reply to {name} in {TRIES} tries")
 
     def hello(self) -> Values:
