@@ -59,6 +59,7 @@ flash: setup  ## compile and copy the firmware to a board: PORT=/dev/ttyACM0 (or
 
 docs: setup  ## write the tables of PROTOCOL.md again from the catalogue
 	$(BIN)/python -m thecal.host.protocol_tables
+	$(BIN)/python -m thecal.hw_sim.mode_diagram
 
 types: setup $(PORTS:%=typings/%/.ready) build/src/thecal  ## check the types: host and simulator, then one run per MicroPython port
 	@failed=0; for run in pyproject.toml $(PORTS:%=typings/%.ini); do echo "mypy: $$run"; $(BIN)/mypy --config-file $$run || failed=1; done; exit $$failed

@@ -1,34 +1,46 @@
-"""Alarms: the rows of alarms.md that this firmware detects, each with its priority, tone, one delivery action and end.
+"""Alarms: the 28 rows of alarms.md, each with its priority, tone, one delivery action and end. Their words: host/alarms.py.
 
-The most restrictive action of all active alarms wins. *The alarm latches, the delivery does not* where the row ends by
-itself ("auto"): a latched stop after a passing cause is a withdrawal. The first cause is kept.
+The most restrictive action of all active rows wins. *The alarm latches, the delivery does not* where the row ends by itself: a
+latched stop after a passing cause is a withdrawal. What ends by a session stays active until a session acknowledges it, and that
+only when its cause is gone. The first cause is kept.
 """
 
-from .limits import TONE_CRITICAL_S, TONE_NOTICE_S
-
 CONT, NOBOLUS, FLAT, FALLBACK, MIN, STOP = range(6)
-AUTO, SESSION, REFILLED = range(3)
-SILENT, NOTICE, CRITICAL = range(3)
+AUTO, SESSION, REFILLED, CLOCK_SET, REPLACED, RESUMED, CORRECTED, VISITED, SESSION_OR_DAY = range(9)
+SILENT, NOTICE, CRITICAL, ONCE = range(4)
 
-MOTION, RECORDS, STALL, EMPTY_SENSED, EMPTY_COMPUTED, CLOCK_LOST, STORE, BATTERY, STOPPED_LONG, EMERGENCY, LOW, BOLUS_CUT = \
-    1, 3, 7, 8, 9, 12, 14, 15, 16, 17, 19, 23
+MOTION, FREE_FLOW, RECORDS, CAP, OVER, ENCODER, STALL, EMPTY_SENSED, EMPTY_COMPUTED, UNDER = range(1, 11)
+CLOCK_LOST, WATCHDOG, STORE, BATTERY, STOPPED_LONG, EMERGENCY, OVERFULL, LOW, ERI, LEVEL_SENSOR, AMBIENT, BOLUS_CUT, \
+    PAUSE_LONG, EXPIRED, REFUSED, FIELD, LINK = range(12, 29)     # row 11 (catheter pressure) is an extension that this hardware lacks
 
-# row of alarms.md, name, priority, tone, action, ends
-TABLE = (
-    (MOTION, "motion without an order", 1, CRITICAL, STOP, SESSION),
-    (RECORDS, "program records invalid", 1, CRITICAL, MIN, SESSION),
-    (STALL, "motor stall", 2, CRITICAL, NOBOLUS, AUTO),
-    (EMPTY_SENSED, "reservoir empty", 2, CRITICAL, STOP, REFILLED),
-    (EMPTY_COMPUTED, "reservoir empty by computation", 2, CRITICAL, NOBOLUS, REFILLED),
-    (CLOCK_LOST, "clock lost or jumped", 2, CRITICAL, FLAT, SESSION),
-    (STORE, "store cannot be written", 2, CRITICAL, FLAT, SESSION),
-    (BATTERY, "battery end of service", 2, CRITICAL, CONT, SESSION),
-    (STOPPED_LONG, "stopped for long", 2, CRITICAL, CONT, AUTO),
-    (EMERGENCY, "emergency suspend", 2, CRITICAL, FALLBACK, SESSION),
-    (LOW, "low reservoir", 3, NOTICE, CONT, REFILLED),
-    # No lockout to wait for until there are patient boluses: it ends with the clinician's next order, who must restate the bridge.
-    (BOLUS_CUT, "bolus cut short", 3, NOTICE, CONT, SESSION),
-)
+# A byte a row, row 1 first: action in octal's last digit, the action it shifts to in the digit before; tone, priority and end likewise.
+_ACTIONS = bytes((0o35, 0o55, 0o34, 0o31, 0o33, 0o33, 0o11, 0o55, 0o11, 0o11, 0o55, 0o22, 0o33, 0o22,
+                  0o50, 0o55, 0o53, 0o35, 0o00, 0o00, 0o00, 0o00, 0o11, 0o00, 0o00, 0o00, 0o11, 0o00))
+# tone * 64 + (priority - 1) * 16 + end
+_KINDS = bytes((0x81, 0x81, 0x81, 0x81, 0x81, 0x81, 0x90, 0x92, 0x92, 0x91, 0x90, 0x93, 0x91, 0x91,
+                0x94, 0x95, 0x98, 0x96, 0x62, 0x64, 0x61, 0x30, 0xE0, 0x60, 0x62, 0x37, 0x30, 0x30))
+ROWS = 28
+C_S, N_S = 600, 3600        # alarms.md 2: C every 10 min, N hourly
+
+
+def action_of(row, shifted=False):
+    """What the pump delivers under this row alone; `shifted`: its second action, see Alarms.shift."""
+    return _ACTIONS[row - 1] >> 3 if shifted else _ACTIONS[row - 1] & 7
+
+
+def tone_of(row):
+    """SILENT, NOTICE (hourly), CRITICAL (every 10 min) or ONCE."""
+    return _KINDS[row - 1] >> 6
+
+
+def priority(row):
+    """1 (highest) .. 4."""
+    return (_KINDS[row - 1] >> 4 & 3) + 1
+
+
+def ends(row):
+    """What ends the row: AUTO .. SESSION_OR_DAY."""
+    return _KINDS[row - 1] & 15
 
 
 class Alarms:
@@ -39,51 +51,136 @@ class Alarms:
         self.latched = 0
         self.first = 0
         self.action = CONT
-        self.tone = SILENT
+        self.tone = SILENT          # what may sound now: NOTICE or CRITICAL
+        self.urgent = False         # a row of priority 1 or 2 is active
+        self._causes = 0            # of the active: seen now, not yet gone
+        self._shifted = 0
+        self._quiet = 0             # silenced, or sounded once
+        self._until_s = 0           # of the silence
 
     def is_active(self, row):
-        """True while the cause of `row` stands."""
+        """True while `row` acts."""
         return self.active >> (row - 1) & 1 == 1
 
+    def is_shifted(self, row):
+        """True while its second action holds."""
+        return self._shifted >> (row - 1) & 1 == 1
+
     def set(self, row, on):
-        """Raise or end a row; returns True when that changed something. Latches on raising; keeps the first cause."""
+        """The cause of `row` is there, or gone; returns True when that is news. Latches; keeps the first cause.
+
+        A cause that recurs ends the row's silence. A row that a session ends stays active without its cause.
+        """
         bit = 1 << (row - 1)
-        if on == (self.active & bit != 0):
+        if on == (self._causes & bit != 0) and (on or ends(row) == SESSION or not self.active & bit):
             return False
         if on:
+            self._causes |= bit
             self.active |= bit
             self.latched |= bit
+            self._quiet &= ~bit
+            if row == MOTION:
+                self._shifted &= ~bit       # a stop again, until the rotor is proved still again
             if self.first == 0:
                 self.first = row
         else:
+            self._causes &= ~bit
+            if ends(row) == SESSION:
+                return False
             self.active &= ~bit
+            self._shifted &= ~bit
         self._derive()
         return True
 
+    def shift(self, row, on):
+        """Let a row's second action hold, or its first; returns True when that is news.
+
+        1: STOP, then FALLBACK once the rotor is proved still and the switch cuts. 3: MIN, FALLBACK from the supervisor's copy.
+        4: NOBOLUS, FALLBACK when the basal alone exceeds it. 15: CONT until a pulse fails, then STOP. 17: FALLBACK, STOP if chosen.
+        18: held (STOP) while the session is open, then FALLBACK. 20: CONT, loud from day 76 on.
+        """
+        bit = 1 << (row - 1)
+        if on == (self._shifted & bit != 0):
+            return False
+        self._shifted ^= bit
+        self._derive()
+        return True
+
+    def acknowledge(self, row):
+        """A session has seen `row` (0: all): it ends if its cause is gone. Returns the bits that were cleared."""
+        seen = ((1 << ROWS) - 1 if row == 0 else 1 << (row - 1)) & self.latched
+        for each in range(1, ROWS + 1):
+            if ends(each) != SESSION and self.is_active(each):
+                seen &= ~(1 << (each - 1))      # its own end ends it
+        seen &= ~self._causes
+        self.active &= ~seen
+        self.latched &= ~seen
+        self._shifted &= self.active
+        if self.first and not self.latched >> (self.first - 1) & 1:
+            self.first = 0
+            for each in range(ROWS, 0, -1):
+                if self.latched >> (each - 1) & 1:
+                    self.first = each           # of what stands, the most severe
+        self._derive()
+        return seen
+
+    def silence(self, row, until_uptime_s):
+        """No tone for `row` (0: all that are active) until then: a session's order, at most 24 h (catalogue).
+
+        One deadline for all: the earlier of two, so that no row is silent for longer than was ordered.
+        """
+        if self._until_s == 0 or until_uptime_s < self._until_s:
+            self._until_s = until_uptime_s
+        self._quiet |= self.active if row == 0 else 1 << (row - 1)
+        self._derive()
+
+    def watch(self, uptime_s):
+        """Each round: a silence that is over ends."""
+        if self._until_s and uptime_s >= self._until_s:
+            self._until_s = 0
+            self._quiet = 0
+            self.sounded()
+
+    def sounded(self):
+        """The tone was played: what sounds once has."""
+        self._quiet |= self.active & 1 << (BOLUS_CUT - 1)
+        self._derive()
+
     def _derive(self):
-        action, tone = CONT, SILENT
-        for row in TABLE:
-            if self.active >> (row[0] - 1) & 1:
-                if row[4] > action:
-                    action = row[4]
-                if row[3] > tone:
-                    tone = row[3]
-        self.action = action
-        self.tone = tone
+        action, tone, urgent = CONT, SILENT, False
+        for row in range(1, ROWS + 1):
+            if self.active >> (row - 1) & 1:
+                shifted = self.is_shifted(row)
+                acts = action_of(row, shifted)
+                if acts > action:
+                    action = acts
+                if priority(row) <= 2:
+                    urgent = True
+                sound = tone_of(row)
+                if sound == ONCE:
+                    sound = NOTICE
+                elif sound and shifted:
+                    sound = CRITICAL
+                if sound > tone and not self._quiet >> (row - 1) & 1:
+                    tone = sound
+        self.action, self.urgent, self.tone = action, urgent, tone
 
     def restore(self, active, latched, first):
-        """After a reset: what was latched stays on record; a cause that only a session or a refill ends still stands."""
-        for row in TABLE:
-            if row[5] == AUTO or row[0] == STORE:
-                active &= ~(1 << (row[0] - 1))      # found anew, or not
+        """After a reset: what was latched stays on record. What ends by itself is found anew, or not; so is a store that cannot be written."""
+        causes = active
+        for row in range(1, ROWS + 1):
+            if ends(row) == AUTO or row == STORE:
+                active &= ~(1 << (row - 1))
+            if ends(row) == SESSION:
+                causes &= ~(1 << (row - 1))
         self.active = active
         self.latched = latched
         self.first = first
+        self._causes = causes & active
         self._derive()
 
     def tone_period_s(self):
         """Seconds between two sounds of the present tone; 0 for silence."""
         if self.tone == CRITICAL:
-            return TONE_CRITICAL_S
-        return TONE_NOTICE_S if self.tone == NOTICE else 0
-
+            return C_S
+        return N_S if self.tone == NOTICE else 0

@@ -4,22 +4,28 @@ Order within a step: time, the supervisor's look at the rotor, demand, the pulse
 in whole seconds of the steady tick; the RTC only says which step of the week's schedule is due.
 """
 
+import sys
+
 from ..protocol import catalogue as cat
-from ..protocol.fields import unpack
 from . import alarms as al
-from . import emergency, modes, orders
+from . import daybook, modes, orders
 from .alarms import Alarms
-from .boot import boot
-from .contents import NOT_YET, Contents
-from .event_log import DayLog, EventLog
-from .infusion import Infusion
+from .bolus import REFUSED_MANY, PatientBolus
+from .caps import BASAL, Caps
+from .contents import Contents
+from .event_log import FAULTS, FAULTS_AT, DayLog, EventLog
+from .history import History
+from .infusion import BOLUS, BRIDGE, NONE, PRIME, Infusion
 from .keys import Keys
 from .ledger import MISSED_FAULT, MISSED_STOP, Ledger
-from .limits import CHECK_S, DAY_S, IDLE_CHECK_S, MAX_RATE_NL_DAY, STOPPED_LONG_S
+from .limits import DAY_S, MAX_PULSE_NL, MAX_RATE_NL_DAY
 from .schedule import Schedule
+from .sensing import Sensing
 from .settings import Settings
 from .supervisor import LOST, MOVED, Supervisor
 from .telemetry import Telemetry
+
+HOST = sys.implementation.name == "cpython"
 
 
 class App:
@@ -37,9 +43,13 @@ class App:
         self.keys = Keys(ports.store)
         self.contents = Contents(self.ledger, self.settings)
         self.events = EventLog(ports.store)
+        self.faults = EventLog(ports.store, FAULTS_AT, FAULTS)
+        self.history = History(ports.store)
         self.days = DayLog(ports.store)
         self.alarms = Alarms()
         self.schedule = Schedule()
+        self.caps = Caps()
+        self.bolus = PatientBolus(self.settings)
         self.supervisor = Supervisor(ports.motor)
         self.telemetry = Telemetry(self, ports.uart)
         self.uptime_s = 0
@@ -48,48 +58,34 @@ class App:
         self.delivering = False         # demand runs: the mode and the alarms permit it
         self.rate = 0                   # nL/day that demand runs at: the program's, or what an alarm made of it
         self.program_rate = 0
-        self._change_s = 0              # pump time of the schedule's next change
+        self.bridge_rate_nl_day = 0     # of the old drug, by the program that bridges to the new
+        self._change_s = 0              # pump time at which the rate may change next
         self.program_mode = 0
         self.program_block = b""
+        self.program_drugs = ()         # see blocks.drugs_of
+        self.fill_drugs = ()            # of the last fill; () when it is not on record
+        self.expires_s = 0              # ... and when its drug is past its life; 0: never
         self.commission_block = b""
         self.serial = 0
         self.nl_per_rev = 0
         self.steps_per_rev = 0
         self.minimum_rate_nl_day = 0
-        self._battery_empty_mv = 0
-        self.battery_mv = 0
-        self._round_s = 0
-        self._tone_due_s = 0
-        self.rate_before = 0            # what ran before the last program: a bridge may go on at it
+        self.tubing_nl = 0
         self.dead_volume_nl = 0
+        self.extra_nl = 0               # volume of the extra under way when it began
+        self.prime_fills = False        # the prime under way fills the catheter, not the tubing alone
+        self._ordering = False          # a block is being executed: what an alarm would cut is cut behind it
+        self._denied = b""              # digest of the patient's request that was refused last
+        self._tone_due_s = 0
         self.reset_cause = ports.system.reset_cause()
+        self.sensing = Sensing(self)
+        self.settings.rings = (self.events, self.faults, self.history)
+        from .boot import boot      # not above: a pump runs it once and gets its memory back; a CPython of many pumps keeps the module
         boot(self)
-
-    # ------------------------------------------------------------------------------------------------ records
-    def commission(self, block):
-        """Take the constants of a canonical commissioning block (also at boot)."""
-        rows = cat.block(cat.COMMISSION)
-        found = [0] * len(rows)
-        unpack(rows, block, 0, len(block), found)
-        (_, self.serial, self.nl_per_rev, self.steps_per_rev, counts_per_rev, step_hz, pulse_nl, level_nl_per_count,
-         capacity_ul, residual_ul, self.dead_volume_nl, self.minimum_rate_nl_day, self._battery_empty_mv, _, _) = found
-        self.contents.commission(level_nl_per_count, capacity_ul, residual_ul)
-        self.commission_block = block
-        remainder = self.ledger.steps_rem
-        self.ledger.commission(pulse_nl, self.nl_per_rev, self.steps_per_rev)
-        if self.ledger.pulses:
-            self.ledger.steps_rem = remainder % self.nl_per_rev
-        self.infusion.commission(step_hz)
-        self.supervisor.commission(counts_per_rev, self.steps_per_rev, self.ledger.longest_pulse_steps())
-
-    def load_program(self, block):
-        """Run a canonical program block from now on (also at boot)."""
-        rows = cat.block(cat.PROGRAM)
-        found = [0] * len(rows)
-        unpack(rows, block, 0, len(block), found)
-        self.program_block = block
-        self.program_mode = found[1]
-        self.schedule.load(found[-3], found[-2], found[-1])
+        if not HOST:
+            package = __name__.rpartition(".")[0]
+            del sys.modules[package + ".boot"]
+            del sys.modules[package].boot
 
     # ------------------------------------------------------------------------------------------------ state
     @property
@@ -97,40 +93,68 @@ class App:
         """See firmware/modes.py."""
         settings = self.settings
         program = len(self.program_block) > 0 or self.alarms.is_active(al.RECORDS)
-        return modes.derive(settings.commissioned, program, settings.stopped, self.infusion.prime_left_nl > 0)
+        return modes.derive(settings.commissioned, program, settings.stopped, settings.paused_until_s, self.infusion.extra)
 
     def effective_rate(self):
         """nL/day that is being delivered now; 0 while nothing is."""
         if not self.delivering:
             return 0
-        return self.infusion.prime_rate_nl_day if self.infusion.prime_left_nl > 0 else self.rate
+        infusion = self.infusion
+        if infusion.extra:
+            return infusion.extra_rate_nl_day + (self.rate if infusion.extra >= BOLUS else 0)
+        return self.rate
+
+    def due_rate(self):
+        """nL/day that the patient is due now, delivered or not."""
+        return self.bridge_rate_nl_day if self.infusion.extra == BRIDGE else self.program_rate
 
     def follow(self, at_s):
-        """Derive `rate` and `delivering` anew for pump time `at_s`: behind every change of mode, program, alarm or day step."""
+        """Derive the rates and `delivering` anew for pump time `at_s`: behind every change of mode, program, alarm or day step."""
+        settings = self.settings
         if self.program_block:
             self.program_rate = self.schedule.rate_at(at_s)
             self._change_s = self.schedule.next_change_s(at_s)
         else:
             self.program_rate = 0
             self._change_s = at_s + DAY_S
-        action, mode = self.alarms.action, self.mode
-        stop = (action == al.STOP or (action == al.MIN and self.settings.safe_state == cat.SAFE_STOP)
-                or self.settings.reduction == cat.REDUCE_STOP)
-        self.delivering = (mode == modes.RUNNING or mode == modes.PRIMING) and not stop
+        if 0 < settings.paused_until_s < self._change_s:
+            self._change_s = settings.paused_until_s
+        action, mode, held = self.alarms.action, self.mode, self.supervisor
+        stop = (action == al.STOP or (action == al.MIN and held.safe_state == cat.SAFE_STOP)
+                or settings.reduction == cat.REDUCE_STOP)
+        self.delivering = mode != modes.STOPPED and mode != modes.PAUSED and mode > modes.IDLE and not stop
+        daily_nl = self.schedule.daily_nl(at_s // DAY_S % 7)
+        bridge_rate = self.bridge_rate_nl_day
         if action == al.MIN:
-            self.rate = self.minimum_rate_nl_day
+            self.rate = bridge_rate = held.minimum_nl_day
         elif action == al.FALLBACK:
-            self.rate = self.settings.fallback_nl_day
-            if self.settings.reduction and self.program_rate < self.rate:
+            self.rate = held.fallback_nl_day
+            if settings.reduction and self.program_rate < self.rate:
                 self.rate = self.program_rate       # without a key nobody raises anything
+            # The old drug is slowed in the proportion that was signed for the new one.
+            bridge_rate = bridge_rate // 1000 * min(1000, held.fallback_nl_day // 1000 * 1000 // (daily_nl // 1000 + 1))
         elif action == al.FLAT:
-            self.rate = min(MAX_RATE_NL_DAY, self.schedule.daily_nl(at_s // DAY_S % 7))
+            self.rate = min(MAX_RATE_NL_DAY, daily_nl)
         else:
             self.rate = self.program_rate
+        if self.infusion.extra == BRIDGE:
+            self.infusion.extra_rate_nl_day = bridge_rate
+
+    def line_nl(self):
+        """What was pushed into the line since it was last empty: tubing first, then the catheter."""
+        return (self.ledger.pulses - self.settings.line_pulses) * self.ledger.pulse_nl
+
+    def catheter_filled(self):
+        """True when there is drug in the catheter: by record, or because the line has taken its whole volume."""
+        return self.settings.catheter == cat.CATHETER_FILLED or self.line_nl() >= self.dead_volume_nl
+
+    def worst_daily_nl(self):
+        """The heaviest day of the week with every bolus the patient may take."""
+        return self.schedule.most_daily_nl + self.bolus.most_daily_nl
 
     def low_reservoir_days(self):
-        """Whole days of the heaviest weekday that the computed contents above the residual last; 65535 with no program."""
-        return self.contents.days_left(self.schedule.most_daily_nl)
+        """Whole days of the worst day that the computed contents above the residual last; 65535 with no program."""
+        return self.contents.days_left(self.worst_daily_nl())
 
     def save_state(self):
         """Write the state record; a store that refuses raises alarm 14 and nothing else. Returns True when it stands."""
@@ -145,10 +169,12 @@ class App:
             self.alarm(al.STORE, False)
         return True
 
-    def log(self, code, cause=0, a=0, b=0):
-        """Append an event; a store that refuses raises alarm 14."""
+    def log(self, code, cause=0, a=0, b=0, fault=False):
+        """Append an event, and a fault to the ring of faults too; a store that refuses raises alarm 14."""
         try:
             self.events.append(self.now_s, code, cause, a, b)
+            if fault:
+                self.faults.append(self.now_s, code, cause, a, b)
         except OSError:
             if self.alarms.set(al.STORE, True):
                 self.follow(self.now_s)
@@ -156,48 +182,58 @@ class App:
     def alarm(self, row, on, a=0, b=0):
         """Raise or end an alarm: logged, latched, and the rate follows its action."""
         if self.alarms.set(row, on):
-            self.log(cat.E_ALARM if on else cat.E_ALARM_END, row, a, b)
-            if self.alarms.action >= al.NOBOLUS and self.infusion.prime_left_nl > 0:
-                self.bolus_cut(self.infusion.cut_prime())
+            if row == al.BOLUS_CUT and not on:
+                self.settings.cut_kind = NONE
+            self.log(cat.E_ALARM if on else cat.E_ALARM_END, row, a, b, al.priority(row) <= 2)
+            self._cut_by_alarm()
             self.follow(self.now_s)
             self._tone_due_s = self.uptime_s
             self.save_state()           # a cause that outlasts a reset must be on record before the reset
 
+    def _cut_by_alarm(self):
+        """Under an alarm that forbids boluses a running prime or bolus ends for good; a bridge is basal and goes on."""
+        extra = self.infusion.extra
+        if self.alarms.action >= al.NOBOLUS and extra != NONE and extra != BRIDGE and not self._ordering:
+            self.bolus_cut(extra, self.infusion.cut_extra(), self.settings.steady_s)
+
     # ------------------------------------------------------------------------------------------------ orders
     def may_execute(self, block):
         """0, or the reason why this checked block cannot be executed now."""
-        return orders.refusal(self, block)
+        return self._told(block, orders.refusal(self, block))
 
     def execute(self, block):
         """Execute a checked block; 0 or a reason. The order's digest and its effect go to the store in one record."""
         reason = orders.refusal(self, block)
         if reason == 0:
             self.telemetry.access.name()        # who, before what
+            self._ordering = True
             reason = orders.execute(self, block)
+            self._ordering = False
+            self._cut_by_alarm()
             self.follow(self.now_s)
         if reason:
             self.log(cat.E_REFUSED, reason, block.kind, 0)
+        return self._told(block, reason)
+
+    def _told(self, block, reason):
+        """A patient's request that is refused is counted and logged, once however often it is asked."""
+        if reason and reason != cat.R_ROLE and block.kind == cat.PATIENT_BOLUS and block.digest != self._denied:
+            self._denied = block.digest
+            refused = self.bolus.denied()
+            self.log(cat.E_DENIED, reason, refused)
+            if refused >= REFUSED_MANY:
+                self.alarm(al.REFUSED, True, refused)
+            self.save_state()
         return reason
 
-    def bolus_cut(self, left_nl):
-        """A prime or bridge ended early: never resumed, and said aloud, because the catheter now holds what nobody planned."""
-        self.log(cat.E_BOLUS_CUT, 0, left_nl)
+    def bolus_cut(self, kind, left_nl, at_s):
+        """A prime or bolus ended early, at steady second `at_s`: never resumed, and said aloud (row 23), also behind a reset."""
+        self.settings.cut_kind = kind
+        self.supervisor.allow(0)
+        if kind >= BOLUS:
+            self.bolus.ended(at_s)
+        self.log(cat.E_BOLUS_CUT, kind, left_nl, 0, True)
         self.alarm(al.BOLUS_CUT, True, left_nl)
-
-    def refilled(self):
-        """The contents changed under the level filter: start it anew; the causes of a low reservoir are gone."""
-        self.contents.refilled()
-        for row in (al.EMPTY_SENSED, al.EMPTY_COMPUTED, al.LOW):
-            self.alarm(row, False)
-
-    def drugs(self):
-        """Name and concentration of the three drugs of the running program, as the wire carries them."""
-        rows = cat.block(cat.PROGRAM)
-        found = [0] * len(rows)
-        if not self.program_block:
-            return (bytes(cat.DRUG_NAME_BYTES), 0) * cat.MAX_DRUGS
-        unpack(rows, self.program_block, 0, len(self.program_block), found)
-        return tuple(found[5:5 + 2 * cat.MAX_DRUGS])
 
     # ------------------------------------------------------------------------------------------------ step
     def step(self):
@@ -207,16 +243,20 @@ class App:
         seconds = total_ms // 1000
         self._ms = total_ms % 1000
         self.uptime_s += seconds
-        self.now_s = self._clock.now_s()
+        self.settings.steady_s += seconds
+        self.caps.tick(self.uptime_s)
+        self.now_s = self._clock.now_s() + self.settings.clock_offset_s
         outcome = self.supervisor.look(self._encoder.angle(), elapsed_ms)
         if outcome:
             self._motion(outcome)
         if seconds:
             self._demand(seconds)
-        if self.infusion.pulse_due() and not self.supervisor.busy and self.delivering:
-            self._pulse()
-        if self.uptime_s - self._round_s >= CHECK_S // 2 or self.contents.fresh:
-            self._round()
+        if self.infusion.pulse_due() and not self.supervisor.busy:
+            # The last pulse of a prime may be due when the pump idles already.
+            if self.delivering or (self.mode == modes.IDLE and self.alarms.action < al.STOP):
+                self._pulse()
+        if self.sensing.due(self.uptime_s):
+            self.sensing.round()
         uart = self._uart
         self.telemetry.access.watch()       # a request that ends too long a silence finds its session closed
         while uart.any():
@@ -225,6 +265,8 @@ class App:
         if self.alarms.tone and self.uptime_s >= self._tone_due_s:
             self.ports.tone.sound(self.alarms.tone)
             self._tone_due_s = self.uptime_s + self.alarms.tone_period_s()
+            self.alarms.sounded()
+        self.history.tick(self)
         return self._delay_ms()
 
     def _motion(self, outcome):
@@ -234,7 +276,7 @@ class App:
                 self.alarm(al.STALL, False)
         elif outcome == LOST:
             self.ledger.lose_pulse()
-            self.log(cat.E_PULSE_LOST, 0, supervisor.seen, supervisor.expected)
+            self.log(cat.E_PULSE_LOST, 0, supervisor.seen, supervisor.expected, True)
             self.save_state()
             if supervisor.stalled:
                 self.alarm(al.STALL, True, supervisor.lost_in_a_row, supervisor.seen)
@@ -245,112 +287,96 @@ class App:
         """Integrate the seconds since the last step over the schedule: demanded while permitted, else missed."""
         jump_s = self.supervisor.clock_jump_s(self.now_s, self.uptime_s)
         if jump_s:
-            self.log(cat.E_CLOCK_JUMP, 0, jump_s)
+            self.history.clock_moves(self)
+            daybook.shift(self, jump_s)
+            self.log(cat.E_CLOCK_JUMP, 0, jump_s, 0, True)
             self.alarm(al.CLOCK_LOST, True, jump_s)
+            self.save_state()       # also when the row stands already: a reset would book this jump as an outage
             self.follow(self.now_s - seconds)
+        settings = self.settings
         at = self.now_s - seconds
-        cause = MISSED_STOP if self.settings.stopped else MISSED_FAULT
         while seconds > 0:
             if at >= self._change_s:
-                self.follow(at)
+                self.turn(at)
             part = self._change_s - at
             if part > seconds:
                 part = seconds
             if self.delivering:
                 self._run(part, at + part)
-            elif self.program_rate:
-                self.infusion.miss(cause, self.program_rate, part)
+            else:
+                self.infusion.miss(MISSED_STOP if settings.stopped or settings.paused_until_s else MISSED_FAULT, self.due_rate(), part)
             at += part
             seconds -= part
         if at >= self._change_s:
-            self.follow(at)
-        if self.now_s // DAY_S != self.settings.last_day:
-            self._close_day()
+            self.turn(at)
+        if self.now_s // DAY_S != settings.last_day:
+            daybook.close_day(self)
+
+    def turn(self, at):
+        """A step of the day, or the end of a pause: nobody has to end it (row 24)."""
+        settings = self.settings
+        if 0 < settings.paused_until_s <= at:
+            settings.paused_until_s = 0
+            self.log(cat.E_PAUSE_END, 1)
+            self.alarm(al.PAUSE_LONG, True)
+            self.save_state()
+        self.follow(at)
 
     def _run(self, seconds, until_s):
-        priming = self.infusion.prime_left_nl > 0
+        kind = self.infusion.extra
+        if kind != PRIME and kind != BRIDGE:
+            self.supervisor.permit(seconds, until_s - seconds, self.alarms.action)
         self.infusion.run(self.rate, seconds)
-        if priming and self.infusion.prime_left_nl == 0:
-            self.log(cat.E_PRIME_END, 0, 0)
-            self.save_state()               # the record owes no bolus any more
+        if kind and self.infusion.extra == NONE:
+            self._extra_ended(kind)
             self.follow(until_s)
+
+    def _extra_ended(self, kind):
+        """A prime, bridge or bolus has delivered its volume: on record, so that the store owes nothing any more."""
+        settings = self.settings
+        self.supervisor.allow(0)
+        if kind == PRIME:
+            if self.prime_fills:
+                settings.catheter = cat.CATHETER_FILLED
+            self.log(cat.E_PRIME_END)
+        elif kind == BRIDGE:
+            settings.old_cap_hour_nl = settings.old_cap_day_nl = 0
+            settings.switched_s = settings.steady_s
+            self.caps.release_old()
+            self.log(cat.E_BRIDGE_END)
+        else:
+            self.bolus.ended(settings.steady_s)
+            self.log(cat.E_BOLUS_END, kind, self.extra_nl)
+        self.save_state()
 
     def _pulse(self):
         """Intent first, then the lease, then the order: a reset in between counts the pulse as delivered."""
+        over = self.caps.exceeded(self.ledger.pulse_nl, self.rate)
+        if over:
+            self.alarms.shift(al.CAP, over == BASAL)
+            self.alarm(al.CAP, True, self.caps.delivered_hour_nl, self.caps.delivered_day_nl)
         steps = self.infusion.take_pulse()
         hold_ms = self.infusion.hold_ms(steps)
         try:
             self.settings.save_intent(self.now_s)
         except OSError:
             self.alarm(al.STORE, True, 1)
-        self.supervisor.lease(steps, hold_ms)
-        self._motor.order(steps, hold_ms)
-
-    def _round(self):
-        """Sensors, and the alarms that hang on them."""
-        self._round_s = self.uptime_s
-        self.battery_mv = self.ports.battery.read()
-        if self.contents.look(self.ports.level.read()) != NOT_YET:
-            self.log(cat.E_TARE, 0, self.contents.off_ul, self.settings.level_offset_ul)
-            self.save_state()
-        if self.settings.commissioned:
-            self._watch_contents()
-            if self.battery_mv < self._battery_empty_mv:
-                self.alarm(al.BATTERY, True, self.battery_mv)
-        if self.settings.reduction and self.now_s >= self.settings.reduction_until_s:
-            emergency.end(self)
-        if self.settings.stopped:
-            self.alarm(al.STOPPED_LONG, self.now_s - self.settings.stopped_at_s >= STOPPED_LONG_S)
-            if self.now_s - self.settings.time_s >= IDLE_CHECK_S:
-                self.save_state()
-
-    def _watch_contents(self):
-        contents = self.contents
-        daily_nl = self.schedule.most_daily_nl
-        row = contents.alarm(daily_nl)
-        if row:
-            self.alarm(row, True, contents.sensed_ul, contents.usable_nl())
-        if contents.low(daily_nl):
-            self.alarm(al.LOW, True, contents.sensed_ul, contents.usable_nl())
-
-    def open_day(self):
-        """The day's beginning is kept in the state record: a reset loses nothing from its row."""
-        settings = self.settings
-        settings.last_day = self.now_s // DAY_S
-        settings.day_pulses = self.ledger.pulses
-        settings.day_missed_nl = self._missed_nl()
-
-    def _missed_nl(self):
-        total = 0
-        for cause in range(len(self.ledger.missed_ul)):
-            total += self.ledger.missed_ul[cause] % 500000 * 1000 + self.ledger.missed_nl[cause]
-        return total
-
-    def _close_day(self):
-        """Write the day that ended into the ring. After a clock jump the partial day stands under its old number."""
-        settings = self.settings
-        pulses = self.ledger.pulses - settings.day_pulses
-        missed_nl = max(0, self._missed_nl() - settings.day_missed_nl)
-        try:
-            self.days.write(settings.last_day, pulses, pulses * self.ledger.pulse_nl, missed_nl, self.contents.sensed_ul,
-                            self.alarms.active)
-        except OSError:
-            self.alarm(al.STORE, True, 2)
-        self.open_day()
-        self.save_state()
+        if self.supervisor.lease(steps, hold_ms):
+            self._motor.order(steps, hold_ms)
+        else:
+            self.alarm(al.MOTION, True, steps)
+        self.caps.note(self.ledger.pulse_nl, self.infusion.extra)
 
     def _delay_ms(self):
         if self.supervisor.busy and self.infusion.pulse_due():
             return 50                   # the next pulse waits for the lease of the last: only a very late step gets here
-        due_s = CHECK_S
+        due_s = self.sensing.delay_s()
         if self.delivering:
             pulse_s = self.infusion.due_s(self.rate)
             if 0 <= pulse_s < due_s:
                 due_s = pulse_s
-            if self.infusion.prime_left_nl > 0:
-                due_s = min(due_s, self.infusion.prime_due_s())
-        elif self.alarms.tone == al.SILENT and not self.supervisor.busy:
-            due_s = IDLE_CHECK_S
+            if self.infusion.extra and self.infusion.extra_left_nl <= MAX_PULSE_NL:     # before that a pulse comes first
+                due_s = min(due_s, self.infusion.extra_due_s())
         if self.program_block:
             due_s = min(due_s, max(1, self._change_s - self.now_s))     # the RTC's second may tick before ours
         if self.telemetry.live_s:

@@ -1,64 +1,107 @@
-"""Boot: find the newest whole state, say what was repaired, book the time without power as missed, resume nothing."""
+"""Boot: find the newest whole state, say what was repaired, book the time without power as missed, resume no bolus and no prime.
+
+A bridge goes on by the volume it has left: what lies in the line has not become another drug meanwhile.
+"""
 
 from ..protocol import catalogue as cat
 from . import alarms as al
+from . import loading
+from .daybook import open_day
+from .infusion import BRIDGE
 from .ledger import MISSED_RESET, MISSED_STOP
-from .limits import MAX_GAP_S
+from .limits import CHECK_S, MAX_GAP_S
 from .settings import NO_PROGRAM
+from .slots import EVENTS, FAULTS, HISTORY, KEYS
 
 
 def boot(app):
     """Bring a fresh App to where its store says it was. Runs before the first step; may allocate.
 
-    The gap is booked before anything is written anew: power may fail again at any of these writes, and the next boot must find
-    the same gap from the same last second.
+    The gap is booked and the extra is settled before anything is written anew: power may fail again at any of these writes, and
+    the next boot must find the same gap from the same last second, and the same cut.
     """
     settings = app.settings
-    app.now_s = app.ports.clock.now_s()
     whole = settings.load()
-    app.events.load()
+    app.now_s = app.ports.clock.now_s() + settings.clock_offset_s
+    kind, left_nl = settings.extra, settings.extra_left_nl
+    app.events.load(settings.event_head)
+    app.faults.load(settings.fault_head)
     known = settings.boot_count > 0
     settings.boot_count += 1
     app.alarms.restore(settings.active, settings.latched, settings.first_alarm)
     app.log(cat.E_BOOT, app.reset_cause, settings.boot_count, app.ledger.pulses)
-    if not app.keys.load():
-        settings.repaired += 1          # both key slots torn: the pump is on its shelf key again, and says so
-    if settings.repaired:
-        app.log(cat.E_REPAIRED, settings.repaired)
+    app.keys.load()                                     # with both slots damaged the pump is on its shelf key again, and says so
+    settings.note(KEYS, app.keys.slots)
     lost = _load_records(app, whole)
+    app.history.restore(settings.history_head, settings.history_pulses, app.ledger.pulse_nl)
+    for record, ring in ((EVENTS, app.events), (FAULTS, app.faults), (HISTORY, app.history)):
+        if ring.torn_at >= 0:
+            settings.repaired.append((record, ring.torn_at))
+    if kind == BRIDGE and left_nl:
+        if app.bridge_rate_nl_day == 0:                 # its program is lost: at what it ran last
+            app.bridge_rate_nl_day = settings.extra_rate_nl_day
+        app.infusion.start_extra(BRIDGE, left_nl, app.bridge_rate_nl_day)
+        app.supervisor.allow(left_nl, True)
+    elif kind:
+        settings.cut_kind = kind
+    stored_s = settings.steady_s
+    kept = app.supervisor.take(settings.load_copy())
+    if not kept:                                        # without its copy the supervisor goes by what the controller knows
+        app.supervisor.take(app.supervisor.keep(settings.fallback_nl_day, app.minimum_rate_nl_day, settings.safe_state))
     if known:
         _book_gap(app, app.now_s - settings.time_s)
+    app.caps.restore(app)
+    if not whole:
+        app.bolus.assume_used()
+        app.caps.assume_full()
+    for record, address in settings.repaired:
+        app.log(cat.E_REPAIRED, record, address, 0, True)
+    try:
+        settings.mend()
+    except OSError:
+        app.alarm(al.STORE, True, 4)
     if lost:
+        app.alarms.shift(al.RECORDS, kept)
         app.alarm(al.RECORDS, True, lost)
-    if settings.prime_cut_nl:
-        app.bolus_cut(settings.prime_cut_nl)
+    if kind and kind != BRIDGE:
+        app.bolus_cut(kind, left_nl, min(stored_s + CHECK_S, settings.steady_s))
+    elif settings.cut_kind:
+        app.alarm(al.BOLUS_CUT, True)
     app.supervisor.clock_set(app.now_s, 0)
     if not known:
-        app.open_day()
-    app.follow(app.now_s)
+        open_day(app)
+    app.sensing.booted()
+    app.turn(app.now_s)         # a pause may be over by now
     app.save_state()
 
 
 def _load_records(app, whole):
-    """Commissioning and program; 0, or a bit for each that should be there and is not: an alarm, never a silent new pump."""
+    """Commissioning, program and fill; 0, or a bit for each that should be there and is not: an alarm, never a silent new pump.
+
+    A fill that is lost is said as a repair: nothing that is delivered hangs on it.
+    """
     settings, lost = app.settings, 0 if whole else 4
     if settings.commissioned or not whole:
         block = settings.load_commission()
         if block is None:
             lost |= 1
         else:
-            app.commission(block)
+            loading.commission(app, block)
     if settings.program_slot != NO_PROGRAM:
         block = settings.load_program()
         if block is None:
             lost |= 2
         else:
-            app.load_program(block)
+            loading.program(app, block)
+    if settings.fill_slot != NO_PROGRAM:
+        block = settings.load_record(cat.REFILL)
+        if block is not None:
+            loading.fill(app, block)
     return lost
 
 
 def _book_gap(app, gap_s):
-    """The time since the last record passed without delivery: missed, never made up.
+    """The time since the last record passed without delivery: missed, never made up. A bridge is due at its own rate.
 
     A senseless gap is a clock fault. An RTC that lost its power (it reads less than the last stored second) goes on from there.
     """
@@ -66,15 +109,21 @@ def _book_gap(app, gap_s):
     if gap_s < 0 or gap_s > MAX_GAP_S:
         if gap_s < 0:
             app.now_s -= gap_s
-            app.ports.clock.set_s(app.now_s)
+            settings.clock_offset_s -= gap_s
         app.alarm(al.CLOCK_LOST, True, gap_s)
         return
+    settings.steady_s += gap_s
     if not app.program_block or gap_s == 0:
         return
-    cause = MISSED_STOP if settings.stopped else MISSED_RESET
-    at, total = app.now_s - gap_s, 0
+    at, total, cause = app.now_s - gap_s, 0, MISSED_RESET
     while at < app.now_s:
         until = min(app.schedule.next_change_s(at), app.now_s)
-        total += app.infusion.miss(cause, app.schedule.rate_at(at), until - at)
+        cause = MISSED_RESET
+        if settings.stopped:
+            cause = MISSED_STOP
+        elif at < settings.paused_until_s:
+            cause, until = MISSED_STOP, min(until, settings.paused_until_s)
+        rate = app.bridge_rate_nl_day if app.infusion.bridge_left_nl() else app.schedule.rate_at(at)
+        total += app.infusion.miss(cause, rate, until - at)
         at = until
     app.log(cat.E_GAP, cause, gap_s, total)

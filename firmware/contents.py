@@ -5,9 +5,12 @@ when the contents are known, the drift since the last refill is taken out, withi
 """
 
 from . import alarms as al
-from .limits import EMPTY_MARGIN_UL, LEVEL_SHIFT, LOW_DAYS, LOW_UL, TARE_MOST_UL, TARE_ROUNDS
+from .limits import EMPTY_MARGIN_UL, LEVEL_SHIFT, LOW_DAYS, LOW_UL, OFFSET_MOST_UL, TARE_MOST_UL, TARE_ROUNDS
 
-NOT_YET, KEPT, TARED = range(3)
+FILL_ROUNDS = 4             # within 10 min of a fill the level must have risen by what was injected (alarms.md 4) ...
+LARGE_UL = 30000            # ... within 1 mL, or 2 mL in a reservoir as large as this
+
+NOT_YET, KEPT, TARED, DIFFERS = range(4)
 
 
 class Contents:
@@ -22,6 +25,7 @@ class Contents:
         self.capacity_ul = 0
         self.residual_ul = 0
         self.sensed_ul = 0
+        self.reading_ul = 0             # the last reading, unfiltered and without the offset
         self.off_ul = 0                 # sensed minus computed when they were last compared
 
     def commission(self, nl_per_count, capacity_ul, residual_ul):
@@ -42,24 +46,41 @@ class Contents:
         self._tare_rounds = TARE_ROUNDS
 
     def look(self, raw):
-        """Take a reading; TARED or KEPT when this was the comparison after a refill, else NOT_YET."""
+        """Take a reading; TARED, KEPT or DIFFERS when it was compared with the book after a refill, else NOT_YET.
+
+        DIFFERS, 10 min after it: what was injected is not in the reservoir, or more than was told (pocket fill, overfill).
+        """
         level = raw << LEVEL_SHIFT
         self._level = level if self._level < 0 else self._level + ((level - self._level) >> LEVEL_SHIFT)
-        counts, rest = self._level >> LEVEL_SHIFT, self._level & (1 << LEVEL_SHIFT) - 1
-        # uL and nL of a count apart, so that a sensor stuck at full scale costs a 32-bit heap nothing either.
-        part_nl = counts * (self._nl_per_count % 1000) + (rest * self._nl_per_count >> LEVEL_SHIFT)
-        sensed_ul = counts * (self._nl_per_count // 1000) + part_nl // 1000 - self._settings.level_offset_ul
+        self.reading_ul = self._ul(raw, 0)
+        sensed_ul = self._ul(self._level >> LEVEL_SHIFT, self._level & (1 << LEVEL_SHIFT) - 1) - self._settings.level_offset_ul
         self.sensed_ul = sensed_ul if sensed_ul > 0 else 0
         if self._tare_rounds == 0:
             return NOT_YET
         self._tare_rounds -= 1
+        self.off_ul = self.sensed_ul - self._ledger.reservoir_nl() // 1000
+        if self._tare_rounds == TARE_ROUNDS - FILL_ROUNDS:
+            limit_ul = 2 * TARE_MOST_UL if self.capacity_ul >= LARGE_UL else TARE_MOST_UL
+            if self.off_ul > limit_ul or self.off_ul < -limit_ul:
+                return DIFFERS
         if self._tare_rounds:
             return NOT_YET
-        self.off_ul = self.sensed_ul - self._ledger.reservoir_nl() // 1000
-        if self.off_ul > TARE_MOST_UL or self.off_ul < -TARE_MOST_UL:
+        offset_ul = self._settings.level_offset_ul + self.off_ul
+        if not -TARE_MOST_UL <= self.off_ul <= TARE_MOST_UL or not -OFFSET_MOST_UL <= offset_ul <= OFFSET_MOST_UL:
             return KEPT
-        self._settings.level_offset_ul += self.off_ul
+        self._settings.level_offset_ul = offset_ul
+        self.sensed_ul -= self.off_ul       # in this round too: a full reservoir's drift is no overfill
         return TARED
+
+    def _ul(self, counts, rest):
+        """uL and nL of a count apart, so that a sensor stuck at full scale costs a 32-bit heap nothing either."""
+        part_nl = counts * (self._nl_per_count % 1000) + (rest * self._nl_per_count >> LEVEL_SHIFT)
+        return counts * (self._nl_per_count // 1000) + part_nl // 1000
+
+    @property
+    def settling(self):
+        """True until the sensor was compared with the book after a refill."""
+        return self._tare_rounds > 0
 
     def usable_nl(self):
         """Computed contents above the residual; negative when the book says empty."""
@@ -72,13 +93,16 @@ class Contents:
         usable_nl = self.usable_nl()
         return min(65535, usable_nl // daily_nl) if usable_nl > 0 else 0
 
-    def alarm(self, daily_nl):
-        """The row of alarms.md that the contents call for (8 or 9), or 0. A pump that was never filled calls for none."""
+    def alarm(self, daily_nl, faulty=False):
+        """The row of alarms.md that the contents call for (8 or 9), or 0. A pump that was never filled calls for none.
+
+        `faulty`: the level sensor is (row 21); the book alone stops nothing.
+        """
         if self._ledger.base_nl == 0 or daily_nl == 0:
             return 0
-        if self.sensed_ul <= self.residual_ul:
+        if self.sensed_ul <= self.residual_ul and not faulty:
             return al.EMPTY_SENSED
-        if self.sensed_ul > self.residual_ul + EMPTY_MARGIN_UL and self.usable_nl() <= 0:
+        if (faulty or self.sensed_ul > self.residual_ul + EMPTY_MARGIN_UL) and self.usable_nl() <= 0:
             return al.EMPTY_COMPUTED
         return 0
 

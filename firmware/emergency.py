@@ -11,7 +11,7 @@ from .limits import DAY_S
 
 def card(app):
     """Values of card_reply: what somebody who has never seen this patient must know."""
-    drugs = app.drugs()
+    drugs = app.program_drugs or (bytes(cat.DRUG_NAME_BYTES), 0) * cat.MAX_DRUGS
     return drugs + (
         app.schedule.daily_nl(app.now_s // DAY_S % 7), app.effective_rate(), app.mode, app.ledger.reservoir_nl(),
         app.settings.filled_s, app.low_reservoir_days(), app.now_s, app.alarms.active,
@@ -31,6 +31,7 @@ def reduce(app, action):
         settings.reduction, settings.reduction_until_s = before
         return cat.R_STORE
     app.log(cat.E_REDUCE, action, settings.reduction_until_s)
+    app.alarms.shift(al.EMERGENCY, action == cat.REDUCE_STOP)
     app.alarm(al.EMERGENCY, True, action)
     app.follow(app.now_s)
     return 0

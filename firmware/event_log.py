@@ -1,7 +1,7 @@
-"""Two rings in the store: events (time, code, cause, two arguments) and daily totals, each record with its CRC-16.
+"""Rings in the store: events, faults (alarms of priority 1 and 2 and errors: the same record), daily totals; each record with its CRC-16.
 
-The event ring's head is found at boot by the sequence numbers, so nothing else has to be written for it. Appending
-allocates nothing. What is older than the ring is overwritten: the host pulls by absolute offset and sees what is gone.
+A ring's head is found at boot by what stands in its records, so nothing else has to be written for it. Appending allocates
+nothing. What is older than the ring is overwritten: the host pulls by absolute offset and sees what is gone.
 """
 
 import struct
@@ -9,67 +9,105 @@ import struct
 from ..protocol.catalogue import DAY_BYTES, EVENT_BYTES
 from ..protocol.crc import crc16
 from ..protocol.fields import MAX_SMALL
+from .slots import blank
 
-EVENTS_AT, EVENTS = 0x4000, 2048
-DAYS_AT, DAYS = 0xE000, 400
+EVENTS_AT, EVENTS = 0x4000, 2450
+FAULTS_AT, FAULTS = 0x10000, 1200
+DAYS_AT, DAYS = 0x16000, 400
 _EVENT = "<IIBBii"
 _DAY = "<HIIIII"
-assert EVENTS_AT + EVENTS * EVENT_BYTES <= DAYS_AT
+_LOOK = 8           # records in a row that may be damaged without hiding the head
+assert EVENTS_AT + EVENTS * EVENT_BYTES <= FAULTS_AT
+assert FAULTS_AT + FAULTS * EVENT_BYTES <= DAYS_AT
 assert struct.calcsize(_EVENT) + 2 == EVENT_BYTES
 assert struct.calcsize(_DAY) + 2 == DAY_BYTES
 
 
-class EventLog:
-    """The ring of events. `head` is the sequence number that the next event gets."""
+class Ring:
+    """`count` records of `size` bytes at `address`. `head` is the sequence number that the next record gets; it never goes back.
 
-    def __init__(self, store):
+    Record n stands in slot n % count in pass n // count; a subclass says which pass a slot belongs to.
+    """
+
+    def __init__(self, store, address, count, size):
         self._store = store
-        self._buffer = bytearray(EVENT_BYTES)
+        self._address = address
+        self._count = count
+        self._size = size
+        self._buffer = bytearray(size)
         self.head = 0
+        self.torn_at = -1       # address of the record that lost its power, found at the last load
 
-    def load(self):
-        """Find the head: the records of one pass through the ring have consecutive sequence numbers."""
-        first = self._seq_at(0)
-        if first < 0:
-            last = self._seq_at(EVENTS - 1)
-            self.head = last + 1 if last >= 0 else 0
-            return
-        low, high = 0, EVENTS       # slot `low` belongs to this pass, slot `high` does not
-        while high - low > 1:
-            middle = (low + high) // 2
-            if self._seq_at(middle) == first + middle:
-                low = middle
+    def load(self, floor):
+        """Find the head, at least `floor` (what the state record knew): the slots below it belong to one pass, those above to the one before."""
+        base, low = -1, 0
+        while base < 0 and low < _LOOK:
+            base = self._pass_at(low)
+            low += 1
+        if base < 0:                # nothing at the beginning: blank, or its first record was torn when a pass began
+            base = self._pass_at(self._count - 1)
+            low = self._count
+        high = self._count
+        while high - low > 0:       # slot low - 1 is of this pass, slot `high` and what follows it are not
+            at = (low + high) // 2
+            last = min(at + _LOOK, high)
+            while at < last and self._pass_at(at) < 0:
+                at += 1
+            if at < last and self._pass_at(at) == base:
+                low = at + 1
             else:
-                high = middle
-        self.head = first + high
+                high = (low + high) // 2
+        self.head = max(floor, base * self._count + low if base >= 0 else 0)
+        self._find_torn()
 
-    def _seq_at(self, slot):
-        buffer = self._buffer
-        self._store.read(EVENTS_AT + slot * EVENT_BYTES, buffer, EVENT_BYTES)
-        crc = crc16(buffer, 0, EVENT_BYTES - 2)
-        if buffer[EVENT_BYTES - 2] != crc & 0xFF or buffer[EVENT_BYTES - 1] != crc >> 8:
-            return -1
-        return struct.unpack_from("<I", buffer, 0)[0]
+    def _find_torn(self):
+        """A slot at the head that holds neither nothing nor a record of the pass before has lost its power."""
+        slot = self.head % self._count
+        self.torn_at = -1
+        if self._pass_at(slot) < 0 and not blank(self._buffer):
+            self.torn_at = self._address + slot * self._size
 
-    def append(self, time_s, code, cause=0, a=0, b=0):
-        """Write one event; the arguments are clipped to +-2**30."""
+    def _pass_at(self, slot):
+        """The pass that the record in `slot` was written in, or -1; the record is in `_buffer`."""
         buffer = self._buffer
-        struct.pack_into(_EVENT, buffer, 0, self.head, time_s, code, cause & 0xFF, _clip(a), _clip(b))
-        _seal(buffer, EVENT_BYTES)
-        self._store.write(EVENTS_AT + self.head % EVENTS * EVENT_BYTES, buffer, EVENT_BYTES)
+        self._store.read(self._address + slot * self._size, buffer, self._size)
+        size = self._size - 2
+        seal = crc16(buffer, 0, size) ^ (buffer[size] | buffer[size + 1] << 8)
+        number = struct.unpack_from("<I", buffer, 0)[0]
+        return number // self._count if seal == 0 and number % self._count == slot else -1
+
+    def _append(self, seal):
+        """Seal `_buffer` and write it as the next record."""
+        buffer, size = self._buffer, self._size - 2
+        seal ^= crc16(buffer, 0, size)
+        buffer[size] = seal & 0xFF
+        buffer[size + 1] = seal >> 8
+        self._store.write(self._address + self.head % self._count * self._size, buffer, size + 2)
         self.head = (self.head + 1) & MAX_SMALL        # not % 2**30: that number is no small integer on 32 bits
 
     def first_byte(self):
         """Absolute offset of the oldest record still there."""
-        return max(0, self.head - EVENTS) * EVENT_BYTES
+        return max(0, self.head - self._count) * self._size
 
     def end_byte(self):
         """Absolute offset behind the newest record."""
-        return self.head * EVENT_BYTES
+        return self.head * self._size
 
     def read(self, offset, length):
         """Bytes from absolute `offset` (allocates: telemetry only). The caller has checked the range; stops at the wrap."""
-        return _ring_read(self._store, EVENTS_AT, EVENTS * EVENT_BYTES, offset, length)
+        return _ring_read(self._store, self._address, self._count * self._size, offset, length)
+
+
+class EventLog(Ring):
+    """A ring of events: of all, or of faults alone."""
+
+    def __init__(self, store, address=EVENTS_AT, count=EVENTS):
+        super().__init__(store, address, count, EVENT_BYTES)
+
+    def append(self, time_s, code, cause=0, a=0, b=0):
+        """Write one event; the arguments are clipped to +-2**30. Raises OSError when the store cannot."""
+        struct.pack_into(_EVENT, self._buffer, 0, self.head, time_s, code, cause & 0xFF, _clip(a), _clip(b))
+        self._append(0)
 
 
 class DayLog:
@@ -81,9 +119,11 @@ class DayLog:
 
     def write(self, day, pulses, demanded_nl, missed_nl, sensed_ul, alarms):
         """Close `day` (days since the epoch)."""
-        buffer = self._buffer
+        buffer, size = self._buffer, DAY_BYTES - 2
         struct.pack_into(_DAY, buffer, 0, day, pulses, demanded_nl, missed_nl, sensed_ul, alarms)
-        _seal(buffer, DAY_BYTES)
+        crc = crc16(buffer, 0, size)
+        buffer[size] = crc & 0xFF
+        buffer[size + 1] = crc >> 8
         self._store.write(DAYS_AT + day % DAYS * DAY_BYTES, buffer, DAY_BYTES)
 
     def first_byte(self, last_day):
@@ -97,12 +137,6 @@ class DayLog:
 
 def _clip(value):
     return -MAX_SMALL if value < -MAX_SMALL else MAX_SMALL if value > MAX_SMALL else value
-
-
-def _seal(buffer, size):
-    crc = crc16(buffer, 0, size - 2)
-    buffer[size - 2] = crc & 0xFF
-    buffer[size - 1] = crc >> 8
 
 
 def _ring_read(store, address, ring_bytes, offset, length):

@@ -1,7 +1,14 @@
-"""Demand to pulses: the exact integral of the rate, one pulse when a whole one is due, nothing ever caught up (R6)."""
+"""Demand to pulses: the exact integral of the rate, one pulse when a whole one is due, nothing ever caught up (R6).
+
+On top of the program runs at most one *extra* of a given volume: a prime or a bridge takes the program's place, a bolus is
+added to it. An extra is demanded in whole nL by a remainder of its own, so that it ends at its exact volume and what is left
+of it is exact at any instant, also behind a reset.
+"""
 
 from .ledger import MISSED_LATE
-from .limits import DAY_S, HOLD_MARGIN_MS, MAX_CHUNK_S
+from .limits import DAY_S, HOLD_MARGIN_MS, MAX_CHUNK_S, MAX_PULSE_NL, SMALL
+
+NONE, PRIME, BRIDGE, BOLUS, PATIENT_BOLUS = range(5)     # cat.EXTRAS; from BOLUS on they are added to the program
 
 
 class Integrator:
@@ -32,7 +39,7 @@ class Integrator:
 class Infusion:
     """Holds the demand that is not yet ordered and turns it into pulses of the ledger's size.
 
-    acc_nl + integrator.rem / 86400 is demanded minus nominally ordered: 0 <= acc_nl < one pulse after every step.
+    acc_nl + demand.rem / 86400 is demanded minus nominally ordered: 0 <= acc_nl < one pulse after every step.
     """
 
     def __init__(self, ledger):
@@ -40,8 +47,10 @@ class Infusion:
         self.demand = Integrator()
         self.missing = Integrator()     # rounds what is booked as missed, apart from what is delivered
         self.acc_nl = 0
-        self.prime_left_nl = 0
-        self.prime_rate_nl_day = 0
+        self.extra = NONE
+        self.extra_left_nl = 0
+        self.extra_rate_nl_day = 0      # a bridge's may change under way: an alarm slows it, a program restates it
+        self._extra = Integrator()
         self._step_hz = 1000
 
     def commission(self, step_hz):
@@ -53,20 +62,24 @@ class Infusion:
         return (steps * 1000 + self._step_hz - 1) // self._step_hz + HOLD_MARGIN_MS
 
     def run(self, rate_nl_day, seconds):
-        """Demand `seconds` of `rate_nl_day`. A running prime takes the rate's place and ends at its exact volume.
+        """Demand `seconds` of `rate_nl_day` and of what runs beside it or in its place; `extra` is NONE when that has ended.
 
         What is over two pulses means that this step came late: one pulse stays due, the rest is booked as missed.
         """
-        while seconds > 0 and self.prime_left_nl > 0:
-            part = self.prime_due_s()
+        while seconds > 0 and self.extra:
+            part = self.extra_due_s()
             if part > seconds:
                 part = seconds
-            volume_nl = self.demand.run(self.prime_rate_nl_day, part)
-            if volume_nl > self.prime_left_nl:
-                volume_nl = self.prime_left_nl
-            self.prime_left_nl -= volume_nl
+            volume_nl = self._extra.run(self.extra_rate_nl_day, part)
+            if volume_nl > self.extra_left_nl:
+                volume_nl = self.extra_left_nl
+            self.extra_left_nl -= volume_nl
+            if self.extra >= BOLUS:
+                volume_nl += self.demand.run(rate_nl_day, part)
             self.acc_nl += volume_nl
             seconds -= part
+            if self.extra_left_nl == 0:
+                self.extra = NONE
         self.acc_nl += self.demand.run(rate_nl_day, seconds)
         pulse = self.ledger.pulse_nl
         if self.acc_nl >= 2 * pulse:
@@ -89,30 +102,54 @@ class Infusion:
         return self.ledger.pulse()
 
     def due_s(self, rate_nl_day):
-        """Whole seconds from now until the next pulse is demanded at this rate (or the prime's); -1 for never."""
-        rate = self.prime_rate_nl_day if self.prime_left_nl > 0 else rate_nl_day
-        if rate <= 0:
-            return -1
-        need = (self.ledger.pulse_nl - self.acc_nl) * DAY_S - self.demand.rem
-        return (need + rate - 1) // rate
+        """Whole seconds from now until the next pulse is demanded at this rate and the extra's, never late; -1 for never.
 
-    def prime_due_s(self):
-        """Whole seconds until the running prime has demanded all its volume; at least 1."""
-        left = self.prime_left_nl
-        if left > 4000:         # far from the end: whole seconds are enough, and the product stays small
-            seconds = (left - 4000) // (self.prime_rate_nl_day // DAY_S + 1)
+        Two demands with a remainder each may ask for one more second at the end: it is waited for then.
+        """
+        need = (self.ledger.pulse_nl - self.acc_nl) * DAY_S
+        rem, extra_rate = self.demand.rem, self.extra_rate_nl_day
+        if self.extra >= BOLUS:
+            need -= rem + self._extra.rem
+            if need <= 0:       # one nL is missing, and one of the two makes it first
+                extra_s = (DAY_S - self._extra.rem + extra_rate - 1) // extra_rate
+                basal_s = (DAY_S - rem + rate_nl_day - 1) // rate_nl_day if rate_nl_day else extra_s
+                return extra_s if extra_s < basal_s else basal_s
+            rate_nl_day += extra_rate
+        elif self.extra:
+            need -= self._extra.rem
+            rate_nl_day = extra_rate
+        else:
+            need -= rem
+        if rate_nl_day <= 0:
+            return -1
+        return (need + rate_nl_day - 1) // rate_nl_day if need > 0 else 1
+
+    def extra_due_s(self):
+        """Whole seconds until the extra has demanded all its volume, or a part of them while it is far from its end; at least 1."""
+        rate, left = self.extra_rate_nl_day, self.extra_left_nl
+        if rate == 0:
+            return SMALL - 1
+        if left > MAX_PULSE_NL:     # whole seconds are enough, and the product stays small
+            seconds = (left - MAX_PULSE_NL) // (rate // DAY_S + 1)
             if seconds > 0:
                 return seconds
-            left = 4000
-        return (left * DAY_S - self.demand.rem + self.prime_rate_nl_day - 1) // self.prime_rate_nl_day
+            left = MAX_PULSE_NL
+        return (left * DAY_S - self._extra.rem + rate - 1) // rate
 
-    def start_prime(self, volume_nl, rate_nl_day):
-        """From now on deliver `volume_nl` at `rate_nl_day`, then the program again."""
-        self.prime_left_nl = volume_nl
-        self.prime_rate_nl_day = rate_nl_day
+    def bridge_left_nl(self):
+        """What a bridge, under way or interrupted, has left of the old drug; 0 when there is none."""
+        return self.extra_left_nl if self.extra == BRIDGE else 0
 
-    def cut_prime(self):
-        """End a running prime; returns what was left. It is never resumed (alarms.md row 23)."""
-        left = self.prime_left_nl
-        self.prime_left_nl = 0
+    def start_extra(self, kind, volume_nl, rate_nl_day):
+        """From now on deliver `volume_nl` (> 0) at `rate_nl_day`: in the program's place (prime, bridge) or added to it."""
+        self.extra = kind
+        self.extra_left_nl = volume_nl
+        self.extra_rate_nl_day = rate_nl_day
+        self._extra.rem = 0
+
+    def cut_extra(self):
+        """End the extra; returns what was left. A prime or bolus is never resumed (alarms.md row 23)."""
+        left = self.extra_left_nl
+        self.extra = NONE
+        self.extra_left_nl = 0
         return left

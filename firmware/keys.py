@@ -2,7 +2,7 @@
 
 from ..protocol.session import CLINICIAN, KEY_BYTES, PATIENT, shelf_key
 from .limits import SMALL
-from .settings import VERSION, Slots
+from .slots import VERSION, Slots
 
 KEYS_AT, KEYS_SLOT = 0x0C00, 0x0100
 _SIZE = 5 + 1 + 3 * KEY_BYTES
@@ -13,26 +13,26 @@ class Keys:
     """`paired` has bit (role - 1) set for each role with a key of its own."""
 
     def __init__(self, store):
-        self._slots = Slots(store, KEYS_AT, KEYS_SLOT, _SIZE)
+        self.slots = Slots(store, KEYS_AT, KEYS_SLOT, _SIZE)
         self.paired = 0
 
     def load(self):
         """Read the newest whole record; False when there was one and neither slot is whole."""
-        found = self._slots.load()
-        self.paired = self._slots.buffer[5] if found else 0
-        return found or self._slots.damaged == 0
+        found = self.slots.load()
+        self.paired = self.slots.buffer[5] if found else 0
+        return found or self.slots.damaged == 0
 
     def key(self, role, serial):
         """The 32 bytes of `role` (1..3)."""
         if self.paired >> (role - 1) & 1:
             at = 6 + (role - CLINICIAN) * KEY_BYTES
-            return bytes(memoryview(self._slots.buffer)[at:at + KEY_BYTES])
+            return bytes(memoryview(self.slots.buffer)[at:at + KEY_BYTES])
         return shelf_key(serial, role)
 
     def pair(self, role, key):
         """Store a new key for `role`. Raises OSError when the store cannot; the old key then stays."""
         assert CLINICIAN <= role <= PATIENT and len(key) == KEY_BYTES
-        slots = self._slots
+        slots = self.slots
         before = bytes(slots.buffer)
         at = 6 + (role - CLINICIAN) * KEY_BYTES
         slots.buffer[0] = VERSION

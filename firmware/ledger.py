@@ -69,6 +69,14 @@ class Ledger:
         self.lost_pulses += 1
         self.miss(MISSED_STALL, self.pulse_nl)
 
+    def find_pulses(self, count):
+        """The last `count` pulses booked as lost turned after all: it was the encoder that stood (alarms.md row 6)."""
+        count = min(count, self.lost_pulses)
+        self.lost_pulses -= count
+        nl = self.missed_nl[MISSED_STALL] - count * self.pulse_nl
+        self.missed_ul[MISSED_STALL] += nl // 1000
+        self.missed_nl[MISSED_STALL] = nl % 1000
+
     def miss(self, cause, volume_nl):
         """Book volume that was due and will never be delivered."""
         total = self.missed_nl[cause] + volume_nl

@@ -10,6 +10,8 @@ SMALL = 1 << 30
 MAX_RATE_NL_DAY = 24000000      # head: 24 mL/day, clinical.md 1.1
 FLOOR_RATE_NL_DAY = 48000       # lowest programmable flow 0.048 mL/day, clinical.md 1.1
 MAX_PULSE_NL = 4000
+LEAST_BOLUS_NL = 200            # of the catalogue's bolus block, for the patient's too
+LEAST_BOLUS_S = 30
 MAX_CHUNK_S = 3600              # longest stretch integrated in one go
 assert (DAY_S - 1) * MAX_CHUNK_S + DAY_S < SMALL
 assert (MAX_RATE_NL_DAY // DAY_S + 1) * MAX_CHUNK_S < SMALL
@@ -32,6 +34,7 @@ STOPPED_LONG_S = 6 * 3600       # alarms.md row 16, abrupt_stop drugs
 LEVEL_SHIFT = 4                 # the level filter's weight: 1/16 a round
 TARE_ROUNDS = 16                # rounds after a refill until the level filter has settled and is compared with the book
 TARE_MOST_UL = 1000             # alarms.md 4: a larger difference is a pocket fill or a fault, never sensor drift
+OFFSET_MOST_UL = 6000           # of all tares together: twice the drift of ten years, 50 uL a root day (DESIGN 8); a sensor further off is not tared any more
 EMPTY_MARGIN_UL = 500           # row 9: the sensor shows drug when it reads this much above the residual
 TONE_CRITICAL_S = 600           # alarms.md 2: C every 10 min
 TONE_NOTICE_S = 3600            # N hourly

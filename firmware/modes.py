@@ -1,41 +1,48 @@
 """Delivery modes as one rectangular table mode x event, refusals included; the diagram in the docs is made from it.
 
-The mode is never stored: it is derived from what the store holds (commissioned, program, stopped) and the prime under way.
-The table says what each event may do in each mode and where it leads; tests visit every cell.
+The mode is never stored: it is derived from what the store holds (commissioned, program, stopped, paused) and the extra under
+way. The table says what each event may do in each mode and where it leads; tests visit every cell. An event is a block kind
+of the catalogue, or one of the ends and the reset behind them.
 """
 
-SHELF, IDLE, RUNNING, STOPPED, PRIMING = range(5)
+from ..protocol.catalogue import LAST_KIND
+from .infusion import BRIDGE, PRIME
+
+SHELF, IDLE, RUNNING, STOPPED, PRIMING, BRIDGING, BOLUS, PAUSED = range(8)
 REFUSE = -1
 
-EV_COMMISSION, EV_PROGRAM, EV_REFILL, EV_STOP, EV_RESUME, EV_PRIME, EV_SET_CLOCK, EV_PRIME_END, EV_RESET = range(9)
-EVENT_NAMES = ("commission", "program", "refill", "stop", "resume", "prime", "set clock", "prime ends", "reset")
+EV_PRIME_END, EV_BRIDGE_END, EV_BOLUS_END, EV_PAUSE_END, EV_RESET = range(LAST_KIND + 1, LAST_KIND + 6)
+EVENTS = EV_RESET
 
-_ = REFUSE
+LETTERS = "SIRXPGBW"        # one of each mode, in their order; "." refuses
+# Columns, by group: commission program refill stop resume prime set_clock | bolus patient_bolus pause catheter |
+# implant_record trial_record | silence acknowledge alarm_test visit | prime, bridge, bolus and pause end, reset.
+# R is where the program runs: that is bridging while a bridge is open, and idle without a program.
 TABLE = (
-    # commission  program  refill   stop     resume   prime    clock    prime end  reset
-    (IDLE,        _,       _,       _,       _,       _,       SHELF,   _,         SHELF),      # shelf
-    (IDLE,        RUNNING, IDLE,    _,       _,       PRIMING, IDLE,    _,         IDLE),       # idle: no program yet
-    (_,           RUNNING, RUNNING, STOPPED, _,       PRIMING, RUNNING, _,         RUNNING),    # running
-    (STOPPED,     STOPPED, STOPPED, _,       RUNNING, _,       STOPPED, _,         STOPPED),    # stopped by order
-    (_,           PRIMING, _,       STOPPED, _,       _,       PRIMING, RUNNING,   RUNNING),    # priming
+    "I.....S" "...." ".." "SSS." "....S",      # shelf: not commissioned
+    "IRI..PI" "...I" "II" "IIII" "....I",      # idle: no program yet
+    ".RRX.PR" "BBWR" "RR" "RRRR" "....R",      # running
+    "XXX.R.X" "...X" "XX" "XXXX" "....X",      # stopped by order; a bridge waits
+    ".P.X..P" "...." "PP" "PPPP" "R...R",      # priming
+    ".GGX..G" "..W." "GG" "GGGG" ".R..G",      # bridging: a program must restate the bridge
+    "...X..B" "..W." "BB" "BBBB" "..R.R",      # a clinician's or the patient's bolus; a stop or a pause cuts it
+    ".WWXR.W" "...W" "WW" "WWWW" "...RW",      # paused, for a time; a bridge waits
 )
-assert all(len(row) == len(EVENT_NAMES) for row in TABLE)
 
 
-def derive(commissioned, program, stopped, priming):
-    """The mode that these four truths make."""
+def derive(commissioned, program, stopped, paused, extra):
+    """The mode that these truths make; `extra` as in firmware/infusion.py."""
     if not commissioned:
         return SHELF
     if stopped:
         return STOPPED
-    if priming:
-        return PRIMING
+    if paused:
+        return PAUSED
+    if extra:
+        return PRIMING if extra == PRIME else BRIDGING if extra == BRIDGE else BOLUS
     return RUNNING if program else IDLE
 
 
 def leads_to(mode, event):
-    """The mode that `event` leads to from `mode`, or REFUSE.
-
-    Without a program, what leads to running leads to idle and what leads to stopped is idle too: the caller derives.
-    """
-    return TABLE[mode][event]
+    """The mode that `event` (a block kind, or EV_*) leads to from `mode`, or REFUSE."""
+    return LETTERS.find(TABLE[mode][event - 1:event])       # a slice: a letter by its index becomes a name that is kept for ever

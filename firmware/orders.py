@@ -1,197 +1,195 @@
 """What a committed block does. Each order is checked against the mode table, stored with its digest, then takes effect.
 
 The state record carries digest and effect together, so a power cut leaves the order wholly done or wholly not done, and a
-retry after it is answered from the store (DESIGN 6: at most once, even across a reset).
+retry after it is answered from the store (DESIGN 6: at most once, even across a reset). Here: who may order what in which
+mode, and the orders that start and end delivery; the program's and the records' have modules of their own.
 """
 
 from ..protocol import catalogue as cat
-from ..protocol.session import SERVICE
+from ..protocol.session import CLINICIAN, PATIENT, SERVICE
 from . import alarms as al
-from . import emergency, modes
+from . import emergency, modes, orders_program, orders_records
+from .blocks import bolus_rate_nl_day
+from .daybook import shift
+from .infusion import BOLUS, BRIDGE, NONE, PATIENT_BOLUS, PRIME
+from .limits import MAX_RATE_NL_DAY
+from .orders_records import acknowledge, store
 
-EVENT_OF_KIND = {
-    cat.COMMISSION: modes.EV_COMMISSION, cat.PROGRAM: modes.EV_PROGRAM, cat.REFILL: modes.EV_REFILL,
-    cat.STOP: modes.EV_STOP, cat.RESUME: modes.EV_RESUME, cat.PRIME: modes.EV_PRIME, cat.SET_CLOCK: modes.EV_SET_CLOCK,
-}
-
-
-SERVICE_KINDS = (cat.COMMISSION, cat.SET_CLOCK)     # what the service role may order: nothing that a patient feels
+SERVICE_KINDS = (cat.COMMISSION, cat.SET_CLOCK, cat.ALARM_TEST)     # what the service role may order: nothing that a patient feels
 
 
 def refusal(app, block):
     """0, or the R_* reason why `block` cannot be executed in this mode and state, or by the role of this session."""
-    if app.telemetry.access.role == SERVICE and block.kind not in SERVICE_KINDS:
+    kind, role = block.kind, app.telemetry.access.role
+    if (role == SERVICE and kind not in SERVICE_KINDS) or (role == PATIENT and kind != cat.PATIENT_BOLUS) \
+            or (role == CLINICIAN and kind == cat.PATIENT_BOLUS):
         return cat.R_ROLE
-    if not app.settings.commissioned and block.kind not in (cat.COMMISSION, cat.SET_CLOCK):
+    mode = app.mode
+    if mode == modes.SHELF and modes.leads_to(mode, kind) == modes.REFUSE:
         return cat.R_NOT_COMMISSIONED
-    if block.kind == cat.RESUME and app.settings.reduction:
+    if kind == cat.RESUME and app.settings.reduction:
         return 0                        # it ends an emergency reduction, whatever the mode
-    if modes.leads_to(app.mode, EVENT_OF_KIND[block.kind]) == modes.REFUSE:
-        return cat.R_STATE
-    values = block.values
-    if block.kind == cat.REFILL and values["volume_ul"] > app.contents.capacity_ul - _residual_ul(app):
-        return cat.R_LIMIT
-    if block.kind == cat.PRIME:
-        return _prime_refusal(app, values)
+    reason = 0
+    if modes.leads_to(mode, kind) == modes.REFUSE:
+        reason = cat.R_BUSY if modes.PRIMING <= mode <= modes.BOLUS else cat.R_STATE
+    if kind == cat.PATIENT_BOLUS and reason != cat.R_STATE:
+        return app.bolus.refusal(app) or reason     # in the order of its own reasons
+    if reason:
+        return reason
+    if kind == cat.PROGRAM:
+        return orders_program.refusal(app, block, block.values)
+    if kind == cat.REFILL:
+        return orders_records.refill_refusal(app, block, block.values)
+    if kind == cat.PRIME:
+        return _prime_refusal(app, block.values)
+    if kind == cat.BOLUS:
+        return _bolus_refusal(app, block.values)
     return 0
 
 
 def _prime_refusal(app, values):
-    """A prime fills an empty line once; behind it only a bridge passes (alarms.md 3: a drug-filled catheter is never primed).
+    """A prime fills an empty line once, part by part (alarms.md 3: a drug-filled catheter is never primed).
 
-    A bridge pushes at most the dead volume, no faster than the running program or the one before it: the patient gets no
-    more of what lies in the catheter than was ordered already.
+    A catheter left in place at a replacement is full while the new pump's tubing is dry: that alone may still be primed.
     """
+    line_nl, filled = app.line_nl(), app.catheter_filled()
+    tubing_left_nl = max(0, app.tubing_nl - line_nl)
+    if filled and (values["what"] != cat.PRIME_TUBING or tubing_left_nl == 0):
+        return cat.R_CATHETER
     if app.alarms.action >= al.NOBOLUS:
-        return cat.R_STATE
-    ledger = app.ledger
-    ordered_nl = ledger.pulsed_ul * 1000 + ledger.pulsed_nl if ledger.pulsed_ul < 1000000 else app.dead_volume_nl
-    if ordered_nl < app.dead_volume_nl:
-        return cat.R_LIMIT if values["volume_nl"] > app.dead_volume_nl - ordered_nl + ledger.pulse_nl else 0
-    fastest = max(app.program_rate, app.rate_before)
-    if values["volume_nl"] > app.dead_volume_nl or values["rate_nl_day"] > fastest:
+        return cat.R_ALARM
+    if values["what"] == cat.PRIME_TUBING:
+        most_nl = tubing_left_nl
+    else:
+        most_nl = max(0, app.dead_volume_nl - line_nl)
+        if values["what"] == cat.PRIME_CATHETER:
+            most_nl = min(most_nl, app.dead_volume_nl - app.tubing_nl)
+    return cat.R_LIMIT if values["volume_nl"] > most_nl + app.ledger.pulse_nl else 0
+
+
+def _bolus_refusal(app, values):
+    """The clinician's single bolus: of the drug the program means, below caps and the head's most, from contents that are there."""
+    volume_nl, seconds = values["volume_nl"], values["seconds"]
+    if app.alarms.action >= al.NOBOLUS:
+        return cat.R_ALARM
+    if app.fill_drugs and app.fill_drugs != app.program_drugs:
+        return cat.R_DRUG
+    if app.schedule.most_rate_nl_day + bolus_rate_nl_day(volume_nl, seconds) > MAX_RATE_NL_DAY:
         return cat.R_LIMIT
-    return 0
-
-
-def _residual_ul(app):
-    """What stays in the bellows when it is emptied; nothing before the first fill."""
-    return app.contents.residual_ul if app.ledger.base_nl else 0
+    if volume_nl > app.contents.usable_nl():
+        return cat.R_RESERVE
+    return app.caps.grant_refusal(app, volume_nl, seconds)
 
 
 def execute(app, block):
     """Store and perform a block that `refusal` let pass; returns 0 or R_STORE with nothing changed."""
-    return _EXECUTE[block.kind](app, block, block.values)
-
-
-def _store(app, block):
-    """Write the state record with this order's digest. On failure the old digest is back and R_STORE returned."""
-    settings = app.settings
-    before = settings.last_kind, settings.order_digest
-    settings.last_kind, settings.order_digest = block.kind, block.digest
-    if app.save_state():
-        return 0
-    settings.last_kind, settings.order_digest = before
-    return cat.R_STORE
-
-
-def _commission(app, block, values):
-    settings = app.settings
-    before = settings.commissioned
-    try:
-        slot = settings.save_commission(block.canonical, len(block.canonical))
-    except OSError:
-        return cat.R_STORE
-    settings.commissioned = slot
-    reason = _store(app, block)
-    if reason:
-        settings.commissioned = before
-        return reason
-    app.commission(block.canonical)
-    app.log(cat.E_COMMISSION, 0, values["serial"], values["nl_per_rev"])
-    return 0
-
-
-def _program(app, block, values):
-    settings = app.settings
-    before = settings.program_slot, settings.program_digest, settings.fallback_nl_day, settings.safe_state
-    try:
-        slot = settings.save_program(block.canonical, len(block.canonical))
-    except OSError:
-        return cat.R_STORE
-    settings.program_slot, settings.program_digest = slot, block.digest
-    settings.fallback_nl_day, settings.safe_state = values["fallback_nl_day"], values["safe_state"]
-    reason = _store(app, block)
-    if reason:
-        settings.program_slot, settings.program_digest, settings.fallback_nl_day, settings.safe_state = before
-        return reason
-    app.rate_before = app.program_rate
-    app.load_program(block.canonical)
-    app.alarm(al.RECORDS, False)
-    emergency.end(app)
-    _acknowledge(app)
-    app.follow(app.now_s)       # the event tells the new rate
-    app.log(cat.E_PROGRAM, values["mode"], app.schedule.daily_nl(app.now_s // 86400 % 7), app.program_rate)
-    return 0
-
-
-def _acknowledge(app):
-    """What a clinician has just looked at is acknowledged: only standing causes stay latched."""
-    app.alarm(al.BOLUS_CUT, False)
-    app.alarms.latched = app.alarms.active
-    if not app.alarms.active:
-        app.alarms.first = 0
-
-
-def _refill(app, block, values):
-    ledger = app.ledger
-    before = ledger.base_nl, ledger.base_pulses, ledger.lost_pulses
-    filled_s = app.settings.filled_s
-    app.settings.filled_s = app.now_s
-    ledger.refill((values["volume_ul"] + _residual_ul(app)) * 1000)
-    reason = _store(app, block)
-    if reason:
-        ledger.base_nl, ledger.base_pulses, ledger.lost_pulses = before
-        app.settings.filled_s = filled_s
-        return reason
-    app.refilled()
-    app.log(cat.E_REFILL, 0, values["volume_ul"], values["withdrawn_ul"])
-    return 0
+    return _EXECUTE[block.kind - 1](app, block, block.values)
 
 
 def _stop(app, block, values):
-    app.settings.stopped, app.settings.stopped_at_s = 1, app.now_s
-    reason = _store(app, block)
-    if reason:
-        app.settings.stopped = 0
-        return reason
-    left_nl = app.infusion.cut_prime()
-    if left_nl:
-        app.log(cat.E_BOLUS_CUT, 0, left_nl)
-    app.log(cat.E_STOP, values["reason"])
-    return 0
+    reason = _cut_and_store(app, block, {"stopped": 1, "stopped_at_s": app.now_s, "paused_until_s": 0})
+    if reason == 0:
+        app.log(cat.E_STOP, values["reason"])
+    return reason
+
+
+def _pause(app, block, values):
+    until_s = app.now_s + values["minutes"] * 60
+    reason = _cut_and_store(app, block, {"paused_until_s": until_s})
+    if reason == 0:
+        app.log(cat.E_PAUSE, 0, until_s)
+    return reason
+
+
+def _cut_and_store(app, block, changes):
+    """A stop or pause ends a prime or bolus for good, by the order that is on record; a bridge waits."""
+    infusion = app.infusion
+    kind, left_nl = infusion.extra, infusion.extra_left_nl
+    cut = kind != NONE and kind != BRIDGE
+    if cut:
+        infusion.cut_extra()
+    reason = store(app, block, changes)
+    if cut and reason:
+        infusion.extra, infusion.extra_left_nl = kind, left_nl
+    elif cut:
+        app.log(cat.E_BOLUS_CUT, kind, left_nl)
+        app.supervisor.allow(0)
+        if kind >= BOLUS:
+            app.bolus.ended(app.settings.steady_s)
+            app.save_state()
+    return reason
 
 
 def _resume(app, block, values):
-    app.settings.stopped = 0
-    reason = _store(app, block)
+    paused_until_s = app.settings.paused_until_s
+    reason = store(app, block, {"stopped": 0, "paused_until_s": 0})
     if reason:
-        app.settings.stopped = 1
         return reason
     app.alarm(al.STOPPED_LONG, False)
     app.alarm(al.MOTION, False)
     emergency.end(app)
-    _acknowledge(app)
-    app.log(cat.E_RESUME)
+    acknowledge(app)
+    if paused_until_s:
+        app.log(cat.E_PAUSE_END)
+    else:
+        app.log(cat.E_RESUME)
     return 0
 
 
 def _prime(app, block, values):
-    app.infusion.start_prime(values["volume_nl"], values["rate_nl_day"])
-    reason = _store(app, block)         # before any motion: a retry after a reset finds the digest, and that it was cut
+    app.prime_fills = values["what"] != cat.PRIME_TUBING
+    return _start(app, block, PRIME, values["volume_nl"], values["rate_nl_day"])
+
+
+def _bolus(app, block, values):
+    return _start(app, block, BOLUS, values["volume_nl"], bolus_rate_nl_day(values["volume_nl"], values["seconds"]))
+
+
+def _patient_bolus(app, block, values):
+    bolus = app.bolus
+    return _start(app, block, PATIENT_BOLUS, bolus.volume_nl, bolus_rate_nl_day(bolus.volume_nl, bolus.seconds))
+
+
+def _start(app, block, kind, volume_nl, rate_nl_day):
+    """On record before any motion: a retry after a reset finds the digest, and that it was cut."""
+    bolus_state = app.settings.bolus_state
+    before = bytes(bolus_state)
+    app.infusion.start_extra(kind, volume_nl, rate_nl_day)
+    if kind == PATIENT_BOLUS:
+        app.bolus.granted()
+    reason = store(app, block, {"cut_kind": 0})
     if reason:
-        app.infusion.cut_prime()
+        app.infusion.cut_extra()
+        bolus_state[:] = before
         return reason
+    app.extra_nl = volume_nl
+    app.supervisor.allow(volume_nl, kind < BOLUS)
     app.alarm(al.BOLUS_CUT, False)
-    app.log(cat.E_PRIME, 0, values["volume_nl"], values["rate_nl_day"])
+    if kind == PRIME:
+        app.log(cat.E_PRIME, 0, volume_nl, rate_nl_day)
+    else:
+        app.log(cat.E_BOLUS, kind, volume_nl, volume_nl * 86400 // rate_nl_day)
     return 0
 
 
 def _set_clock(app, block, values):
+    app.history.clock_moves(app)
     old_s, app.now_s = app.now_s, values["time_s"]
-    reason = _store(app, block)
+    shift(app, app.now_s - old_s)
+    reason = store(app, block, {"clock_offset_s": app.settings.clock_offset_s + app.now_s - old_s})
     if reason:
+        shift(app, old_s - app.now_s)
         app.now_s = old_s
         return reason
-    app.ports.clock.set_s(app.now_s)
-    app.settings.stopped_at_s = max(0, app.settings.stopped_at_s + app.now_s - old_s)    # how long it has been stopped is no matter of the clock
     app.supervisor.clock_set(app.now_s, app.uptime_s)
     app.alarm(al.CLOCK_LOST, False)
     app.log(cat.E_SET_CLOCK, 0, app.now_s, old_s)
     return 0
 
 
-_EXECUTE = {
-    cat.COMMISSION: _commission, cat.PROGRAM: _program, cat.REFILL: _refill, cat.STOP: _stop, cat.RESUME: _resume,
-    cat.PRIME: _prime, cat.SET_CLOCK: _set_clock,
-}
+# By block kind, from COMMISSION = 1 on.
+_EXECUTE = (
+    orders_records.commission, orders_program.execute, orders_records.refill, _stop, _resume, _prime, _set_clock, _bolus, _patient_bolus,
+    _pause, orders_records.catheter, orders_records.record, orders_records.record, orders_records.silence, orders_records.acknowledged,
+    orders_records.alarm_test, orders_records.visit)
+assert len(_EXECUTE) == cat.LAST_KIND

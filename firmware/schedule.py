@@ -1,7 +1,8 @@
 """The committed program as a schedule: the rate due at a time of the week, and when it next changes.
 
 A program is a set of day patterns (1..13 steps each, the first from minute 0) and a map weekday -> pattern. Simple
-continuous is one pattern of one step. Times are pump seconds; the epoch is a Monday at midnight.
+continuous and the minimum rate are one pattern of one step; periodic boluses are steps of their own above the basal, so that a
+day of them has up to 25. Times are pump seconds; the epoch is a Monday at midnight.
 """
 
 from ..protocol.fields import get
@@ -16,10 +17,12 @@ class Schedule:
         self._starts: tuple = ((0,),)
         self._rates: tuple = ((0,),)
         self.most_daily_nl = 0      # the largest day of the week: the worst case for the low-reservoir date
+        self.most_rate_nl_day = 0   # the fastest step of the week
 
     def load(self, weekdays, patterns, steps):
         """Take the three fields of a program block (firmware/blocks.py has checked them)."""
         starts, rates, at = [], [], 0
+        self.most_rate_nl_day = 0
         for _ in range(patterns):
             count = steps[at]
             at += 1
@@ -28,6 +31,7 @@ class Schedule:
                 start.append(get(steps, at, 2) * 60)
                 rate.append(get(steps, at + 2, 4))
                 at += 6
+            self.most_rate_nl_day = max(self.most_rate_nl_day, max(rate))
             starts.append(tuple(start))
             rates.append(tuple(rate))
         self._weekdays = tuple(weekdays)

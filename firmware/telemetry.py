@@ -7,12 +7,13 @@ committed blocks; it holds the staging area and nothing else of the therapy.
 from ..protocol import catalogue as cat
 from ..protocol.fields import pack, unpack
 from ..protocol.frame import HEADER, MAX_FRAME, TAG_BYTES
-from ..protocol.link import Responder
+from ..protocol.responder import Responder
 from ..protocol.session import FORGED
 from . import emergency
 from .access import IDLE_S, Access
 from .blocks import Stage
 from .limits import SMALL, STAGE_LIFE_S
+from .self_test import tidy
 
 FIRMWARE_VERSION = 0x0001
 
@@ -83,7 +84,7 @@ class Telemetry:
         return self._reply(cat.REFUSED_SEALED if self._sealed else cat.REFUSED, (message_id, reason, field, max(-SMALL + 1, min(SMALL - 1, value))))
 
     def _reply(self, message_id, values):
-        end = pack(cat.message(message_id)[5], values, self._responder.payload)
+        end = pack(cat.fields_of(message_id), values, self._responder.payload)
         assert end >= 0, (message_id, -end - 1, values)
         return message_id, end
 
@@ -148,23 +149,41 @@ class Telemetry:
         for cause in range(len(ledger.missed_ul)):
             values.append(ledger.missed_ul[cause])
             values.append(ledger.missed_nl[cause])
+        infusion, bolus = app.infusion, app.bolus
         values += [
-            ledger.reservoir_nl(), app.contents.sensed_ul, app.low_reservoir_days(), app.infusion.prime_left_nl, app.battery_mv,
+            ledger.reservoir_nl(), app.contents.sensed_ul, app.low_reservoir_days(), infusion.extra, infusion.extra_left_nl,
+            infusion.bridge_left_nl(), settings.paused_until_s, min(2000000, app.caps.delivered_hour_nl), min(48000000, app.caps.delivered_day_nl), app.caps.hour_nl,
+            app.caps.day_nl, bolus.granted_day(), bolus.refused_day(), bolus.lockout_s(), 1 if app.catheter_filled() else 0,
+            app.sensing.temperature_dc, app.sensing.battery_mv,
             alarms.active, alarms.latched, alarms.first, settings.boot_count, app.reset_cause, app.events.head,
             app.uptime_s, self.frames_bad, self.access.forgeries, self.access.locked_s(), settings.wasted_mj]
         return self._reply(cat.STATUS | cat.REPLY_BIT, values)
 
+    def _ring(self, file):
+        """The ring behind a file, or None."""
+        app = self._app
+        return app.events if file == cat.FILE_EVENTS else app.faults if file == cat.FILE_FAULTS else app.history if file == cat.FILE_HISTORY else None
+
+    def _bytes(self, file):
+        """A file that is one canonical block; empty when there is none."""
+        if file == cat.FILE_PROGRAM:
+            return self._app.program_block
+        if file == cat.FILE_STAGED:
+            return self.stage.block.canonical if self.stage.checked else b""
+        kind = cat.REFILL if file == cat.FILE_FILL else cat.IMPLANT_RECORD if file == cat.FILE_IMPLANT else cat.TRIAL_RECORD
+        return self._app.settings.load_record(kind) or b""
+
     def _span(self, file):
         """First and end offset of a file."""
-        app = self._app
-        if file == cat.FILE_EVENTS:
-            return app.events.first_byte(), app.events.end_byte()
+        app, ring = self._app, self._ring(file)
+        if ring is not None:
+            return ring.first_byte(), ring.end_byte()
         if file == cat.FILE_DAYS:
             last_day = app.settings.last_day
             return app.days.first_byte(last_day), last_day * cat.DAY_BYTES
-        if file == cat.FILE_PROGRAM:
-            return 0, len(app.program_block)
-        return 0, len(self.stage.block.canonical) if self.stage.checked else 0
+        if file == cat.FILE_PRESCRIPTIONS:
+            return app.settings.first_prescription(), app.settings.prescriptions * cat.PRESCRIPTION_BYTES
+        return 0, len(self._bytes(file))
 
     def _file_info(self, file):
         first, end = self._span(file)
@@ -175,22 +194,27 @@ class Telemetry:
         if offset < first or offset > end:
             return self._refuse(cat.FILE_READ, cat.R_NO_FILE, 1, offset)
         length = min(length, end - offset)
-        if file == cat.FILE_EVENTS:
-            data = self._app.events.read(offset, length)
+        ring = self._ring(file)
+        if ring is not None:
+            data = ring.read(offset, length)
         elif file == cat.FILE_DAYS:
             data = self._app.days.read(offset, length)
+        elif file == cat.FILE_PRESCRIPTIONS:
+            data = self._app.settings.past_program(offset, length)
         else:
-            source = self._app.program_block if file == cat.FILE_PROGRAM else self.stage.block.canonical
-            data = source[offset:offset + length]
+            data = self._bytes(file)[offset:offset + length]
         return self._reply(cat.FILE_READ | cat.REPLY_BIT, (file, offset, data))
 
     def _stage(self, kind, total, offset, data):
+        if offset == 0:
+            tidy()
         reason = self.stage.put(kind, total, offset, data, self._app.uptime_s)
         if reason:
             return self._refuse(cat.STAGE, reason, 2, offset)
         return self._reply(cat.STAGE | cat.REPLY_BIT, (self.stage.received,))
 
     def _check(self):
+        tidy()
         stage = self.stage
         reason = self._stage_problem()
         if reason == 0 and stage.received != stage.total:
@@ -226,6 +250,7 @@ class Telemetry:
         if reason == 0 and digest != self.stage.block.digest:
             reason = cat.R_WRONG_DIGEST
         if reason == 0:
+            tidy()
             reason = app.execute(self.stage.block)
         if reason:
             return self._refuse(cat.COMMIT, reason, 0, app.mode)
@@ -256,7 +281,7 @@ class Telemetry:
     def _push_live(self):
         app = self._app
         self.live_due_s = app.uptime_s + self.live_s
-        end = pack(cat.message(cat.LIVE_FRAME)[5], (
+        end = pack(cat.fields_of(cat.LIVE_FRAME), (
             app.now_s, app.mode, app.effective_rate(), app.ledger.pulses, app.ledger.reservoir_nl(), app.contents.sensed_ul,
             app.alarms.active), self._responder.payload)
         self._responder.push(cat.LIVE_FRAME, end)

@@ -6,20 +6,28 @@ anything is sent, so the pump's own refusal is the second line and not the first
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, Mapping
 
 from ..protocol import catalogue, fields
+from ..protocol.crc import crc16
 from . import drug_library
 from .drug_library import Drug
 from .errors import ProtocolProblem, RequestInvalid
 from .fill import Fill
 from .implant import Implant
-from .prescription import FLEX, SAFE_MINIMUM, SAFE_STOP, SIMPLE, Ingredient, Pattern, Prescription, Step
+from .bolus import PatientBolus
+from .caps import Cap
+from .limits import OVERRIDE_REASONS
+from .prescription import (FLEX, MINIMUM, PERIODIC, SAFE_MINIMUM, SAFE_STOP, SIMPLE, Bridge, Guard, Ingredient, Pattern,
+                           Prescription, Step)
 
-_MODES = {SIMPLE: catalogue.SIMPLE, FLEX: catalogue.FLEX}
+_MODES = {SIMPLE: catalogue.SIMPLE, FLEX: catalogue.FLEX, PERIODIC: catalogue.PERIODIC, MINIMUM: catalogue.MINIMUM}
 _SAFE = {SAFE_MINIMUM: catalogue.SAFE_MINIMUM, SAFE_STOP: catalogue.SAFE_STOP}
 STOP_REASONS = ("not given", "clinician order", "adverse effect", "mri", "replacement", "emergency")
 _BYTES_A_STEP = 6
+_BOLUS_FIELDS = {"bolus_nl": "volume_nl", "bolus_s": "seconds", "lockout_min": "lockout_min", "interval_h": "interval_h",
+                 "per_interval": "per_interval", "per_day": "per_day", "released": "released"}     # of the wire: of PatientBolus
 
 
 def block_name(kind: int) -> str:
@@ -58,7 +66,7 @@ def unpack(kind: int, data: bytes) -> dict[str, Any]:
 
 
 def wire_name(name: str) -> bytes:
-    """A drug's or editor's name as the wire carries it: ascii, cut and zero-padded to the catalogue's width. Raises RequestInvalid."""
+    """A drug's or editor's name as the wire carries it: ascii, cut and zero-padded to the catalogue's width."""
     try:
         text = name.encode("ascii")
     except UnicodeEncodeError as error:
@@ -115,9 +123,8 @@ def read_implant(record: bytes) -> Implant | None:
         return None
     values = unpack(catalogue.COMMISSION, record)
     known = {name: value for name, value in values.items() if name in Implant.__dataclass_fields__}
-    dead, length = values["dead_volume_nl"], values["catheter_mm"]
     known["contact"] = read_text(values["contact"])
-    return Implant(**known, tubing_nl=dead - length * Implant.catheter_nl_per_mm)
+    return Implant(**known, catheter_nl_per_mm=(values["dead_volume_nl"] - values["tubing_nl"]) // max(1, values["catheter_mm"]))
 
 
 def program_block(program: Prescription, order_id: int) -> bytes:
@@ -127,17 +134,37 @@ def program_block(program: Prescription, order_id: int) -> bytes:
         steps.append(len(pattern))
         for step in pattern:
             steps += (step.from_s // 60).to_bytes(2, "little") + step.rate_nl_day.to_bytes(4, "little")
+    bolus, bridge, guard = program.patient_bolus, program.bridge, program.guard
     return pack(catalogue.PROGRAM, {
         "order_id": order_id,
         "mode": _MODES[program.mode],
         "fallback_nl_day": program.fallback_nl_day,
         "safe_state": _SAFE[program.safe_state],
+        "abrupt_stop": int(guard.abrupt_stop),
         "editor": wire_name(program.editor),
+        "setting": wire_name(program.setting or ""),
+        "library_crc": guard.library_crc,
+        "overrides": guard.overrides,
+        "override_why": OVERRIDE_REASONS.index(guard.why),
         **_drug_fields(program.ingredients),
+        **_cap_fields(guard.caps),
+        "step_pct": guard.step_pct,
+        "step_interval_h": guard.step_interval_h,
+        **{name: int(getattr(bolus, own)) if bolus else 0 for name, own in _BOLUS_FIELDS.items()},
+        "bridge_nl": bridge.volume_nl if bridge else 0,
+        "bridge_rate_nl_day": bridge.rate_nl_day if bridge else 0,
         "weekdays": bytes(program.weekdays),
         "patterns": len(program.patterns),
         "steps": bytes(steps),
     })
+
+
+def _cap_fields(caps: tuple[Cap, ...]) -> dict[str, int]:
+    values: dict[str, int] = {}
+    for index in range(catalogue.MAX_DRUGS):
+        cap = caps[index] if index < len(caps) else Cap(0, 0)
+        values["cap_hour_%d_ng" % (index + 1)], values["cap_day_%d_ng" % (index + 1)] = cap.hour_ng, cap.day_ng
+    return values
 
 
 def read_program(data: bytes, library: dict[str, Drug] | None = None) -> Prescription | None:
@@ -149,15 +176,42 @@ def read_program(data: bytes, library: dict[str, Drug] | None = None) -> Prescri
     weekdays = tuple(values["weekdays"])
     if max(weekdays) >= len(patterns):
         raise ProtocolProblem("the pump's program names pattern %d and has %d" % (max(weekdays), len(patterns)))
+    items = read_drugs(values, drug_library.load() if library is None else library)
+    bolus = PatientBolus(**{own: values[name] for name, own in _BOLUS_FIELDS.items()}) if values["bolus_nl"] else None
     return Prescription(
         mode=next(name for name, value in _MODES.items() if value == values["mode"]),
-        ingredients=read_drugs(values, drug_library.load() if library is None else library),
+        ingredients=items,
         patterns=patterns,
         weekdays=weekdays,
         fallback_nl_day=values["fallback_nl_day"],
         safe_state=next(name for name, value in _SAFE.items() if value == values["safe_state"]),
+        setting=read_text(values["setting"]) or None,
         editor=read_text(values["editor"]),
+        patient_bolus=replace(bolus, released=bool(bolus.released)) if bolus else None,
+        bridge=Bridge(values["bridge_nl"], values["bridge_rate_nl_day"]) if values["bridge_nl"] else None,
+        guard=_read_guard(values, len(items)),
     )
+
+
+def _read_guard(values: Mapping[str, Any], drugs: int) -> Guard:
+    why = values["override_why"]
+    return Guard(
+        tuple(Cap(values["cap_hour_%d_ng" % number], values["cap_day_%d_ng" % number]) for number in range(1, drugs + 1)),
+        values["library_crc"], values["step_pct"], values["step_interval_h"], bool(values["abrupt_stop"]), values["overrides"],
+        OVERRIDE_REASONS[why] if why < len(OVERRIDE_REASONS) else "reason %d" % why)
+
+
+def read_prescriptions(data: bytes, library: dict[str, Drug]) -> list[tuple[int, Prescription]]:
+    """(pump time of the commit, program) of the slots of the prescriptions file, oldest first; blank and damaged ones are left out."""
+    found = []
+    for at in range(0, len(data), catalogue.PRESCRIPTION_BYTES):
+        time_s, length = int.from_bytes(data[at:at + 4], "little"), int.from_bytes(data[at + 4:at + 6], "little")
+        end = at + 6 + length
+        if 0 < length <= catalogue.MAX_BLOCK and crc16(data, at, end) == int.from_bytes(data[end:end + 2], "little"):
+            program = read_program(data[at + 6:end], library)
+            if program is not None:
+                found.append((time_s, program))
+    return sorted(found, key=lambda entry: entry[0])
 
 
 def _read_patterns(count: int, steps: bytes) -> tuple[Pattern, ...]:
@@ -177,10 +231,17 @@ def _read_patterns(count: int, steps: bytes) -> tuple[Pattern, ...]:
     return tuple(patterns)
 
 
-def refill_block(fill: Fill, order_id: int) -> bytes:
-    """The REFILL block of a fill. Raises RequestInvalid for a field out of its bounds."""
+def refill_block(fill: Fill, order_id: int, expires_s: int) -> bytes:
+    """The REFILL block of a fill whose drug is past its life at pump time `expires_s`. Raises RequestInvalid for a field out of its bounds."""
     return pack(catalogue.REFILL, {
-        "order_id": order_id, "withdrawn_ul": fill.withdrawn_ul, "volume_ul": fill.volume_ul, **_drug_fields(fill.ingredients)})
+        "order_id": order_id, "withdrawn_ul": fill.withdrawn_ul, "volume_ul": fill.volume_ul, **_drug_fields(fill.ingredients),
+        "expires_s": expires_s, "lot": wire_name(fill.lot)})
+
+
+def emptied_block(held: tuple[Ingredient, ...], withdrawn_ul: int, order_id: int) -> bytes:
+    """The REFILL block of a reservoir that was emptied and not filled: nothing in, and the drugs it `held` are what its residual holds."""
+    return pack(catalogue.REFILL, {
+        "order_id": order_id, "withdrawn_ul": withdrawn_ul, "volume_ul": 0, **_drug_fields(held), "expires_s": 0, "lot": wire_name("")})
 
 
 def stop_reason(reason: str) -> int:

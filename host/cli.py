@@ -16,14 +16,13 @@ from typing import Any, Sequence
 
 import click
 
-from . import cli_access, cli_therapy, present, raw, report, transport, units
+from . import cli_access, cli_life, cli_scripts, cli_therapy, cli_visit, present, raw, report, screen, transport, units
 from . import doctor as doctor_room
 from .errors import KeyProblem, PumpRefused, RequestInvalid, SessionLost, ThecalError, UsageProblem
 from .keystore import ROLE_NAMES, Keystore
-from .outcome import describe
 from .programmer import Programmer
 from .records import AlarmState, Event
-from .terminal import Session, bar, emit_json, json_option, notice, show_table
+from .terminal import Session, bar, emit_json, host_time_s, json_option, notice, show_table
 
 INTERRUPTED = 130
 NOT_KNOWN = "not known: nothing is programmed"
@@ -85,32 +84,28 @@ def status(session: Session, as_json: bool) -> None:
     """What the pump does now."""
     with session.pump() as pump:
         identity, now = pump.identity(), pump.status()
-        program = pump.program_running() if pump.role != "patient" else None    # files are for clinician and service
+        seen = report.collect(pump, host_time_s(pump), recent=True) if pump.role != "patient" else None     # files are for clinician and service
         shelf, line = pump.on_shelf_key, pump.line_counts()
+    state = seen["state"] if seen else present.state_text(now, None)
     if as_json:
         return emit_json("thecal.status/1", {
-            "identity": identity.to_dict(), "state": present.state_text(now, program), "status": now.to_dict(), "program": describe(program),
+            **{name: value for name, value in (seen or {}).items() if name not in ("schema", "events", "delivered")},
+            "identity": identity.to_dict(), "state": state, "status": now.to_dict(), "program": seen["program"] if seen else None,
             "access": {"role": pump.role, "on_shelf_key": shelf, "paired": identity.paired, "forgeries": now.forgeries, "locked_s": now.locked_s,
                        "wasted_mj": now.wasted_mj},
             "line": line.to_dict()})
-    rows = [("alarms", "; ".join("%d %s (%s)" % (a.row, a.name, a.action) for a in now.alarms) or "none")]
-    rows += [("state", present.state_text(now, program))]
-    if program is not None:
-        rows += [("drug", "%s %s" % (item.name, item.show_concentration())) for item in program.ingredients]
-        rows += [("a day", program.dose_text())] + [("schedule", line) for line in present.schedule_lines(program)]
+    rows = screen.rows(seen) if seen else [
+        ("alarms", "; ".join("%d %s (%s)" % (a.row, a.name, a.action) for a in now.alarms) or "none active"), ("state", state),
+        ("reservoir", present.reservoir_text(now)), ("battery", "%d mV" % now.battery_mv), ("pump clock", units.pump_time_text(now.time_s))]
     rows += [
-        ("reservoir", present.reservoir_text(now)),
         ("lasts", NOT_KNOWN if now.low_reservoir_days is None else "%d d above the residual" % now.low_reservoir_days),
         ("ordered", "%s mL in %d pulses" % (units.decimal_text(now.ordered_nl / 10**6, 6), now.pulses)),
         ("missed", "%s mL" % units.decimal_text(Fraction(now.missed_total_nl, 10**6), 6)),
-        ("battery", "%d mV" % now.battery_mv),
         ("access", present.access_text(pump.role, shelf, identity, now)),
         ("pump", "serial %d, firmware %s on %s" % (identity.serial, identity.firmware_version, identity.runtime)),
-        ("clock", units.pump_time_text(now.time_s)),
         *([("line", line.text())] if line.text() else []),
     ]
-    show_table(("", ""), rows)
-
+    return show_table(("", ""), rows)
 
 
 @cli.command("alarms")
@@ -257,8 +252,7 @@ def decode_command(capture: Path, as_sent: bool, as_json: bool) -> None:
 def report_command(session: Session, since: int | None, as_json: bool) -> None:
     """The visit report, to file and sign."""
     with session.pump() as pump, bar("reading the pump") as progress:
-        host_s = None if pump.clock.virtual else units.host_pump_time_s()
-        visit = report.collect(pump, host_s, since, progress)
+        visit = report.collect(pump, host_time_s(pump), since, progress)
     click.echo(json.dumps(visit, indent=2) if as_json else report.as_text(visit))
 
 
@@ -309,4 +303,7 @@ def main() -> None:
 
 
 cli_therapy.add_to(cli)
+cli_life.add_to(cli)
+cli_visit.add_to(cli)
+cli_scripts.add_to(cli)
 cli_access.add_to(cli)

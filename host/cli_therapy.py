@@ -6,35 +6,67 @@ Without a terminal to ask on they need `--yes`, and say so before a byte is sent
 from __future__ import annotations
 
 import sys
-from typing import Any, Callable, Iterable
+from typing import Any, Callable, Iterable, Sequence
 
 import click
 
-from . import present, report, units
+from . import present, units
 from .blocks import STOP_REASONS
 from .errors import RequestInvalid, UsageProblem
 from .fill import Fill
-from .implant import Implant
-from .prescription import Prescription
+from .limits import OVERRIDE_REASONS, Finding, overridden
+from .orders import NO_BRIDGE_DUE, PRIME_RATE, UNCONFIRMED, overriding
 from .outcome import OrderResult, Review
-from .programmer import PRIME_RATE, UNCONFIRMED, Programmer
-from .review import RefillReview
+from .prescription import Prescription
+from .programmer import Programmer
+from .review import PARTS, BolusReview, RefillReview
 from .terminal import Session, emit_json, json_option, show_table
 
-BRIDGE_NOTE = ("two orders, the slower rate first: if the line is lost in between the patient gets too little, not too much; "
-               "give this command again as soon as it is back")
 
 def therapy_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """`--yes` and `--json`."""
     return click.option("--yes", is_flag=True, help="Do not ask.")(json_option(command))
 
 
+Option = Callable[[Callable[..., Any]], Callable[..., Any]]
+DRUG_OPTIONS: tuple[Option, ...] = (        # what a fill or a program says about drugs, behind --drug and --concentration
+    click.option("--also", nargs=2, multiple=True, metavar="DRUG CONC", help="Another drug of the same fill and its concentration."),
+    click.option("--setting", help="Care setting of the limits: non-cancer, cancer, child ..."),
+)
+DOSE_OPTIONS: tuple[Option, ...] = (        # what only a program says
+    click.option("--dose", help="Simple continuous: e.g. '150 ug/day' or '6.25 ug/h'; with --at the daily dose of a periodic program."),
+    click.option("--step", "steps", nargs=2, multiple=True, metavar="FROM DOSE", help="Flex: e.g. --step 22:00 '25 ug/h'; up to 13 a day."),
+    click.option("--on", "days", nargs=3, multiple=True, metavar="DAY FROM DOSE", help="Flex: a step of one weekday's own list, e.g. --on mon 09:00 '10 ug/h'."),
+    click.option("--at", "times", multiple=True, metavar="TIME", help="Periodic: the time of a bolus; up to 12 a day, equal, on the minimum rate."),
+    click.option("--over", metavar="DURATION", help="Periodic: how long each bolus takes, e.g. '30 min'."),
+    click.option("--minimum", is_flag=True, help="The minimum rate of 0.006 mL/day."),
+    click.option("--bolus", "bolus", nargs=4, metavar="DOSE OVER LOCKOUT N", help="Patient bolus: e.g. --bolus '0.2 mg' '10 min' '3 h' 4, N in 24 h."),
+    click.option("--interval", nargs=2, metavar="HOURS N", help="Patient bolus: and at most N in so long, e.g. --interval '6 h' 2."),
+    click.option("--released", is_flag=True, help="Patient bolus: also in the first 24 h after a fill or a change of dose."),
+    click.option("--fallback", help="Fallback rate, e.g. '0.15 mL/day'  [default: by the library]."),
+    click.option("--override", type=click.Choice(OVERRIDE_REASONS[1:]), help="Why soft limits are overridden; the pump logs it."),
+)
+FILL_OPTIONS: tuple[Option, ...] = (        # what only a fill says
+    click.option("--lot", default="", help="Of the drug."),
+    click.option("--expiry", metavar="'YYYY-MM-DD HH:MM'", help="On the label."),
+    click.option("--rinses", type=click.IntRange(0, 10), default=0, help="Times that the reservoir was rinsed with the new drug before."),
+    click.option("--rinse-volume", default="0 mL", help="Of each rinse, e.g. '2 mL'."),
+)
+
+
+def with_options(*options: Option) -> Option:
+    """Give a command several options, shown in this order."""
+    def add(command: Callable[..., Any]) -> Callable[..., Any]:
+        for option in reversed(options):
+            command = option(command)
+        return command
+    return add
+
+
 def drug_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """What a fill or a program says about drugs."""
-    command = click.option("--setting", help="Care setting of the limits: non-cancer, cancer, child ...")(command)
-    command = click.option("--also", nargs=2, multiple=True, metavar="DRUG CONC", help="Another drug of the same fill and its concentration.")(command)
-    command = click.option("--concentration", required=True, help="e.g. '500 ug/mL'.")(command)
-    return click.option("--drug", required=True, help="First drug: the one that is dosed.")(command)
+    """--drug and --concentration, which must be given, and the rest about drugs."""
+    return with_options(click.option("--drug", required=True, help="First drug: the one that is dosed."),
+                        click.option("--concentration", required=True, help="e.g. '500 ug/mL'."), *DRUG_OPTIONS)(command)
 
 
 def may_ask(yes: bool) -> None:
@@ -72,80 +104,111 @@ def confirm_rows(yes: bool, title: str, rows: Iterable[present.Row], question: s
 
 @click.command()
 @drug_options
-@click.option("--dose", help="Simple continuous: e.g. '150 ug/day' or '6.25 ug/h'.")
-@click.option("--step", "steps", nargs=2, multiple=True, metavar="FROM DOSE", help="Flex: e.g. --step 22:00 '25 ug/h'; up to 13 a day.")
-@click.option("--on", "days", nargs=3, multiple=True, metavar="DAY FROM DOSE", help="Flex: a step of one weekday's own list, e.g. --on mon 09:00 '10 ug/h'.")
-@click.option("--minimum", is_flag=True, help="The minimum rate of 0.006 mL/day.")
-@click.option("--fallback", help="Fallback rate, e.g. '0.15 mL/day'  [default: by the library].")
+@with_options(*DOSE_OPTIONS)
 @click.option("--editor", default="", help="Who programs (initials).")
 @click.option("--bridge", is_flag=True, help="The fill has another concentration: first give the old drug in the catheter at its old rate.")
 @therapy_options
 @click.pass_obj
-def program(session: Session, yes: bool, as_json: bool, bridge: bool, **order: Any) -> None:
-    """Replace the running program."""
+def program(session: Session, yes: bool, as_json: bool, bridge: bool, override: str | None, **order: Any) -> None:
+    """Replace the running program. A soft limit asks twice, or wants --override."""
     may_ask(yes)
     pending = prescribe(**order)
-
-    def confirm(review: Review) -> bool:
-        side_by_side("program, digest %s" % review.digest, present.program_rows(review.current, review.pending), review.warnings)
-        return agree(yes, "Commit the pending program?")
-
     with session.pump() as pump:
-        done = bridged(pump, pending, yes) if bridge else pump.program(pending, confirm)
+        if bridge:
+            span = pump.bridge_due(pending)
+            if span is None:
+                raise RequestInvalid(NO_BRIDGE_DUE, "bridge")
+            pending = pending.with_bridge(span)
+        _, found = pump.examine(pending)
+        why = override or second_question(yes, pending, found)
+        done = pump.program(pending, signed_by(yes), override=why)
     told("thecal.program/1", done, as_json, "running %s" % pending.dose_text())
 
 
-def bridged(pump: Programmer, pending: Prescription, yes: bool) -> OrderResult:
-    """Ask, then bridge and commit, in the order that errs towards too little (Programmer.bridge); after a lost line say it again.
+def signed_by(yes: bool, told: Sequence[str] = ()) -> Callable[[Review], bool]:
+    """Shows current and pending side by side with the warnings that were not `told` already, and asks."""
+    def confirm(review: Review) -> bool:
+        rest = [warning for warning in review.warnings if warning not in told]
+        side_by_side("program, digest %s" % review.digest, present.program_rows(review.current, review.pending), rest)
+        return agree(yes, "Commit the pending program?")
+    return confirm
 
-    Raises RequestInvalid when no bridge is due.
-    """
-    current, warnings = pump.examine(pending)
-    span = pump.bridge_due(pending)
-    if span is None:
-        raise RequestInvalid("no bridge is due: the program's drugs and concentrations are those that run")
-    rows = [*present.program_rows(current, pending), ("bridge", present.NONE, span.text())]
-    confirm_rows(yes, "program behind a bridge", rows, "Bridge and commit the pending program?", [*warnings, BRIDGE_NOTE])
-    return pump.bridge(span, pending)
+
+def second_question(yes: bool, pending: Prescription, found: list[Finding]) -> str | None:
+    """The reason for overriding the soft limits met, asked on the terminal; None where none is met. Raises RequestInvalid with nobody to ask."""
+    if not overridden(found):
+        return None
+    if yes:
+        overriding(pending, found, None)
+    for finding in found:
+        if finding.bit:
+            click.echo("SOFT LIMIT: %s" % finding, err=True)
+    return str(click.prompt("Override, because of", type=click.Choice(OVERRIDE_REASONS[1:]), err=True))
 
 
 def prescribe(
     drug: str, concentration: str, also: Iterable[tuple[str, str]], setting: str | None, dose: str | None, steps: Iterable[tuple[str, str]],
-    days: Iterable[tuple[str, str, str]], minimum: bool, fallback: str | None, editor: str,
+    days: Iterable[tuple[str, str, str]], times: Sequence[str], over: str | None, minimum: bool, bolus: tuple[str, str, str, str] | None,
+    interval: tuple[str, str] | None, released: bool, fallback: str | None, editor: str,
 ) -> Prescription:
     """The prescription that the options of `program` spell. Raises UsageProblem unless exactly one of dose, steps, minimum is given."""
     steps, days = list(steps), list(days)
     if (dose is not None) + bool(steps or days) + minimum != 1:
         raise UsageProblem("give exactly one of --dose, --step (with --on) and --minimum")
+    if bool(times) != bool(over) or (times and dose is None):
+        raise UsageProblem("a periodic program needs --dose, --at and --over together")
+    if (interval or released) and not bolus:
+        raise UsageProblem("--interval and --released are for a patient bolus: give --bolus")
     common: dict[str, Any] = {"concentration": concentration, "also": dict(also), "setting": setting, "fallback": fallback, "editor": editor}
-    if minimum:
-        return Prescription.minimum_rate(drug, **common)
+    made = _mode(drug, dose, steps, days, times, over, common)
+    if not bolus:
+        return made
+    span, count = interval or (None, None)
+    return made.with_bolus(bolus[0], bolus[1], bolus[2], _number(bolus[3]), interval=span, per_interval=_number(count) if count else None, released=released)
+
+
+def _mode(drug: str, dose: str | None, steps: list[tuple[str, str]], days: list[tuple[str, str, str]], times: Sequence[str], over: str | None,
+          common: dict[str, Any]) -> Prescription:
+    if times and dose is not None and over is not None:
+        return Prescription.periodic(drug, dose=dose, times=times, over=over, **common)
     if dose is not None:
         return Prescription.simple(drug, dose=dose, **common)
+    if not steps and not days:
+        return Prescription.minimum_rate(drug, **common)
     weekdays: dict[str, list[dict[str, str]]] = {}
     for day, start, amount in days:
         weekdays.setdefault(day, []).append({"from": start, "dose": amount})
     return Prescription.flex(drug, steps=[{"from": start, "dose": amount} for start, amount in steps], weekdays=weekdays, **common)
 
 
+def _number(text: str) -> int:
+    if not text.isdecimal():
+        raise UsageProblem("%r is no whole number of boluses" % text)
+    return int(text)
+
+
 @click.command()
 @click.option("--volume", required=True, help="What went in, e.g. '18.6 mL'.")
 @click.option("--withdrawn", default="0 mL", show_default=True, help="What the syringe took out before.")
+@with_options(*FILL_OPTIONS)
 @drug_options
 @therapy_options
 @click.pass_obj
-def refill(session: Session, volume: str, withdrawn: str, drug: str, concentration: str, also: Any, setting: str | None, yes: bool, as_json: bool) -> None:
+def refill(session: Session, volume: str, also: Any, yes: bool, as_json: bool, **given: Any) -> None:
     """Record a refill: another drug or dose at the running rate, mixing, a bridge that is due and an odd withdrawn volume are shown."""
     may_ask(yes)
-    fill = Fill(volume, drug, concentration, withdrawn=withdrawn, also=dict(also), setting=setting)
-
-    def confirm(seen: RefillReview) -> bool:
-        side_by_side("refill", present.refill_rows(seen.status, seen.running, fill, seen.implant), seen.warnings)
-        return agree(yes, "Record this refill?")
-
+    fill = Fill(volume, also=dict(also), **given)
     with session.pump() as pump:
-        done = pump.refill(fill, confirm)
+        done = pump.refill(fill, filled_by(yes, fill))
     told("thecal.refill/1", done, as_json, "refilled with %s" % volume)
+
+
+def filled_by(yes: bool, fill: Fill, told: Sequence[str] | None = None) -> Callable[[RefillReview], bool]:
+    """Shows what the fill does to the running program, with its warnings unless a plan `told` them, and asks."""
+    def confirm(seen: RefillReview) -> bool:
+        side_by_side("refill", present.refill_rows(seen.status, seen.running, fill, seen.implant), seen.warnings if told is None else ())
+        return agree(yes, "Record this refill?")
+    return confirm
 
 
 def _delivery_rows(pump: Programmer, pending: str) -> list[present.Row]:
@@ -184,60 +247,67 @@ def resume(session: Session, yes: bool, as_json: bool) -> None:
 
 
 @click.command()
-@click.argument("volume")
+@click.argument("what", type=click.Choice(PARTS), default="both")
+@click.option("--volume", help="e.g. '0.375 mL'  [default: what the part holds].")
 @click.option("--rate", default=PRIME_RATE, show_default=True)
 @therapy_options
 @click.pass_obj
-def prime(session: Session, volume: str, rate: str, yes: bool, as_json: bool) -> None:
-    """Fill tubing and catheter with VOLUME ('0.375 mL'), once: the pump refuses it when the catheter is on record as filled."""
+def prime(session: Session, what: str, volume: str | None, rate: str, yes: bool, as_json: bool) -> None:
+    """Fill the tubing, the catheter or both with drug. Refused when the catheter is on record as drug-filled."""
     may_ask(yes)
     amount = present.show_flow(units.flow_nl_day(rate, "--rate"))
     with session.pump() as pump:
-        seen = pump.examine_prime(volume, rate)
-        rows = [*_delivery_rows(pump, "priming %s at %s" % (volume, amount)),
+        seen = pump.examine_prime(what, volume)
+        rows = [*_delivery_rows(pump, "priming %s at %s" % (what, amount)),
                 ("if the catheter is drug-filled, the patient gets", present.NONE, seen.text(pump.program_running())),
-                ("the catheter", "on record as %s" % ("filled" if seen.filled else "not filled"), present.NONE)]
+                ("the catheter", "on record as %s" % ("drug-filled" if seen.filled else "empty"), present.NONE)]
         confirm_rows(yes, "prime", rows, "Prime?", seen.warnings)
-        done = pump.prime(volume, rate)
-    told("thecal.prime/1", done, as_json, "priming %s" % volume)
+        done = pump.prime(what, volume, rate)
+    told("thecal.prime/1", done, as_json, "priming %s" % what)
 
 
 @click.command()
-@click.option("--serial", type=click.IntRange(min=1), required=True)
-@click.option("--catheter", default="80 cm", show_default=True, help="Length left after trimming.")
-@click.option("--reservoir", default="20 mL", show_default=True)
-@click.option("--residual", default="1.4 mL", show_default=True, help="Unusable rest.")
-@click.option("--contact", default="", help="The clinic's telephone for the emergency card, e.g. 'clinic +00 000 0000'; at most 32 characters.")
+@click.argument("dose", required=False)
+@click.option("--over", metavar="DURATION", help="How long it takes, e.g. '10 min'.")
 @therapy_options
 @click.pass_obj
-def commission(session: Session, serial: int, catheter: str, reservoir: str, residual: str, contact: str, yes: bool, as_json: bool) -> None:
-    """Write the implant record of the reference pump."""
+def bolus(session: Session, dose: str | None, over: str | None, yes: bool, as_json: bool) -> None:
+    """A single bolus of DOSE on top of the program; with `--role patient` and no DOSE, the patient's request."""
+    if session.role == "patient":
+        if dose or over:
+            raise UsageProblem("a patient asks for the bolus that the program grants: no dose, no duration")
+        with session.pump() as pump:
+            done = pump.request_bolus()
+        return told("thecal.bolus/1", done, as_json, "bolus granted")
+    if dose is None or over is None:
+        raise UsageProblem("a single bolus needs DOSE and --over; a patient's request needs --role patient")
     may_ask(yes)
-    new = Implant.reference(serial, catheter, reservoir, residual, contact)
     with session.pump() as pump:
-        old = report.implant_dict(pump.implant()) or {}
-        rows = [(name, str(old.get(name, present.NONE)), str(value)) for name, value in (report.implant_dict(new) or {}).items()]
-        confirm_rows(yes, "implant record", rows, "Write this implant record?")
-        done = pump.commission(new)
-    told("thecal.commission/1", done, as_json, "commissioned")
+        def confirm(seen: BolusReview) -> bool:
+            rows = [*_delivery_rows(pump, "%s over %s on top of it" % (dose, over)), ("a day with it", present.NONE, seen.day)]
+            side_by_side("single bolus", rows, seen.warnings)
+            if seen.warnings and not agree(yes, "A soft limit is met. Go on?"):
+                return False
+            return agree(yes, "Give this bolus?")
+
+        done = pump.bolus(dose, over, confirm)
+    return told("thecal.bolus/1", done, as_json, "bolus of %s over %s" % (dose, over))
 
 
 @click.command()
-@click.option("--to", "moment", help="'YYYY-MM-DD HH:MM'  [default: this computer's local time].")
+@click.option("--minutes", type=click.IntRange(1, 1440), default=60, show_default=True)
 @therapy_options
 @click.pass_obj
-def clock(session: Session, moment: str | None, yes: bool, as_json: bool) -> None:
-    """Set the pump's clock: it decides when flex steps change."""
+def pause(session: Session, minutes: int, yes: bool, as_json: bool) -> None:
+    """Deliver nothing for some minutes, then the program again by itself. What is missed is never made up."""
     may_ask(yes)
     with session.pump() as pump:
-        target = units.pump_time_s(moment, "--to") if moment else units.host_pump_time_s()
-        rows = [("pump clock", units.pump_time_text(pump.status().time_s), units.pump_time_text(target))]
-        confirm_rows(yes, "clock", rows, "Set the pump's clock?")
-        done = pump.set_clock(target)
-    told("thecal.clock/1", done, as_json, "clock set")
+        confirm_rows(yes, "pause", _delivery_rows(pump, "PAUSED for %d min" % minutes), "Pause the pump?")
+        done = pump.pause(minutes)
+    told("thecal.pause/1", done, as_json, "paused for %d min" % minutes)
 
 
 def add_to(group: click.Group) -> None:
     """Put these commands into the `thecal` group."""
-    for command in (program, refill, stop, resume, prime, commission, clock):
+    for command in (program, refill, stop, resume, pause, prime, bolus):
         group.add_command(command)

@@ -44,14 +44,20 @@ class Setting:
 
 @dataclass(frozen=True)
 class Drug:
-    """One library entry; concentrations in ng/mL, lives in seconds, `sources` maps 'section.key' to where its figure comes from."""
+    """One library entry: concentrations in ng/mL, lives in seconds, `version` rises with its file, `sources` maps 'section.key' to where a figure comes from.
+
+    `hour_share` is the part of the hard daily limit that one hour may hold; `ptm_allowed` whether a patient may ask for a bolus: 'yes', 'mixed' (only
+    with another drug) or 'no'; `trial_start` how many times the effective single dose of the trial a day starts with (0: no such rule), once only where
+    its effect lasted longer than `trial_long_effect_s`."""
 
     name: str
+    version: int
     dose_unit: str
     concentration_unit: str
     default_setting: str
     abrupt_stop_dangerous: bool
-    ptm_allowed: bool
+    ptm_allowed: str
+    hour_share: Fraction
     in_pump_life_s: int
     first_fill_life_s: int
     mixes_with: tuple[str, ...]
@@ -61,6 +67,8 @@ class Drug:
     concentration_hard_ng_ml: Fraction
     settings: dict[str, Setting]
     sources: dict[str, str]
+    trial_start: int = 0
+    trial_long_effect_s: int = 0
 
     def setting(self, name: str | None = None) -> Setting:
         """The limits for a care setting (None: the drug's default). Raises RequestInvalid with the names that exist."""
@@ -84,9 +92,9 @@ class Drug:
         return units.show(ng_ml, units.CONCENTRATION, self.concentration_unit)
 
 
-_RULE_KEYS = {"abrupt_stop", "ptm_allowed", "in_pump_life", "first_fill_life", "mixes_with"}
-_RULE_EXTRA = {"mix_warning"}
-_TOP_KEYS = {"schema", "name", "dose_unit", "concentration_unit", "default_setting", "rules", "concentration", "setting"}
+_RULE_KEYS = {"abrupt_stop", "ptm_allowed", "hour_share", "in_pump_life", "first_fill_life", "mixes_with"}
+_RULE_EXTRA = {"mix_warning", "trial_start", "trial_long_effect"}
+_TOP_KEYS = {"schema", "version", "name", "dose_unit", "concentration_unit", "default_setting", "rules", "concentration", "setting"}
 _CONCENTRATION_KEYS = {"listed", "soft", "hard"}
 _PARSERS: dict[str, Callable[..., Any]] = {
     "step_soft": units.percent,
@@ -144,17 +152,17 @@ def parse_drug(table: dict[str, Any], where: str) -> Drug:
     rules, strength = table["rules"], table["concentration"]
     _check_keys(rules, _RULE_KEYS, _RULE_EXTRA, "%s, rules" % where)
     _check_keys(strength, _CONCENTRATION_KEYS, set(), "%s, concentration" % where)
-    stop = read.leaf(rules, "rules", "abrupt_stop", str)
-    if stop not in ("dangerous", "tolerated"):
-        raise RequestInvalid("%s, rules.abrupt_stop: %r is neither 'dangerous' nor 'tolerated'" % (where, stop))
+    stop = _choice(read, rules, "abrupt_stop", ("dangerous", "tolerated"))
     listed = read.leaf(strength, "concentration", "listed", list)
     drug = Drug(
         name=table["name"],
+        version=_version(table["version"], where),
         dose_unit=table["dose_unit"],
         concentration_unit=table["concentration_unit"],
         default_setting=table["default_setting"],
         abrupt_stop_dangerous=stop == "dangerous",
-        ptm_allowed=read.leaf(rules, "rules", "ptm_allowed", bool),
+        ptm_allowed=_choice(read, rules, "ptm_allowed", ("yes", "mixed", "no")),
+        hour_share=read.figure(rules, "rules", "hour_share", units.percent) / 100,
         in_pump_life_s=read.figure(rules, "rules", "in_pump_life", units.duration_s),
         first_fill_life_s=read.figure(rules, "rules", "first_fill_life", units.duration_s),
         mixes_with=tuple(read.leaf(rules, "rules", "mixes_with", list)),
@@ -164,13 +172,30 @@ def parse_drug(table: dict[str, Any], where: str) -> Drug:
         concentration_hard_ng_ml=read.figure(strength, "concentration", "hard", units.concentration_ng_ml),
         settings={name: _parse_setting(name, part, read) for name, part in table["setting"].items()},
         sources=read.sources,
+        trial_start=read.leaf(rules, "rules", "trial_start", int) if "trial_start" in rules else 0,
+        trial_long_effect_s=read.figure(rules, "rules", "trial_long_effect", units.duration_s) if "trial_long_effect" in rules else 0,
     )
     if drug.dose_unit not in units.DOSE_RATE.units or drug.concentration_unit not in units.CONCENTRATION.units:
         raise RequestInvalid("%s: dose_unit %r or concentration_unit %r is no unit" % (where, drug.dose_unit, drug.concentration_unit))
     drug.setting()
+    if not Fraction(1, 24) < drug.hour_share <= 1:
+        raise RequestInvalid("%s, rules.hour_share: %s %% is outside 4.17 .. 100 %%" % (where, units.decimal_text(drug.hour_share * 100)))
     if drug.concentration_soft_ng_ml > drug.concentration_hard_ng_ml:
         raise RequestInvalid("%s, concentration: soft limit is above the hard limit" % where)
     return drug
+
+
+def _choice(read: _Reader, rules: dict[str, Any], key: str, choices: tuple[str, ...]) -> str:
+    value = read.leaf(rules, "rules", key, str)
+    if value not in choices:
+        raise RequestInvalid("%s, rules.%s: %r is none of: %s" % (read.where, key, value, ", ".join(choices)))
+    return str(value)
+
+
+def _version(value: object, where: str) -> int:
+    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+        raise RequestInvalid("%s: version %r must be a whole number from 1" % (where, value))
+    return value
 
 
 def _parse_setting(name: str, table: dict[str, Any], read: _Reader) -> Setting:

@@ -12,7 +12,8 @@ from typing import Any, Callable, Sequence
 
 from ..protocol import catalogue
 from ..protocol.frame import TAG_BYTES
-from ..protocol.session import CLINICIAN, MAX_COUNTER, NONCE_BYTES, ROLES, HostHandshake, shelf_key
+from ..protocol.handshake import HostHandshake
+from ..protocol.session import CLINICIAN, MAX_COUNTER, NONCE_BYTES, ROLES, shelf_key
 from .errors import KeyProblem, ProtocolProblem, PumpRefused, SessionLost, ThecalError, WrongPump
 from .keystore import ROLE_NAMES, Key, Keystore
 from .transport import Line

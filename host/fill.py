@@ -12,15 +12,15 @@ from typing import Mapping
 from . import units
 from .drug_library import Drug
 from .errors import RequestInvalid
-from .prescription import CEILING_NL_DAY, FLOOR_NL_DAY, Ingredient, Prescription, ingredients_of, show_flow
+from .prescription import CEILING_NL_DAY, FLOOR_NL_DAY, Bridge, Ingredient, Prescription, ingredients_of, show_flow
 
 RESIDUAL_NL = 1_400_000  # unusable residual of the reference reservoir, 1.4 mL (clinical.md 1.1)
 LOW_DAYS = 7  # alarms.md row 19: usable volume below 7 days ...
 LOW_NL = 2_000_000  # ... or below 2 mL
 DISCREPANCY_NL = 1_000_000  # alarms.md 4: |expected - withdrawn| above 1 mL ...
 DISCREPANCY_SHARE = Fraction(15, 100)  # ... or 15 % of what was delivered, the larger
-MAX_FILL_UL = 60_000  # the largest reservoir known, Archimedes 60 mL (clinical.md 1.1)
 NL_PER_UL = 1000
+MAX_RINSES = 10  # three are the rule (regimens.md 2)
 
 
 @dataclass(frozen=True)
@@ -31,21 +31,48 @@ class Fill:
     volume_ul: int
     withdrawn_ul: int = 0
     setting: str | None = None
+    lot: str = ""
+    expiry_s: int | None = None  # pump time of the label's expiry date
+    rinses: int = 0  # times that the reservoir was rinsed with the new drug before
+    rinse_ul: int = 0
 
     def __init__(
         self, volume: str, drug: str, concentration: str, *, withdrawn: str = "0 mL", also: Mapping[str, str] | None = None,
-        setting: str | None = None, library: dict[str, Drug] | None = None,
+        setting: str | None = None, lot: str = "", expiry: str | None = None, rinses: int = 0, rinse_volume: str = "0 mL",
+        library: dict[str, Drug] | None = None,
     ):
-        """`Fill('20 mL', 'baclofen', '500 ug/mL', withdrawn='1.4 mL')`.
+        """`Fill('20 mL', 'baclofen', '500 ug/mL', withdrawn='1.4 mL')`; rinsed before: `rinses=3, rinse_volume='2 mL'`.
 
-        Raises RequestInvalid for a volume that is zero, above 60 mL or no whole number of uL, and as `ingredients_of` does.
+        Raises RequestInvalid for a volume that is zero, above 60 mL or no whole number of uL, for rinses outside 0 .. 10 or without their volume,
+        and as `ingredients_of` does.
         """
         object.__setattr__(self, "ingredients", ingredients_of(drug, concentration, also, library))
-        object.__setattr__(self, "volume_ul", _whole_ul(volume, "volume"))
-        object.__setattr__(self, "withdrawn_ul", _whole_ul(withdrawn, "withdrawn"))
+        object.__setattr__(self, "volume_ul", units.whole_ul(volume, "volume"))
+        object.__setattr__(self, "withdrawn_ul", units.whole_ul(withdrawn, "withdrawn"))
         object.__setattr__(self, "setting", setting)
+        object.__setattr__(self, "lot", lot)
+        object.__setattr__(self, "expiry_s", units.pump_time_s(expiry, "expiry") if expiry else None)
+        object.__setattr__(self, "rinses", rinses)
+        object.__setattr__(self, "rinse_ul", units.whole_ul(rinse_volume, "rinse volume"))
         if self.volume_ul == 0:
             raise RequestInvalid("volume %r: a fill holds more than 0 mL" % volume, "volume")
+        if not 0 <= rinses <= MAX_RINSES or (rinses > 0) != (self.rinse_ul > 0):
+            raise RequestInvalid("%d rinses (allowed are 0 .. %d) of %s: a rinse needs its volume, and a volume its rinses" % (
+                rinses, MAX_RINSES, rinse_volume), "rinses")
+
+    def mixed_ng_ml(self, item: Ingredient, old_ng_ml: int, residual_nl: int) -> Fraction:
+        """What the residual of the old drug makes of this fill's concentration of one, rinses included."""
+        return mixed_ng_ml(self.volume_ul * NL_PER_UL, item.concentration_ng_ml, old_ng_ml, residual_nl=residual_nl, rinses=self.rinses,
+                           rinse_nl=self.rinse_ul * NL_PER_UL)
+
+    def rinsed_text(self) -> str:
+        """'unrinsed' or 'rinsed 3 times with 2 mL'."""
+        return "rinsed %d times with %s" % (self.rinses, units.show(self.rinse_ul * NL_PER_UL, units.VOLUME, "mL", places=3)) if self.rinses else "unrinsed"
+
+    def use_before_s(self, filled_s: int, first: bool) -> int:
+        """Pump time at which the drug is past its life in the pump, of the first fill or a later one, or its label's date, whichever is earlier; 0: not known."""
+        lives = [filled_s + (item.drug.first_fill_life_s if first else item.drug.in_pump_life_s) for item in self.ingredients if item.drug]
+        return min([*lives, *([self.expiry_s] if self.expiry_s is not None else [])], default=0)
 
     def check(self, running_ng_day: Mapping[str, Fraction] | None = None) -> list[str]:
         """Warnings about this fill for a patient on `running_ng_day` (ng/day per drug; empty: therapy starts now).
@@ -60,13 +87,6 @@ class Fill:
                 warnings += _check_floor(item, item.drug, (running_ng_day or {}).get(item.name), self.setting)
                 warnings += _check_mixture(item.drug, self.ingredients)
         return warnings
-
-
-def _whole_ul(text: str, field: str) -> int:
-    volume = units.volume_nl(text, field)
-    if volume % NL_PER_UL or volume > MAX_FILL_UL * NL_PER_UL:
-        raise RequestInvalid("%s %r must be a whole number of uL, 0 .. %d mL" % (field, text, MAX_FILL_UL // 1000), field)
-    return volume // NL_PER_UL
 
 
 def _check_concentration(item: Ingredient, drug: Drug) -> list[str]:
@@ -120,20 +140,6 @@ def mixed_ng_ml(
     return (Fraction(fill_nl) * fill_ng_ml + residual_nl * left) / (fill_nl + residual_nl)
 
 
-@dataclass(frozen=True)
-class Bridge:
-    """Old drug in tubing and catheter, to be given at the old rate before the new rate starts."""
-
-    volume_nl: int
-    rate_nl_day: int
-    duration_s: Fraction
-
-    def text(self) -> str:
-        return "%s of old drug at %s: %s" % (
-            units.show(self.volume_nl, units.VOLUME, "mL"), units.show(self.rate_nl_day, units.FLOW, "mL/day"),
-            units.duration_text(self.duration_s))
-
-
 def bridge(dead_volume: str, old_concentration: str, dose: str | None = None, *, old_rate: str | None = None) -> Bridge:
     """The bridge for a change of concentration: `bridge('0.375 mL', '500 ug/mL', '400 ug/day')` lasts 11.25 h (regimens.md B1).
 
@@ -152,27 +158,30 @@ def bridge(dead_volume: str, old_concentration: str, dose: str | None = None, *,
         rate = round(units.dose_rate_ng_day(dose, "dose") * 10**6 / strength)
     if not FLOOR_NL_DAY <= rate <= CEILING_NL_DAY:
         raise RequestInvalid("a bridge at %s is outside %s .. %s" % (show_flow(rate), show_flow(FLOOR_NL_DAY), show_flow(CEILING_NL_DAY)))
-    return Bridge(volume, rate, Fraction(volume * units.DAY_S, rate))
+    return Bridge(volume, rate)
 
 
-def seconds_until_used(prescription: Prescription, volume_nl: Fraction | int, from_pump_s: int) -> int:
+def seconds_until_used(prescription: Prescription, volume_nl: Fraction | int, from_pump_s: int, more_nl_day: int = 0) -> int:
     """Whole seconds after `from_pump_s` at which the program will have delivered `volume_nl` (rounded up), flex steps included.
+
+    `more_nl_day` comes on top of it, evenly: the patient's boluses.
 
     Raises RequestInvalid for a program that delivers nothing at all.
     """
     left = Fraction(volume_nl)
     if left <= 0:
         return 0
-    if prescription.weekly_nl() == 0:
+    weekly_nl = prescription.weekly_nl() + 7 * more_nl_day
+    if weekly_nl == 0:
         raise RequestInvalid("a program that delivers nothing never uses a reservoir up")
     now = from_pump_s
-    weeks = max(0, int(left / prescription.weekly_nl()) - 1)
-    left -= weeks * prescription.weekly_nl()
+    weeks = max(0, int(left / weekly_nl) - 1)
+    left -= weeks * weekly_nl
     now += weeks * 7 * units.DAY_S
     while True:
         day, second = divmod(now, units.DAY_S)
         later = [s.from_s for s in prescription.pattern_of(day % 7) if s.from_s > second] + [units.DAY_S]
-        rate = prescription.rate_at(now)
+        rate = prescription.rate_at(now) + more_nl_day
         span = later[0] - second
         if left * units.DAY_S <= Fraction(rate) * span:
             return now - from_pump_s + -(-left * units.DAY_S // rate)
@@ -180,15 +189,24 @@ def seconds_until_used(prescription: Prescription, volume_nl: Fraction | int, fr
         now += span
 
 
-def low_reservoir_date(prescription: Prescription, volume_nl: int, from_pump_s: int, *, residual_nl: int = RESIDUAL_NL) -> int:
-    """Pump time (s) at which usable drug falls below 7 days of this program or 2 mL, whichever is earlier (alarms.md row 19)."""
-    reserve = max(prescription.weekly_nl() * LOW_DAYS / 7, Fraction(LOW_NL))
-    return from_pump_s + seconds_until_used(prescription, volume_nl - residual_nl - reserve, from_pump_s)
+def low_reservoir_date(prescription: Prescription, volume_nl: int, from_pump_s: int, *, residual_nl: int = RESIDUAL_NL, boluses: bool = False) -> int:
+    """Pump time (s) at which usable drug falls below 7 days of this program or 2 mL, whichever is earlier (alarms.md row 19).
+
+    With `boluses` every patient bolus is granted, the worst case.
+    """
+    more = _granted_nl(prescription) if boluses else 0
+    reserve = max((prescription.weekly_nl() + 7 * more) * LOW_DAYS / 7, Fraction(LOW_NL))
+    return from_pump_s + seconds_until_used(prescription, volume_nl - residual_nl - reserve, from_pump_s, more)
 
 
-def empty_date(prescription: Prescription, volume_nl: int, from_pump_s: int, *, residual_nl: int = RESIDUAL_NL) -> int:
+def empty_date(prescription: Prescription, volume_nl: int, from_pump_s: int, *, residual_nl: int = RESIDUAL_NL, boluses: bool = False) -> int:
     """Pump time (s) at which the usable drug is used up: 18.6 mL at 0.2 mL/day last 93 days (regimens.md B1)."""
-    return from_pump_s + seconds_until_used(prescription, volume_nl - residual_nl, from_pump_s)
+    return from_pump_s + seconds_until_used(prescription, volume_nl - residual_nl, from_pump_s, _granted_nl(prescription) if boluses else 0)
+
+
+def _granted_nl(prescription: Prescription) -> int:
+    bolus = prescription.patient_bolus
+    return bolus.most_a_day * bolus.volume_nl if bolus else 0
 
 
 def discrepancy(expected_nl: int, withdrawn_nl: int, delivered_nl: int) -> str | None:

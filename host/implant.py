@@ -35,6 +35,9 @@ class Implant:
     residual_ul: int = 1_400
     minimum_rate_nl_day: int = 6_000
     battery_empty_mv: int = 2_500
+    battery_eri_mv: int = 2_700
+    temperature_zero_counts: int = 0
+    temperature_counts_per_c: int = 100
     tubing_nl: int = TUBING_NL
     catheter_nl_per_mm: int = CATHETER_NL_PER_MM
     contact: str = ""

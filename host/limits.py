@@ -11,13 +11,36 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 
 from . import units
+from .bolus import USUAL_SHARE
 from .drug_library import Drug, Setting
 from .errors import RequestInvalid
-from .prescription import Prescription, show_flow
+from .prescription import PULSE_NL, Prescription, show_flow
 
 GRACE_S = 3600
 PULSE_SHARE = Fraction(1, 100)  # of a day's dose: a coarser pulse is worth a warning (regimens.md 6)
-PULSE_NL = 1000  # the reference pulse of 1 uL (DESIGN 3)
+SOFT_LIMITS = ("no bridge", "step", "daily dose", "starting dose", "patient bolus")     # bit 0, 1 ...: the program's `overrides` (PROTOCOL.md)
+NO_BRIDGE, STEP, DAILY, START, BOLUS = (1 << number for number in range(len(SOFT_LIMITS)))
+OVERRIDE_REASONS = ("none", "clinical judgement", "dose reached before", "palliative care", "trial result", "emergency")
+
+
+class Finding(str):
+    """A sentence about a program. `bit` names the soft limit it breaks (SOFT_LIMITS): it must be overridden, with a reason; 0: to be read only."""
+
+    bit: int = 0
+
+    @classmethod
+    def soft(cls, bit: int, text: str) -> Finding:
+        found = cls(text)
+        found.bit = bit
+        return found
+
+
+def overridden(found: list[Finding]) -> int:
+    """The bits of all soft limits in a list of findings."""
+    bits = 0
+    for finding in found:
+        bits |= finding.bit
+    return bits
 
 
 @dataclass(frozen=True)
@@ -37,34 +60,48 @@ class Baseline:
         return cls(running.daily_dose_ng() if running else {}, since_change_s, therapy_day)
 
 
-def check(program: Prescription, baseline: Baseline | None = None, *, pulse_nl: int = PULSE_NL) -> list[str]:
-    """Warnings about a program; raises RequestInvalid at the first hard limit it breaks, naming the drug, the dose and the bound.
+def check(program: Prescription, baseline: Baseline | None = None, *, pulse_nl: int = PULSE_NL) -> list[Finding]:
+    """Findings about a program, soft limits among them; raises RequestInvalid at the first hard limit it breaks, naming the drug, the dose and the bound.
 
     The bounds are those of each drug of the fill in the program's setting; the largest weekday counts.
     """
     baseline = baseline or Baseline()
-    warnings: list[str] = []
+    warnings: list[Finding] = []
     for item in program.ingredients:
         if item.drug is None:
-            warnings.append("%s is not in the library: its doses are not checked" % item.name)
+            warnings.append(Finding("%s is not in the library: its doses are not checked" % item.name))
             continue
         dose = program.daily_dose_ng()[item.name]
         limits = item.drug.setting(program.setting)
-        warnings += _against(item.drug, "daily dose", dose, limits.dose_soft, limits.dose_hard, limits)
+        warnings += _against(item.drug, "daily dose", dose, limits.dose_soft, limits.dose_hard, limits, DAILY)
+        warnings += _check_granted(program, item.dose_ng(1), dose, item.drug, limits)
         warnings += _check_ceiling(item.drug, dose, limits, baseline)
         running = baseline.doses_ng_day.get(item.name)
         if running:
             warnings += _check_step(item.drug, dose, running, limits, baseline)
         else:
-            warnings += _against(item.drug, "starting dose", dose, limits.start_soft, limits.start_hard, limits)
+            warnings += _against(item.drug, "starting dose", dose, limits.start_soft, limits.start_hard, limits, START)
     if program.max_daily_nl() * PULSE_SHARE < pulse_nl:
-        warnings.append("one pulse of %s is more than 1 %% of the day's volume of %s" % (
-            units.show(pulse_nl, units.VOLUME, "uL"), units.show(program.max_daily_nl(), units.VOLUME, "mL")))
+        warnings.append(Finding("one pulse of %s is more than 1 %% of the day's volume of %s" % (
+            units.show(pulse_nl, units.VOLUME, "uL"), units.show(program.max_daily_nl(), units.VOLUME, "mL"))))
     if program.rounding_ng_day():
         first = program.ingredients[0]
-        warnings.append("%s is rounded to whole nL/day (%s): %s is delivered" % (
-            first.show_dose(program.asked_ng_day or 0), show_flow(program.patterns[0][0].rate_nl_day), program.dose_text()))
+        warnings.append(Finding("%s is rounded to whole nL/day (%s): %s is delivered" % (
+            first.show_dose(program.asked_ng_day or 0), show_flow(program.patterns[0][0].rate_nl_day), program.dose_text())))
     return warnings
+
+
+def _check_granted(program: Prescription, ng_nl: Fraction, basal_ng: Fraction, drug: Drug, limits: Setting) -> list[Finding]:
+    """The day with every patient bolus granted, against the hard limit; a bolus above a fifth of the daily dose is unusual."""
+    bolus = program.patient_bolus
+    if bolus is None:
+        return []
+    each = bolus.volume_nl * ng_nl
+    found = _against(drug, "day with all patient boluses", basal_ng + bolus.most_a_day * each, limits.dose_soft, limits.dose_hard, limits, DAILY)
+    if each > basal_ng * USUAL_SHARE:
+        found.append(Finding.soft(BOLUS, "patient bolus of %s %s is %s %% of the daily dose, above the usual %s %%" % (
+            drug.name, drug.show_amount(each), units.decimal_text(each * 100 / basal_ng, 1), units.decimal_text(USUAL_SHARE * 100))))
+    return found
 
 
 def check_bolus(drug: Drug, dose_ng: Fraction, setting: str | None = None) -> list[str]:
@@ -81,25 +118,25 @@ def check_bolus(drug: Drug, dose_ng: Fraction, setting: str | None = None) -> li
     return []
 
 
-def check_daily(drug: Drug, dose_ng_day: Fraction, setting: str | None = None) -> list[str]:
+def check_daily(drug: Drug, dose_ng_day: Fraction, setting: str | None = None) -> list[Finding]:
     """Warnings about a dose of 24 h; raises RequestInvalid above the hard limit."""
     limits = drug.setting(setting)
-    return _against(drug, "daily dose", dose_ng_day, limits.dose_soft, limits.dose_hard, limits)
+    return _against(drug, "daily dose", dose_ng_day, limits.dose_soft, limits.dose_hard, limits, DAILY)
 
 
-def check_start(drug: Drug, dose_ng_day: Fraction, setting: str | None = None) -> list[str]:
+def check_start(drug: Drug, dose_ng_day: Fraction, setting: str | None = None) -> list[Finding]:
     """Warnings about a first dose of a drug; raises RequestInvalid above the hard limit."""
     limits = drug.setting(setting)
-    return _against(drug, "starting dose", dose_ng_day, limits.start_soft, limits.start_hard, limits)
+    return _against(drug, "starting dose", dose_ng_day, limits.start_soft, limits.start_hard, limits, START)
 
 
-def _against(drug: Drug, what: str, dose: Fraction, soft: Fraction | None, hard: Fraction | None, limits: Setting) -> list[str]:
+def _against(drug: Drug, what: str, dose: Fraction, soft: Fraction | None, hard: Fraction | None, limits: Setting, bit: int) -> list[Finding]:
     if hard is not None and dose > hard:
         raise RequestInvalid("%s of %s %s is above the hard limit of %s (setting %s)" % (
             what, drug.name, drug.show_dose(dose), drug.show_dose(hard), limits.name), "dose")
     if soft is not None and dose > soft:
-        return ["%s of %s %s is above the usual limit of %s (setting %s)" % (
-            what, drug.name, drug.show_dose(dose), drug.show_dose(soft), limits.name)]
+        return [Finding.soft(bit, "%s of %s %s is above the usual limit of %s (setting %s)" % (
+            what, drug.name, drug.show_dose(dose), drug.show_dose(soft), limits.name))]
     return []
 
 
@@ -108,36 +145,36 @@ def has_ceiling(program: Prescription) -> bool:
     return any(item.drug is not None and item.drug.setting(program.setting).ceiling_not_before is not None for item in program.ingredients)
 
 
-def _check_ceiling(drug: Drug, dose: Fraction, limits: Setting, baseline: Baseline) -> list[str]:
+def _check_ceiling(drug: Drug, dose: Fraction, limits: Setting, baseline: Baseline) -> list[Finding]:
     """A ceiling dose that may not be reached before a day of therapy (ziconotide: 19.2 ug/day not before day 21)."""
     if limits.ceiling_not_before is None or dose < limits.dose_hard:
         return []
     first_day = limits.ceiling_not_before // units.DAY_S
     if baseline.therapy_day is None:
-        return ["%s %s must not be reached before day %d; the day of therapy is not known" % (drug.name, drug.show_dose(dose), first_day)]
+        return [Finding("%s %s must not be reached before day %d; the day of therapy is not known" % (drug.name, drug.show_dose(dose), first_day))]
     if baseline.therapy_day < first_day:
         raise RequestInvalid("%s %s must not be reached before day %d of therapy; this is day %d" % (
             drug.name, drug.show_dose(dose), first_day, baseline.therapy_day), "dose")
     return []
 
 
-def _check_step(drug: Drug, dose: Fraction, running: Fraction, limits: Setting, baseline: Baseline) -> list[str]:
+def _check_step(drug: Drug, dose: Fraction, running: Fraction, limits: Setting, baseline: Baseline) -> list[Finding]:
     """Rises are bound in size and in frequency; falls only warn, and only where an abrupt fall is dangerous."""
     change = dose - running
-    warnings = []
+    warnings: list[Finding] = []
     share = abs(change) * 100 / running
     if change > 0 and limits.step_hard is not None and change > limits.step_hard:
         raise RequestInvalid("step of %s from %s to %s is above the hard limit of %s a step" % (
             drug.name, drug.show_dose(running), drug.show_dose(dose), drug.show_dose(limits.step_hard)), "dose")
     if limits.step_soft is not None and share > limits.step_soft and (change > 0 or drug.abrupt_stop_dangerous):
-        warnings.append("step of %s from %s to %s is %s %%, above the usual %s %%" % (
+        warnings.append(Finding.soft(STEP, "step of %s from %s to %s is %s %%, above the usual %s %%" % (
             drug.name, drug.show_dose(running), drug.show_dose(dose), units.decimal_text(change * 100 / running, 1),
-            units.decimal_text(limits.step_soft, 1)))
+            units.decimal_text(limits.step_soft, 1))))
     if change > 0 and baseline.since_change_s is not None:
         since = baseline.since_change_s
         sentence = "last change of %s was %s ago" % (drug.name, units.duration_text(since))
         if limits.step_interval_hard is not None and since + GRACE_S < limits.step_interval_hard:
             raise RequestInvalid("%s; a rise needs %s" % (sentence, units.duration_text(limits.step_interval_hard)), "dose")
         if limits.step_interval_soft is not None and since + GRACE_S < limits.step_interval_soft:
-            warnings.append("%s; usual is %s between rises" % (sentence, units.duration_text(limits.step_interval_soft)))
+            warnings.append(Finding.soft(STEP, "%s; usual is %s between rises" % (sentence, units.duration_text(limits.step_interval_soft))))
     return warnings

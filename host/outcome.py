@@ -62,5 +62,12 @@ def describe(program: Prescription | None) -> dict[str, Any] | None:
         "weekdays": list(program.weekdays),
         "fallback_nl_day": program.fallback_nl_day,
         "safe_state": program.safe_state,
+        "setting": program.setting,
+        "patient_bolus": program.patient_bolus.describe() if program.patient_bolus else None,
+        "bridge": {"volume_nl": program.bridge.volume_nl, "rate_nl_day": program.bridge.rate_nl_day} if program.bridge else None,
+        "caps_ng": [{"drug": item.name, "hour": cap.hour_ng, "day": cap.day_ng} for item, cap in zip(program.ingredients, program.guard.caps)],
+        "library_crc": "%08x" % program.guard.library_crc,
+        "overrides": program.guard.overrides,
+        "override_why": program.guard.why,
         "editor": program.editor,
     }

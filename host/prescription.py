@@ -12,6 +12,8 @@ from fractions import Fraction
 from typing import Any, Iterable, Mapping
 
 from . import drug_library, units
+from .bolus import PatientBolus
+from .caps import Cap, caps_of, library_crc
 from .drug_library import Drug
 from .errors import RequestInvalid
 
@@ -25,7 +27,11 @@ FALLBACK_SHARE = Fraction(1, 2)  # of the flat rate where an abrupt stop is dang
 MIN_DOSE_SHARE = Fraction(1, 4)  # of the starting dose: above it the safe state is STOP (alarms.md 1)
 WEEKDAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")  # pump epoch is a Monday
 
-SIMPLE, FLEX = "simple", "flex"
+PULSE_NL = 1000  # the reference pulse of 1 uL (DESIGN 3)
+MAX_BOLUSES_A_DAY = 12  # of a periodic program (protocol/catalogue.py)
+GRACE_H = 1  # visits are not kept to the minute: the pump's step interval is an hour shorter than the library's [judgement of this project]
+
+SIMPLE, FLEX, PERIODIC, MINIMUM = "simple", "flex", "periodic", "minimum"
 SAFE_MINIMUM, SAFE_STOP = "minimum", "stop"
 
 
@@ -84,6 +90,12 @@ def ingredients_of(
     return tuple(found)
 
 
+def same_drugs(some: Iterable[Ingredient], others: Iterable[Ingredient]) -> bool:
+    """Whether both hold the same drugs at the same concentrations, in any order."""
+    held, wanted = ({(item.name, item.concentration_ng_ml) for item in items} for items in (some, others))
+    return held == wanted
+
+
 def rate_for(dose_ng_day: Fraction, ingredient: Ingredient) -> int:
     """The whole nL/day nearest to a dose of one drug (half to even). Raises RequestInvalid outside 0.048 .. 24 mL/day."""
     rate = round(dose_ng_day * NL_PER_ML / ingredient.concentration_ng_ml)
@@ -129,8 +141,45 @@ def _start_dose(drug: Drug | None, setting: str | None) -> Fraction | None:
 
 
 @dataclass(frozen=True)
+class Bridge:
+    """Old drug in tubing and catheter, to be given at the old rate before the new rate starts."""
+
+    volume_nl: int
+    rate_nl_day: int
+
+    @property
+    def duration_s(self) -> Fraction:
+        """Seconds that the volume takes at the rate."""
+        return Fraction(self.volume_nl * units.DAY_S, self.rate_nl_day)
+
+    def text(self) -> str:
+        return "%s of old drug at %s: %s" % (
+            units.show(self.volume_nl, units.VOLUME, "mL", places=6), show_flow(self.rate_nl_day), units.duration_text(self.duration_s))
+
+
+@dataclass(frozen=True)
+class Guard:
+    """What the pump holds a program to by itself: caps per drug, the largest rise (% of the running dose) and the hours between rises; 0: none.
+
+    `abrupt_stop`: an abrupt stop of a drug is dangerous. `overrides`: bits of the soft limits that were met and overridden
+    (limits.SOFT_LIMITS), `why`: one of limits.OVERRIDE_REASONS.
+    """
+
+    caps: tuple[Cap, ...] = ()
+    library_crc: int = 0
+    step_pct: int = 0
+    step_interval_h: int = 0
+    abrupt_stop: bool = False
+    overrides: int = 0
+    why: str = "none"
+
+
+@dataclass(frozen=True)
 class Prescription:
-    """One therapy program, ready to be checked, shown and sent; made by `simple`, `flex` or `minimum_rate`."""
+    """One therapy program, ready to be checked, shown and sent; made by `simple`, `flex`, `periodic` or `minimum_rate`.
+
+    `patient_bolus` and `bridge` are added by `with_bolus` and `with_bridge`.
+    """
 
     mode: str
     ingredients: tuple[Ingredient, ...]
@@ -141,6 +190,9 @@ class Prescription:
     setting: str | None = None
     editor: str = ""
     asked_ng_day: Fraction | None = None  # simple: the dose as typed, before rounding to whole nL/day
+    patient_bolus: PatientBolus | None = None
+    bridge: Bridge | None = None
+    guard: Guard = Guard()
 
     @classmethod
     def simple(cls, drug: str, *, concentration: str, dose: str, also: Mapping[str, str] | None = None, **options: Any) -> Prescription:
@@ -156,7 +208,36 @@ class Prescription:
     def minimum_rate(cls, drug: str, *, concentration: str, also: Mapping[str, str] | None = None, **options: Any) -> Prescription:
         """The minimum rate of 0.006 mL/day all day, which is a starting dose for some fills and a withdrawal for others."""
         items = ingredients_of(drug, concentration, also, options.get("library"))
-        return cls._build(SIMPLE, items, ((Step(0, MINIMUM_NL_DAY),),), (0,) * 7, **options)
+        return cls._build(MINIMUM, items, ((Step(0, MINIMUM_NL_DAY),),), (0,) * 7, **options)
+
+    @classmethod
+    def periodic(
+        cls, drug: str, *, concentration: str, dose: str, times: Iterable[str], over: str, basal: str = "minimum",
+        also: Mapping[str, str] | None = None, **options: Any,
+    ) -> Prescription:
+        """A daily dose as equal boluses on a basal rate: `periodic('baclofen', concentration='2000 ug/mL', dose='400 ug/day',
+        times=['00:00', '06:00', '12:00', '18:00'], over='30 min')`.
+
+        What the basal rate gives is taken off first: (400 - 12) / 4 = 97 ug a bolus (regimens.md B3). `basal` is 'minimum' or a dose a day. Raises
+        RequestInvalid for no or more than 12 times, boluses that meet or pass midnight, a dose below the basal's, and as `simple` does.
+        """
+        items = ingredients_of(drug, concentration, also, options.get("library"))
+        basal_nl = MINIMUM_NL_DAY if basal == "minimum" else rate_for(units.dose_rate_ng_day(basal, "basal"), items[0])
+        asked = units.dose_rate_ng_day(dose, "dose")
+        pattern = _boluses(asked, items[0], [units.time_of_day_s(text, "times") for text in times], units.duration_s(over, "over"), basal_nl)
+        return cls._build(PERIODIC, items, (pattern,), (0,) * 7, **options)
+
+    def with_bolus(self, dose: str, over: str, lockout: str, per_day: int, **options: Any) -> Prescription:
+        """This program with a patient bolus of the first drug; see PatientBolus.of for options and refusals."""
+        bolus = PatientBolus.of(self.ingredients, dose, over, lockout, per_day, **options)
+        fastest = max(step.rate_nl_day for pattern in self.patterns for step in pattern) + bolus.rate_nl_day
+        if fastest > CEILING_NL_DAY:
+            raise RequestInvalid("basal and bolus together run at %s; the head gives %s" % (show_flow(fastest), show_flow(CEILING_NL_DAY)), "over")
+        return replace(self, patient_bolus=bolus)
+
+    def with_bridge(self, bridge: Bridge | None) -> Prescription:
+        """This program behind a bridge of the old drug."""
+        return replace(self, bridge=bridge)
 
     @classmethod
     def flex(
@@ -185,7 +266,7 @@ class Prescription:
         cls, mode: str, items: tuple[Ingredient, ...], patterns: tuple[Pattern, ...], days: tuple[int, ...], *, setting: str | None = None,
         fallback: str | None = None, editor: str = "", library: dict[str, Drug] | None = None, asked_ng_day: Fraction | None = None,
     ) -> Prescription:
-        draft = cls(mode, items, patterns, days, 0, SAFE_STOP, setting, editor, asked_ng_day)
+        draft = cls(mode, items, patterns, days, 0, SAFE_STOP, setting, editor, asked_ng_day, guard=_guard(items, setting))
         rate, safe = default_safety(items, draft.mean_daily_nl(), setting)
         if fallback is not None:
             rate = round(units.flow_nl_day(fallback, "fallback"))
@@ -203,6 +284,16 @@ class Prescription:
         """nL/day in force at a pump time."""
         day, second = divmod(pump_s, units.DAY_S)
         return [step for step in self.pattern_of(day % 7) if step.from_s <= second][-1].rate_nl_day
+
+    def next_step_s(self, pump_s: int) -> int:
+        """The pump time of the next step after `pump_s`; midnight counts as one where its rate is another. Within a week, else a week later."""
+        day, second = divmod(pump_s, units.DAY_S)
+        for later in range(8):
+            for step in self.pattern_of((day + later) % 7):
+                at = (day + later) * units.DAY_S + step.from_s
+                if at > pump_s and self.rate_at(at) != self.rate_at(at - 1):
+                    return at
+        return pump_s + 7 * units.DAY_S
 
     def daily_nl(self, weekday: int) -> Fraction:
         """Exact volume of one weekday."""
@@ -222,6 +313,10 @@ class Prescription:
         """The volume of the largest weekday."""
         return max(self.daily_nl(day) for day in range(7))
 
+    def worst_daily_nl(self) -> Fraction:
+        """The largest weekday with every patient bolus granted: what caps and the low-reservoir date are reckoned with."""
+        return self.max_daily_nl() + (self.patient_bolus.most_a_day * self.patient_bolus.volume_nl if self.patient_bolus else 0)
+
     def daily_dose_ng(self, weekday: int | None = None) -> dict[str, Fraction]:
         """ng per drug in 24 h, computed back from the whole nL/day: of one weekday, or of the largest one."""
         volume = self.max_daily_nl() if weekday is None else self.daily_nl(weekday)
@@ -237,6 +332,38 @@ class Prescription:
         if self.asked_ng_day is None:
             return Fraction(0)
         return self.ingredients[0].dose_ng(self.patterns[0][0].rate_nl_day) - self.asked_ng_day
+
+
+def _guard(items: tuple[Ingredient, ...], setting: str | None) -> Guard:
+    """Caps and step limits as the library has them; the strictest of a mixture, because one knob moves all its drugs."""
+    limits = [item.drug.setting(setting) for item in items if item.drug]
+    steps = [int(found.step_soft) for found in limits if found.step_soft is not None]
+    waits = [wait for found in limits for wait in (found.step_interval_hard, found.step_interval_soft) if wait is not None]
+    return Guard(caps_of(items, setting, PULSE_NL), library_crc(items, setting), min(steps, default=0),
+                 max(0, max(waits, default=0) // 3600 - GRACE_H), any(item.drug.abrupt_stop_dangerous for item in items if item.drug))
+
+
+def _boluses(dose_ng_day: Fraction, item: Ingredient, starts_s: list[int], over_s: int, basal_nl_day: int) -> Pattern:
+    """The day of a periodic program: each bolus as a step above the basal rate, and the basal rate behind it."""
+    if not 1 <= len(starts_s) <= MAX_BOLUSES_A_DAY or over_s % 60 or over_s <= 0 or any(start % 60 for start in starts_s):
+        raise RequestInvalid("%d boluses a day over %s; allowed are 1 .. %d, at and over whole minutes" % (
+            len(starts_s), units.duration_text(over_s), MAX_BOLUSES_A_DAY), "times")
+    ends = [*starts_s[1:], units.DAY_S]
+    if any(start + over_s > end for start, end in zip(starts_s, ends)):
+        raise RequestInvalid("boluses over %s meet each other or pass midnight" % units.duration_text(over_s), "times")
+    volume_nl = (dose_ng_day * NL_PER_ML / item.concentration_ng_ml - basal_nl_day) / len(starts_s)
+    if volume_nl <= 0:
+        raise RequestInvalid("dose %s is below what the basal rate of %s gives" % (item.show_dose(dose_ng_day), show_flow(basal_nl_day)), "dose")
+    rate = basal_nl_day + round(volume_nl * units.DAY_S / over_s)
+    if rate > CEILING_NL_DAY:
+        raise RequestInvalid("a bolus over %s runs at %s; the head gives %s" % (
+            units.duration_text(over_s), show_flow(rate), show_flow(CEILING_NL_DAY)), "over")
+    steps = [] if starts_s[0] == 0 else [Step(0, basal_nl_day)]
+    for start, end in zip(starts_s, ends):
+        steps.append(Step(start, rate))
+        if start + over_s < end:
+            steps.append(Step(start + over_s, basal_nl_day))
+    return tuple(steps)
 
 
 def _pattern(steps: Iterable[Mapping[str, str]], ingredient: Ingredient, field: str) -> Pattern:

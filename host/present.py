@@ -5,7 +5,7 @@ from __future__ import annotations
 from fractions import Fraction
 
 from . import units
-from .fill import Fill, mixed_ng_ml
+from .fill import Fill
 from .implant import Implant
 from .prescription import NL_PER_ML, SAFE_STOP, WEEKDAYS, Ingredient, Prescription, show_flow
 from .records import Identity, Status
@@ -13,6 +13,7 @@ from .records import Identity, Status
 Row = tuple[str, str, str]
 NONE = "-"
 EMERGENCY_ROW = 17      # alarms.md section 2
+KINDS = {"simple": "simple continuous", "flex": "flex", "periodic": "periodic bolus", "minimum": "minimum rate"}
 
 
 def state_text(status: Status, program: Prescription | None) -> str:
@@ -23,16 +24,21 @@ def state_text(status: Status, program: Prescription | None) -> str:
 
 
 def _state(status: Status, program: Prescription | None) -> str:
+    if status.mode in ("running", "bridging") and status.rate_nl_day == 0:
+        return "delivers NOTHING: %s" % ("; ".join("%s (%s)" % (alarm.name, alarm.action) for alarm in status.alarms) or "the program's rate is 0")
     if status.mode == "running" and program is not None:
         doses = " + ".join("%s %s" % (item.show_dose(item.dose_ng(status.rate_nl_day)), item.name) for item in program.ingredients)
-        kind = "flex" if program.mode == "flex" else "simple continuous"
-        return "delivering %s (%s now), %s" % (doses, show_flow(status.rate_nl_day), kind)
+        return "delivering %s (%s now), %s" % (doses, show_flow(status.rate_nl_day), KINDS[program.mode])
+    left = units.show(status.extra_left_nl, units.VOLUME, "mL", places=6)
     words = {
         "shelf": "on the shelf: not commissioned",
         "idle": "idle: no program committed yet",
         "running": "delivering %s of an unknown program" % show_flow(status.rate_nl_day),
         "stopped": "STOPPED by order",
-        "priming": "priming, %s left" % units.show(status.prime_left_nl, units.VOLUME, "mL", places=6),
+        "priming": "priming, %s left" % left,
+        "bridging": "bridging: %s of the old drug left at %s" % (left, show_flow(status.rate_nl_day)),
+        "bolus": "%s on top of the program, %s left (%s now)" % (status.extra, left, show_flow(status.rate_nl_day)),
+        "paused": "PAUSED until %s, then the program again" % units.pump_time_text(status.paused_until_s),
     }
     return words[status.mode]
 
@@ -66,7 +72,7 @@ def _step_text(item: Ingredient, rate_nl_day: int) -> str:
 
 def program_rows(current: Prescription | None, pending: Prescription) -> list[Row]:
     """(what, current, pending) with the daily dose of each drug computed back from whole nL/day and its change in percent."""
-    rows = [("mode", current.mode if current else NONE, pending.mode)]
+    rows = [("mode", KINDS[current.mode] if current else NONE, KINDS[pending.mode])]
     before = {item.name: item for item in current.ingredients} if current else {}
     after = {item.name: item for item in pending.ingredients}
     old_doses, new_doses = current.daily_dose_ng() if current else {}, pending.daily_dose_ng()
@@ -80,9 +86,36 @@ def program_rows(current: Prescription | None, pending: Prescription) -> list[Ro
         ))
     rows.append(("volume a day", _daily(current), _daily(pending)))
     rows.append(("schedule", "; ".join(schedule_lines(current)) if current else NONE, "; ".join(schedule_lines(pending))))
+    rows.append(("patient bolus", _bolus(current), _bolus(pending)))
+    if pending.patient_bolus or (current and current.patient_bolus):
+        rows.append(("a day with all boluses", _worst_day(current), _worst_day(pending)))
+    rows.append(("bridge", NONE, pending.bridge.text() if pending.bridge else NONE))
+    rows.append(("caps in 1 h and 24 h", _caps(current), _caps(pending)))
     rows.append(("fallback rate", _fallback(current), _fallback(pending)))
     rows.append(("safe state", _safe(current), _safe(pending)))
     return rows
+
+
+def _bolus(program: Prescription | None) -> str:
+    return program.patient_bolus.text(program.ingredients[0]) if program and program.patient_bolus else NONE
+
+
+def _worst_day(program: Prescription | None) -> str:
+    if program is None:
+        return NONE
+    volume = program.worst_daily_nl()
+    return " + ".join("%s %s" % (item.name, item.show_dose(item.dose_ng(volume))) for item in program.ingredients)
+
+
+def _caps(program: Prescription | None) -> str:
+    if program is None:
+        return NONE
+    return " + ".join("%s %s, %s" % (
+        item.name, _amount(item, cap.hour_ng), _amount(item, cap.day_ng)) for item, cap in zip(program.ingredients, program.guard.caps))
+
+
+def _amount(item: Ingredient, ng: int) -> str:
+    return item.drug.show_amount(ng) if item.drug else units.show(ng, units.DOSE)
 
 
 def _change(old: Fraction | None, new: Fraction) -> str:
@@ -117,11 +150,13 @@ def refill_rows(status: Status, program: Prescription | None, fill: Fill, implan
          units.show(fill.volume_ul * 1000 + (residual_nl if program else 0), units.VOLUME, "mL", places=3)),
         ("withdrawn", NONE, units.show(fill.withdrawn_ul * 1000, units.VOLUME, "mL", places=3)),
     ]
+    if fill.rinses:
+        rows.append(("residual", NONE, fill.rinsed_text()))
     for item in fill.ingredients:
         before = old.get(item.name)
         shown = item.show_concentration()
         if before is not None and before.concentration_ng_ml != item.concentration_ng_ml:
-            mixed = mixed_ng_ml(fill.volume_ul * 1000, item.concentration_ng_ml, before.concentration_ng_ml, residual_nl=residual_nl)
+            mixed = fill.mixed_ng_ml(item, before.concentration_ng_ml, residual_nl)
             shown += " (%s mixed with the residual)" % units.show(mixed, units.CONCENTRATION, item.drug.concentration_unit if item.drug else None, places=2)
         rows.append((item.name, before.show_concentration() if before else NONE, shown))
         if program is not None:

@@ -13,6 +13,7 @@ from ..protocol import catalogue as cat
 from ..protocol.fields import BYTES, I32, TAIL, U8, U16, U32, size
 from ..protocol.frame import CLASS_OPEN, CLASS_PLAIN, CLASS_ROUTINE, CLASS_THERAPY
 from ..protocol.session import CLINICIAN, PATIENT, ROLES
+from .alarms import TABLE as ALARMS
 
 PAGE = Path(__file__).resolve().parent.parent / "protocol" / "PROTOCOL.md"
 MARK = re.compile(r"(<!-- table: (?P<name>\S+) -->\n).*?(<!-- /table -->)", re.DOTALL)
@@ -42,8 +43,13 @@ def tables() -> dict[str, str]:
         "event_record": _fields(cat.EVENT_FIELDS),
         "events": _table(("code", "event", "cause, a, b"), cat.EVENTS),
         "day_record": _fields(cat.DAY_FIELDS),
+        "history_record": _fields(cat.HISTORY_FIELDS),
         "modes": _table(("mode", "name"), enumerate(cat.MODES)),
         "missed_causes": _table(("cause", "name"), enumerate(cat.MISSED_CAUSES)),
+        "alarms": _table(("row", "alarm", "priority", "tone", "delivery", "meanwhile", "ends", "sensed by"), (
+            (alarm.row, alarm.name, alarm.priority, alarm.tone, " -> ".join(filter(None, (alarm.delivery, alarm.then))), alarm.action, alarm.ends,
+             alarm.sensed) for alarm in ALARMS.values())),
+        "extras": _table(("extra", "name"), enumerate(cat.EXTRAS)),
     }
 
 

@@ -15,6 +15,7 @@ from typing import IO, Any
 
 from ..protocol import catalogue, fields, frame, session
 from ..protocol.crc import crc32
+from ..protocol.texts import unit_in
 from . import units
 from .blocks import block_name
 from .errors import RequestInvalid
@@ -22,7 +23,7 @@ from .records import reason_text
 
 SENDERS = ("host", "pump")
 CLASSES = ("open", "plain", "routine", "therapy")
-FILES = ("events", "days", "program", "staged")
+FILES = ("events", "days", "program", "staged", "history", "faults", "fill", "implant", "trial", "prescriptions")
 SHOWN_BYTES = 24            # of a byte string on a line for people; --json has them all
 COLUMNS = 150
 INDENT = " " * 18
@@ -202,6 +203,7 @@ def value_text(row: Any, value: Any, message_id: int = 0) -> str:
         return "%d s (%s)" % (value, units.pump_time_text(value))
     if unit in ("bits", "bit of each role"):
         return "0x%x" % value
+    unit = unit_in(name) if " " in unit else unit       # of a note, what fits behind a figure
     return "%d %s" % (value, unit) if unit else str(value)
 
 
@@ -215,7 +217,8 @@ def _message_name(value: int) -> str:
 
 
 _NAMED: dict[str, Callable[[int], str]] = {
-    "mode": _of(catalogue.MODES), "file": _of(FILES), "role": _of(session.ROLES), "reason": reason_text, "message": _message_name}
+    "mode": _of(catalogue.MODES), "extra": _of(catalogue.EXTRAS), "file": _of(FILES), "role": _of(session.ROLES), "reason": reason_text,
+    "message": _message_name}
 
 
 def _bytes_text(value: bytes) -> str:

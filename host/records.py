@@ -17,9 +17,10 @@ from .alarms import TABLE as ALARM_ROWS
 from .alarms import Alarm, of_bits
 from .blocks import STOP_REASONS
 from .errors import ProtocolProblem
+from .limits import OVERRIDE_REASONS, SOFT_LIMITS
 
 RESET_CAUSES = ("unknown cause", "power on", "brown-out", "watchdog", "software")  # the system port's 0..4 (PROTOCOL.md, status)
-PROGRAM_MODES = ("none", "simple continuous", "flex")
+PROGRAM_MODES = ("none", "simple continuous", "flex", "periodic bolus", "minimum rate")
 DAMAGED = 0  # no event of the catalogue has this code
 NEVER_DAYS = 65_535  # the status field's top: no date within its range
 
@@ -65,7 +66,8 @@ class Identity:
 class Status:
     """One look at the pump. Totals count since the pump was made; `missed_nl` is per cause and is never made up.
 
-    `forgeries`: wrong keys and tags since boot; `locked_s`: seconds for which nobody may change therapy because of them.
+    `delivered_hour_nl` and `_day_nl` are what the caps count against, `cap_*_nl` the caps at the concentration at the head; `boluses_*` count the last
+    24 h; `lockout_s` is left of a patient bolus's lockout. `forgeries`: wrong keys and tags since boot; `locked_s`: seconds for which nobody may change therapy because of them.
     `wasted_mj`: energy that traffic without a proof has cost since the pump was made, by the pump's own estimate (PROTOCOL.md).
     """
 
@@ -83,7 +85,19 @@ class Status:
     reservoir_computed_nl: int
     reservoir_sensed_nl: int
     low_reservoir_days: int | None
-    prime_left_nl: int
+    extra: str
+    extra_left_nl: int
+    bridge_left_nl: int
+    paused_until_s: int
+    delivered_hour_nl: int
+    delivered_day_nl: int
+    cap_hour_nl: int
+    cap_day_nl: int
+    boluses_granted: int
+    boluses_refused: int
+    lockout_s: int
+    catheter_filled: bool
+    temperature_c: float
     battery_mv: int
     alarms: list[Alarm]
     latched: list[Alarm]
@@ -104,8 +118,11 @@ class Status:
         ordered = Fraction(steps * raw["nl_per_rev"], raw["steps_per_rev"]) if raw["steps_per_rev"] else Fraction(0)
         cause = raw["reset_cause"]
         same = {name: raw[name] for name in (
-            "time_s", "rate_nl_day", "daily_nl", "pulses", "pulse_nl", "reservoir_computed_nl", "prime_left_nl", "battery_mv", "first_alarm",
-            "boot_count", "next_event", "uptime_s", "frames_bad", "forgeries", "locked_s", "wasted_mj")}
+            "time_s", "rate_nl_day", "daily_nl", "pulses", "pulse_nl", "reservoir_computed_nl", "extra_left_nl", "bridge_left_nl",
+            "paused_until_s", "delivered_hour_nl", "delivered_day_nl", "cap_hour_nl", "cap_day_nl", "boluses_granted", "boluses_refused", "lockout_s",
+            "battery_mv", "first_alarm",
+            "boot_count", "next_event", "uptime_s", "frames_bad", "forgeries", "locked_s",
+            "wasted_mj")}
         return cls(
             mode=catalogue.MODES[raw["mode"]],
             program_mode=PROGRAM_MODES[raw["program_mode"]],
@@ -115,6 +132,9 @@ class Status:
             missed_nl={name: raw["missed_%s_ul" % name] * 1000 + raw["missed_%s_nl" % name] for name in catalogue.MISSED_CAUSES},
             reservoir_sensed_nl=raw["reservoir_sensed_ul"] * 1000,
             low_reservoir_days=None if raw["low_reservoir_days"] == NEVER_DAYS else raw["low_reservoir_days"],
+            extra=catalogue.EXTRAS[raw["extra"]],
+            catheter_filled=raw["catheter"] == catalogue.CATHETER_FILLED,
+            temperature_c=raw["temperature_dc"] / 10,
             alarms=of_bits(raw["alarms"]),
             latched=of_bits(raw["latched"]),
             reset_cause=RESET_CAUSES[cause] if cause < len(RESET_CAUSES) else "cause %d" % cause,
@@ -215,6 +235,15 @@ def _alarm_name(event: Event) -> str:
     return "%d %s" % (event.cause, alarm.name if alarm else "unknown alarm")
 
 
+def _row_name(row: int) -> str:
+    alarm = ALARM_ROWS.get(row)
+    return "all" if row == 0 else "%d %s" % (row, alarm.name if alarm else "unknown alarm")
+
+
+def _extra_name(extra: int) -> str:
+    return catalogue.EXTRAS[extra] if extra < len(catalogue.EXTRAS) else "extra %d" % extra
+
+
 def _role_name(role: int) -> str:
     return ROLES[role] if 0 < role < len(ROLES) else "role %d" % role
 
@@ -241,6 +270,24 @@ _EVENT_TEXTS = {
     catalogue.E_STOP: lambda e: STOP_REASONS[e.cause] if e.cause < len(STOP_REASONS) else "reason %d" % e.cause,
     catalogue.E_TARE: lambda e: "sensed %+d uL against computed, offset %+d uL from now on" % (e.a, e.b),
     catalogue.E_BOLUS_CUT: lambda e: "%s left" % _ml(e.a),
+    catalogue.E_BOLUS: lambda e: "%s: %s in %s" % (_extra_name(e.cause), _ml(e.a), units.duration_text(e.b)),
+    catalogue.E_BOLUS_END: lambda e: "%s: %s given" % (_extra_name(e.cause), _ml(e.a)),
+    catalogue.E_DENIED: lambda e: "%s; %d refused in 24 h" % (reason_text(e.cause), e.a),
+    catalogue.E_PAUSE: lambda e: "until %s" % units.pump_time_text(max(0, e.a)),
+    catalogue.E_PAUSE_END: lambda e: "over its limit" if e.cause else "by order",
+    catalogue.E_BRIDGE: lambda e: "%s of the old drug at %s" % (_ml(e.a), _flow(e.b)),
+    catalogue.E_CATHETER: lambda e: "drug-filled" if e.cause else "empty",
+    catalogue.E_RECORD: lambda e: _block_name(e.cause),
+    catalogue.E_SILENCE: lambda e: "%s for %d h" % (_row_name(e.cause), e.a),
+    catalogue.E_ACKNOWLEDGE: lambda e: _row_name(e.cause),
+    catalogue.E_ALARM_TEST: lambda e: "two-tone" if e.cause == 2 else "single tone",
+    catalogue.E_VISIT: lambda e: "alarm test %s" % (("not heard", "heard", "not done")[e.cause] if e.cause < 3 else "result %d" % e.cause),
+    catalogue.E_OVERRIDE: lambda e: "%s: %s" % (
+        ", ".join(name for bit, name in enumerate(SOFT_LIMITS) if e.a >> bit & 1) or "bits %d" % e.a,
+        OVERRIDE_REASONS[e.cause] if e.cause < len(OVERRIDE_REASONS) else "reason %d" % e.cause),
+    catalogue.E_SELF_TEST: lambda e: "passed" if e.cause == 0 else "test %d failed (%d, %d)" % (e.cause, e.a, e.b),
+    catalogue.E_LEVEL_TEST: lambda e: "%s: %d uL in %d h" % (("", "over-infusion", "under-infusion", "sensor")[e.cause % 4], e.a, e.b),
+    catalogue.E_FIELD: lambda e: "entered" if e.cause else "left",
     catalogue.E_SESSION: lambda e: _role_name(e.cause),
     catalogue.E_LOCKED: lambda e: "%d wrong keys so far, locked for %s" % (e.a, units.duration_text(e.b)),
     catalogue.E_PAIR: lambda e: _role_name(e.cause),
@@ -248,6 +295,27 @@ _EVENT_TEXTS = {
         {catalogue.REDUCE_FALLBACK: "fallback rate", catalogue.REDUCE_STOP: "stop"}.get(e.cause, "action %d" % e.cause),
         units.pump_time_text(max(0, e.a))),
 }
+
+
+@dataclass(frozen=True)
+class Span:
+    """One record of the 15-day delivery history: what was delivered up to `time_s` since the record before, and the state then."""
+
+    time_s: int
+    delivered_nl: int
+    sensed_nl: int
+    mode: str
+    action: int
+    rate_nl_day: int
+
+    def to_dict(self) -> dict[str, Any]:
+        return {**asdict(self), "time": units.pump_time_text(self.time_s)}
+
+
+def read_history(data: bytes) -> list[Span]:
+    """The delivery history; blank and damaged records are left out."""
+    return [Span(raw["time_s"], raw["delivered_nl"], raw["sensed_ul"] * 1000, catalogue.MODES[raw["mode"]], raw["action"], raw["rate_ul_day"] * 1000)
+            for raw in _whole_records(data, catalogue.HISTORY_FIELDS) if raw is not None and raw["mode"] < len(catalogue.MODES)]
 
 
 def reason_text(reason: int) -> str:

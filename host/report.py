@@ -2,33 +2,38 @@
 
 from __future__ import annotations
 
-from typing import Any, Callable
+from fractions import Fraction
+from typing import Any
 
 from ..protocol import catalogue
-from . import present, units
-from .fill import empty_date, low_reservoir_date
+from . import forecast, present, screen, units
 from .implant import Implant
-from .prescription import Prescription
+from .life import Contents
+from .orders import EVENT_TAIL
 from .outcome import describe
+from .prescription import Prescription, same_drugs, show_flow
 from .programmer import Programmer, Progress
-from .records import Event, Status
-from .review import contents_note, delivered_since_refill_nl
+from .records import Day, Event, Status, reason_text
+from .review import delivered_since_refill_nl, named
 
 SCHEMA = "thecal.report/1"
 NOTICE = "thecal is a simulator: not a medical device, not clinical advice."
-# Until a firmware detects row 6 of alarms.md: see host/alarms.py.
-STALL_NOTE = "                 missed by stall is what the encoder did not see: a dead encoder books delivered drug as missed; compare the withdrawn volume"
 RECENT = 40  # events printed in the text; the JSON has them all
+ACCURACY_PCT = 14.5  # published accuracy of delivered volume, +/- (ECRI 2014, alarms.md 4)
 
 
-def collect(pump: Programmer, host_s: int | None = None, since: int | None = None, progress: Progress | None = None) -> dict[str, Any]:
+def collect(pump: Programmer, host_s: int | None = None, since: int | None = None, progress: Progress | None = None, recent: bool = False) -> dict[str, Any]:
     """One visit's data. `host_s`: this computer's clock in pump seconds, to compare; `since`: first event number of the visit's list
-    (default: the last committed program). Raises what Programmer's reading methods raise."""
+    (default: the last signed visit); `recent`: read only the end of the log, and no daily totals. Raises what Programmer's reading methods raise."""
     identity, status, implant, program = pump.identity(), pump.status(), pump.implant(), pump.program_running()
-    events = pump.log(progress=progress)
+    contents, record, trial = pump.contents(), pump.implant_record(), pump.trial_record()
+    events = pump.log(max(0, status.next_event - EVENT_TAIL) if recent else 0, progress)
     programs = [event for event in events if event.code == catalogue.E_PROGRAM]
     refills = [event for event in events if event.code == catalogue.E_REFILL]
-    first = since if since is not None else (programs[-1].seq if programs else 0)
+    visits = [event for event in events if event.code == catalogue.E_VISIT]
+    first = since if since is not None else (visits[-1].seq if visits else 0)
+    reservoir = forecast.reservoir(status, implant, program, contents) if implant else None
+    battery = forecast.battery(status, record, program)
     return {
         "schema": SCHEMA,
         "notice": NOTICE,
@@ -38,17 +43,27 @@ def collect(pump: Programmer, host_s: int | None = None, since: int | None = Non
         "latched": [alarm.to_dict() for alarm in status.latched],
         "status": status.to_dict(),
         "program": describe(program),
+        "now": _now(pump, status),
         "schedule": present.schedule_lines(program) if program else [],
+        "chart": screen.day_chart(program, status.time_s // units.DAY_S % 7) if program else [],
+        "extra": _extra(status, program),
         "program_since": units.pump_time_text(programs[-1].time_s) if programs else None,
-        "low_reservoir_date": _date(low_reservoir_date, status, implant, program),
-        "empty_date": _date(empty_date, status, implant, program),
-        "drug_expiry_date": _expiry(refills, program),
-        "contents_note": contents_note(refills, programs),
+        "reservoir": reservoir.to_dict() if reservoir else None,
+        "battery": battery.to_dict() if battery else None,
+        "contents": contents.to_dict() if contents else None,
+        "contents_note": _contents_note(contents, program),
+        "implant_record": record.to_dict() if record else None,
+        "trial": {**trial.to_dict(), "lines": trial.lines()} if trial else None,
+        "boluses": _boluses([event for event in events if event.seq >= first]),
+        "overrides": [event.to_dict() for event in events if event.code == catalogue.E_OVERRIDE and event.seq >= first],
+        "last_visit": visits[-1].to_dict() if visits else None,
         "last_refill": refills[-1].to_dict() if refills else None,
         "delivered_since_refill_nl": delivered_since_refill_nl(status, events, implant) if implant else None,
+        "delivered": None if recent else _delivered(pump.history(), events, visits[-1] if visits else None, status.pulse_nl),
         "clock_difference_s": None if host_s is None else status.time_s - host_s,
         "implant": implant_dict(implant),
         "events": [event.to_dict() for event in events if event.seq >= first],
+        "event_count": status.next_event - first if visits or since is not None or not events or events[0].seq == 0 else None,
         "oldest_event": events[0].seq if events else None,
     }
 
@@ -63,82 +78,98 @@ def _since(events: list[Event], row: int) -> str | None:
     return units.pump_time_text(raised[-1].time_s) if raised else None
 
 
-def _date(of: Callable[..., int], status: Status, implant: Implant | None, program: Prescription | None) -> str | None:
-    if implant is None or program is None or program.weekly_nl() == 0:
-        return None
-    return units.pump_time_text(of(program, status.reservoir_computed_nl, status.time_s, residual_nl=implant.residual_ul * 1000))
+def _now(pump: Programmer, status: Status) -> str:
+    """What the head gives now, in dose and flow: of the old drug while a bridge runs; a prime fills the line and gives no dose."""
+    flow, held = show_flow(status.rate_nl_day), pump.drugs_at_head()
+    if held is None or status.mode == "priming":
+        return flow
+    return "%s at %s" % (" + ".join("%s %s of %s" % (item.show_dose(item.dose_ng(status.rate_nl_day)), item.name, item.show_concentration()) for item in held), flow)
 
 
-def _expiry(refills: list[Event], program: Prescription | None) -> str | None:
-    """The shortest in-pump life of the fill's drugs, from the last refill; the first fill on record has its own."""
-    lives = [item.drug for item in program.ingredients if item.drug is not None] if program else []
-    if not refills or not lives:
+def _extra(status: Status, program: Prescription | None) -> dict[str, Any] | None:
+    """The prime, bridge or bolus under way: what is left of it, and when it ends; an end that nobody knows (stopped, stalled) is None."""
+    kind, left_nl = status.extra, status.extra_left_nl
+    if kind == "none":
         return None
-    life = min(drug.first_fill_life_s if len(refills) == 1 else drug.in_pump_life_s for drug in lives)
-    return units.pump_time_text(refills[-1].time_s + life)[:10]
+    basal = program.rate_at(status.time_s) if program and kind in ("bolus", "patient bolus") else 0
+    rate = status.rate_nl_day - basal
+    left_s = round(Fraction(left_nl * units.DAY_S, rate)) if rate > 0 else None
+    return {"kind": kind, "left_nl": left_nl, "left_s": left_s, "ends": None if left_s is None else units.pump_time_text(status.time_s + left_s)}
+
+
+def _contents_note(contents: Contents | None, program: Prescription | None) -> str | None:
+    """That the program's drugs are not those of the last fill: its doses then hold only up to the catheter's tip."""
+    if contents is None or program is None:
+        return None
+    if same_drugs(contents.ingredients, program.ingredients):
+        return None
+    return "the last fill is %s, the program is written for %s: program the new fill behind a bridge" % (contents.text(), named(program.ingredients))
+
+
+def _boluses(events: list[Event]) -> dict[str, Any]:
+    """What the patient asked for since the last visit: granted, and refused by reason and by hour of the day."""
+    granted = [event for event in events if event.code == catalogue.E_BOLUS and catalogue.EXTRAS[event.cause] == "patient bolus"]
+    refused = [event for event in events if event.code == catalogue.E_DENIED]
+    reasons = {reason_text(cause): sum(event.cause == cause for event in refused) for cause in sorted({event.cause for event in refused})}
+    hours = {"%02d" % hour: count for hour in range(24) if (count := sum(event.time_s % units.DAY_S // 3600 == hour for event in [*granted, *refused]))}
+    return {"granted": len(granted), "refused": len(refused), "refused_by_reason": reasons, "asked_by_hour": hours}
+
+
+def _delivered(days: list[Day], events: list[Event], visit: Event | None, pulse_nl: int) -> dict[str, Any] | None:
+    """Prescribed and delivered volume of the closed days since the last visit (without one: of all on record); None before a day is closed.
+
+    A pulse that did not turn the rotor is ordered and missed: the log tells how many there were, as far back as it goes.
+    """
+    counted = {day.day: day for day in days if visit is None or day.day >= visit.time_s // units.DAY_S}
+    if not counted:
+        return None
+    ordered, missed = sum(day.ordered_nl for day in counted.values()), sum(day.missed_nl for day in counted.values())
+    lost = pulse_nl * sum(event.code == catalogue.E_PULSE_LOST and event.time_s // units.DAY_S in counted for event in events)
+    given = ordered - min(lost, missed)
+    return {"days": len(counted), "prescribed_nl": given + missed, "delivered_nl": given, "missed_nl": missed, "accuracy_pct": ACCURACY_PCT}
+
+
+def delivered_text(delivered: dict[str, Any] | None) -> str:
+    """'4.2 mL of 4.2 mL prescribed in 14 closed days (100 %), ...', with the uncertainty of a head that nobody weighs."""
+    if delivered is None:
+        return "no day is closed yet"
+    share = units.decimal_text(Fraction(delivered["delivered_nl"] * 100, delivered["prescribed_nl"]), 1) if delivered["prescribed_nl"] else "-"
+    return "%s of %s prescribed in %d closed days (%s %%), primes and boluses included, %s missed; the head's published accuracy is +/- %g %%" % (
+        screen.ml(delivered["delivered_nl"]), screen.ml(delivered["prescribed_nl"]), delivered["days"], share, screen.ml(delivered["missed_nl"]),
+        delivered["accuracy_pct"])
 
 
 def as_text(visit: dict[str, Any]) -> str:
-    """The report for the file: alarms first, then state, drugs, schedule, reservoir, ledger, implant, events, signature."""
-    status, program, identity = visit["status"], visit["program"], visit["identity"]
-    lines = [
-        "VISIT REPORT   pump %d, firmware %s on %s" % (identity["serial"], identity["firmware_version"], identity["runtime"]),
-        NOTICE, "",
-        *_alarm_lines(visit),
-        "state            %s" % visit["state"],
-        "pump clock       %s%s" % (status["time"], _clock_text(visit["clock_difference_s"])),
-    ]
-    if program:
-        for drug in program["drugs"]:
-            lines.append("drug             %s %s, %s" % (drug["name"], drug["concentration"], drug["daily_dose"]))
-        if visit["contents_note"]:
-            lines.append("contents         %s" % visit["contents_note"])
-        lines += ["schedule         %s" % line for line in visit["schedule"]]
-        lines.append("fallback         %s, safe state %s" % (units.show(program["fallback_nl_day"], units.FLOW, "mL/day", places=6), program["safe_state"]))
-        lines.append("program          %s since %s, editor %s" % (status["running_digest"], visit["program_since"], program["editor"] or "not given"))
-    lines += [
-        "reservoir        %s computed, %s sensed" % (_ml(status["reservoir_computed_nl"]), _ml(status["reservoir_sensed_nl"])),
-        "low reservoir    %s" % ("%s, used up %s" % (visit["low_reservoir_date"], visit["empty_date"]) if program else "no date: nothing is programmed"),
-        "drug expires     %s" % (visit["drug_expiry_date"] or "not known"),
-        "battery          %d mV" % status["battery_mv"],
-        "demanded         %s" % _ml(status["demanded_nl"]),
-        "ordered          %s in %d pulses" % (_ml(round(status["ordered_nl"])), status["pulses"]),
-        "missed           %s%s" % (_ml(status["missed_total_nl"]), _causes(status["missed_nl"])),
-        *([STALL_NOTE] if status["missed_nl"].get("stall") else []),
-    ]
-    if visit["implant"]:
-        implant = visit["implant"]
-        lines.append("implant          serial %d, reservoir %d mL, catheter %d mm, dead volume %s, %d nL a revolution" % (
-            implant["serial"], implant["capacity_ul"] // 1000, implant["catheter_mm"], _ml(implant["dead_volume_nl"]), implant["nl_per_rev"]))
+    """The report for the file: the interrogation screen, ledger, trial at a first programming, events, overrides, signature."""
+    status, identity = visit["status"], visit["identity"]
+    lines = ["VISIT REPORT   pump %d, firmware %s on %s" % (identity["serial"], identity["firmware_version"], identity["runtime"]), NOTICE, ""]
+    rows = [*screen.rows(visit),
+            ("delivered", delivered_text(visit["delivered"])),
+            ("demanded", screen.ml(status["demanded_nl"])),
+            ("ordered", "%s in %d pulses" % (screen.ml(round(status["ordered_nl"])), status["pulses"])),
+            ("missed", screen.ml(status["missed_total_nl"]) + _causes(status["missed_nl"]))]
+    if visit["trial"]:
+        rows += [("trial", "%s: %s" % (visit["trial"]["drug"], line)) for line in visit["trial"]["lines"]]
+    lines += ["%-16s %s" % row for row in rows]
     lines += ["", "events"]
-    shown = visit["events"][-RECENT:]
+    told = [event for event in visit["events"] if not _routine(event)]
+    shown = told[-RECENT:]
     if len(shown) < len(visit["events"]):
-        lines.append("  (%d earlier ones are in the JSON)" % (len(visit["events"]) - len(shown)))
+        lines.append("  (%d earlier ones and %d of routine (whose orders, passed self-tests) are in the JSON)" % (
+            len(told) - len(shown), len(visit["events"]) - len(told)))
     lines += ["  %6d  %s  %s  %s" % (event["seq"], event["time"], event["name"], event["text"]) for event in shown]
-    if program:
+    if visit["overrides"]:
+        lines += ["", "soft limits overridden"] + ["  %s  %s" % (event["time"], event["text"]) for event in visit["overrides"]]
+    if visit["program"]:
         lines += ["", "signed for program %s: ______________________" % status["running_digest"]]
     return "\n".join(line.rstrip() for line in lines)
 
 
-def _alarm_lines(visit: dict[str, Any]) -> list[str]:
-    if not visit["alarms"]:
-        return ["alarms           none active"]
-    return ["ALARM            %d %s (priority %d) since %s: %s" % (
-        alarm["code"], alarm["name"], alarm["priority"], alarm["since"] or "before the log", alarm["action"]) for alarm in visit["alarms"]]
-
-
-def _clock_text(difference_s: int | None) -> str:
-    if difference_s is None:
-        return ""
-    return ", %s %s this computer" % (units.duration_text(abs(difference_s)), "ahead of" if difference_s > 0 else "behind")
-
-
-def _ml(volume_nl: int) -> str:
-    return units.show(volume_nl, units.VOLUME, "mL", places=3)
+def _routine(event: dict[str, Any]) -> bool:
+    """Whose orders follow and self-tests that passed are kept and counted, and not printed one by one."""
+    return event["code"] == catalogue.E_SESSION or (event["code"] == catalogue.E_SELF_TEST and event["cause"] == 0)
 
 
 def _causes(missed_nl: dict[str, int]) -> str:
-    parts = ["%s %s" % (cause, _ml(volume)) for cause, volume in missed_nl.items() if volume]
+    parts = ["%s %s" % (cause, screen.ml(volume)) for cause, volume in missed_nl.items() if volume]
     return " (%s)" % ", ".join(parts) if parts else ""
-
-

@@ -12,16 +12,18 @@ from typing import Sequence
 
 from ..protocol import catalogue
 from . import units
+from .bolus import LEAST_NL, volume_of
 from .drug_library import Drug
 from .errors import RequestInvalid
-from .fill import Bridge, Fill, discrepancy, mixed_ng_ml
+from .fill import Fill, discrepancy
 from .implant import Implant
-from .limits import check_bolus, check_daily, check_start
-from .prescription import Ingredient, Prescription, show_flow
+from .limits import Finding, check_daily, check_start
+from .prescription import CEILING_NL_DAY, Bridge, Ingredient, Prescription, same_drugs, show_flow
 from .records import Event, Status
 
 NL_PER_UL = 1000
-DELIVERING = ("running", "priming")  # modes in which a fill is given at once
+SINGLE_MOST_NL = 5_000_000  # of a clinician's bolus, protocol/catalogue.py
+DELIVERING = ("running", "priming", "bridging", "bolus")  # modes in which a fill is given at once
 
 
 @dataclass(frozen=True)
@@ -36,8 +38,9 @@ class RefillReview:
 
 @dataclass(frozen=True)
 class PrimeReview:
-    """What a prime gives: `doses_ng` per drug if the catheter is drug-filled, `filled` whether the pump has it on record as filled."""
+    """What a prime of `volume_nl` gives: `doses_ng` per drug if the catheter is drug-filled, `filled` whether the pump has it on record as filled."""
 
+    volume_nl: int
     doses_ng: dict[str, Fraction]
     filled: bool
     warnings: list[str]
@@ -48,11 +51,38 @@ class PrimeReview:
         return " + ".join("%s %s" % (name, _amount(items[name].drug, dose)) for name, dose in self.doses_ng.items()) or "not known: no program names the drug"
 
 
+@dataclass(frozen=True)
+class BolusReview:
+    """What a clinician signs at a single bolus: nL over seconds on top of the program, the day with it (each drug's dose), soft limits met."""
+
+    volume_nl: int
+    seconds: int
+    day: str
+    warnings: list[Finding]
+
+
 def _amount(drug: Drug | None, ng: Fraction) -> str:
     return drug.show_amount(ng) if drug else units.show(ng, units.DOSE)
 
 
+def named(items: Sequence[Ingredient]) -> str:
+    """'morphine 10 mg/mL + bupivacaine 20 mg/mL'."""
+    return " + ".join("%s %s" % (item.name, item.show_concentration()) for item in items)
+
+
+
 # ---------------------------------------------------------------------------------------------------- refills
+def check_fits(fill: Fill, implant: Implant, now_s: int, first: bool) -> None:
+    """Raises RequestInvalid for a fill above what the reservoir takes (a pump's very first finds no residual in it), and for a label that has expired."""
+    most_ul = implant.capacity_ul - (0 if first else implant.residual_ul)
+    if fill.volume_ul > most_ul:
+        raise RequestInvalid("a fill of %s is more than the reservoir takes: %s over its residual" % (
+            units.show(fill.volume_ul * NL_PER_UL, units.VOLUME, "mL", places=3), units.show(most_ul * NL_PER_UL, units.VOLUME, "mL", places=3)), "volume")
+    if fill.expiry_s is not None and fill.expiry_s <= now_s:
+        raise RequestInvalid("the drug expired on %s by its label; the pump's clock says %s" % (
+            units.pump_time_text(fill.expiry_s)[:10], units.pump_time_text(now_s)), "expiry")
+
+
 def refill_warnings(status: Status, program: Prescription | None, fill: Fill, implant: Implant, events: Sequence[Event]) -> list[str]:
     """Everything about a fill beside the running program: the fill itself, drug and dose, mixing, the bridge due, an odd withdrawn volume.
 
@@ -64,7 +94,7 @@ def refill_warnings(status: Status, program: Prescription | None, fill: Fill, im
         warnings += _mixing(program, fill, implant)
         needed = bridge_for(program, fill.ingredients, implant.dead_volume_nl)
         if needed is not None:
-            warnings.append("a bridge is due, %s: program the new concentration with --bridge (Programmer.bridge)" % needed.text())
+            warnings.append(bridge_sentence(needed))
     if fill.withdrawn_ul:
         expected_nl = max(0, status.reservoir_computed_nl - implant.residual_ul * NL_PER_UL)    # a syringe leaves the residual behind
         odd = discrepancy(expected_nl, fill.withdrawn_ul * NL_PER_UL, delivered_since_refill_nl(status, events, implant) or 0)
@@ -95,7 +125,7 @@ def against_program(program: Prescription, fill: Fill, delivering: bool = True) 
         except RequestInvalid as refused:
             if delivering:
                 raise RequestInvalid("%s: %s; program this fill first, or stop the pump" % (sentence, refused), "concentration") from refused
-            found = [str(refused)]
+            found = [Finding(refused)]
         warnings += [sentence, *found]
     return warnings
 
@@ -104,7 +134,7 @@ def _at(item: Ingredient, rate_nl: Fraction) -> str:
     return "%s %s of %s" % (item.show_dose(item.dose_ng(rate_nl)), item.name, item.show_concentration())
 
 
-def _limits_of(item: Ingredient, rate_nl: Fraction, before: Ingredient | None, setting: str | None) -> list[str]:
+def _limits_of(item: Ingredient, rate_nl: Fraction, before: Ingredient | None, setting: str | None) -> list[Finding]:
     if item.drug is None:
         return []
     dose = item.dose_ng(rate_nl)
@@ -116,9 +146,9 @@ def _mixing(program: Prescription, fill: Fill, implant: Implant) -> list[str]:
     notes = []
     for item in fill.ingredients:
         if old.get(item.name, 0) != item.concentration_ng_ml:
-            mixed = mixed_ng_ml(fill.volume_ul * NL_PER_UL, item.concentration_ng_ml, old.get(item.name, 0), residual_nl=implant.residual_ul * NL_PER_UL)
+            mixed = fill.mixed_ng_ml(item, old.get(item.name, 0), implant.residual_ul * NL_PER_UL)
             unit = item.drug.concentration_unit if item.drug else None
-            notes.append("unrinsed, the residual makes it %s of %s" % (units.show(mixed, units.CONCENTRATION, unit, places=2), item.name))
+            notes.append("%s, the residual makes it %s of %s" % (fill.rinsed_text(), units.show(mixed, units.CONCENTRATION, unit, places=2), item.name))
     return notes
 
 
@@ -136,79 +166,107 @@ def delivered_since_refill_nl(status: Status, events: Sequence[Event], implant: 
 
 
 # ---------------------------------------------------------------------------------------------------- primes
-def prime_review(status: Status, program: Prescription | None, implant: Implant, volume_nl: int, rate_nl_day: int) -> PrimeReview:
-    """What a prime would give the patient if tubing and catheter hold drug and not air or saline.
+PARTS = ("tubing", "catheter", "both")      # wire value = index + 1
 
-    Raises RequestInvalid where the pump has the catheter on record as filled (it has ordered the dead volume) and the prime is no bridge but
-    a bolus above the drug's single-bolus or daily limit. While it is not on record as filled the same limits only warn.
+
+def part_nl(implant: Implant, what: str) -> int:
+    """The volume of a part to prime. Raises RequestInvalid for an unknown part."""
+    if what not in PARTS:
+        raise RequestInvalid("part %r is none of: %s" % (what, ", ".join(PARTS)), "what")
+    return {"tubing": implant.tubing_nl, "catheter": implant.dead_volume_nl - implant.tubing_nl, "both": implant.dead_volume_nl}[what]
+
+
+def empty_nl(status: Status, implant: Implant, what: str) -> int:
+    """What is still empty of a part, as far as the pump's pulses tell: all that it ever ordered went into the line until that was full.
+
+    A catheter that is on record as empty behind more pulses than the line holds was emptied, and the tubing before it was not. Raises RequestInvalid where
+    nothing of the part is empty.
     """
-    filled = status.ordered_nl >= implant.dead_volume_nl
+    pushed_nl, part = status.pulses * status.pulse_nl, part_nl(implant, what)
+    if status.catheter_filled and what != "tubing":
+        return part     # refused by name: see prime_review
+    line_nl = pushed_nl if pushed_nl < implant.dead_volume_nl else implant.tubing_nl
+    left_nl = min(part, max(0, implant.dead_volume_nl - line_nl)) if what != "tubing" else max(0, implant.tubing_nl - line_nl)
+    if left_nl == 0:
+        raise RequestInvalid("the %s holds drug already: nothing of it is to be primed" % what, "what")
+    return left_nl
+
+
+def prime_due(status: Status, implant: Implant) -> str | None:
+    """The part that must be primed before drug can reach the patient, None where the catheter holds drug."""
+    if status.catheter_filled:
+        return None
+    return "both" if status.pulses * status.pulse_nl < implant.tubing_nl else "catheter"
+
+
+def prime_review(status: Status, program: Prescription | None, implant: Implant, what: str, volume_nl: int) -> PrimeReview:
+    """What a prime would give the patient if the catheter held drug and not air or saline.
+
+    Raises RequestInvalid where the pump has the catheter on record as drug-filled and more than the tubing is to be primed (alarms.md 3), and for
+    more than the part holds.
+    """
+    filled = status.catheter_filled
     doses = {item.name: item.dose_ng(volume_nl) for item in program.ingredients} if program else {}
-    fastest = max([status.rate_nl_day] + [step.rate_nl_day for pattern in program.patterns for step in pattern]) if program else 0
-    if program is None or (volume_nl <= implant.dead_volume_nl and rate_nl_day <= fastest):
-        return PrimeReview(doses, filled, [])
-    warnings = []
-    if filled:
-        warnings.append("the catheter is on record as filled: the pump refuses a prime above its dead volume of %s or above the running rate of %s" % (
-            units.show(implant.dead_volume_nl, units.VOLUME, "mL", places=6), show_flow(fastest)))
-    for item in program.ingredients:
-        if item.drug is None:
-            continue
-        try:
-            warnings += check_bolus(item.drug, doses[item.name], program.setting)
-            warnings += check_daily(item.drug, doses[item.name] + item.dose_ng(program.max_daily_nl()), program.setting)
-        except RequestInvalid as refused:
-            sentence = "a prime of %s into a drug-filled catheter gives the patient %s of %s in %s: %s" % (
-                units.show(volume_nl, units.VOLUME, "mL", places=6), _amount(item.drug, doses[item.name]), item.name,
-                units.duration_text(Fraction(volume_nl * units.DAY_S, rate_nl_day)), refused)
-            if filled:
-                raise RequestInvalid("the catheter is on record as filled; " + sentence, "volume") from refused
-            warnings.append(sentence)
-    return PrimeReview(doses, filled, warnings)
+    if volume_nl > part_nl(implant, what) + NL_PER_UL:
+        raise RequestInvalid("prime of %s is more than %s holds: %s" % (
+            units.show(volume_nl, units.VOLUME, "mL", places=6), "tubing and catheter" if what == "both" else "the " + what,
+            units.show(part_nl(implant, what), units.VOLUME, "mL", places=6)), "volume")
+    review = PrimeReview(volume_nl, doses, filled, [])
+    if filled and what != "tubing":
+        raise RequestInvalid("the catheter is on record as drug-filled: priming it would give the patient %s at once; record an aspiration or a "
+                             "catheter revision first, or bridge" % review.text(program), "what")
+    return review
 
 
 # ---------------------------------------------------------------------------------------------------- bridges
 def bridge_for(program: Prescription | None, ingredients: tuple[Ingredient, ...], dead_volume_nl: int) -> Bridge | None:
     """The bridge that a new fill makes necessary: old drug in the dead volume at the running flat rate, or None without a change."""
-    if program is None or {(i.name, i.concentration_ng_ml) for i in ingredients} == {(i.name, i.concentration_ng_ml) for i in program.ingredients}:
+    if program is None or same_drugs(ingredients, program.ingredients):
         return None
     rate = round(program.mean_daily_nl())
-    return Bridge(dead_volume_nl, rate, Fraction(dead_volume_nl * units.DAY_S, rate)) if rate else None
+    return Bridge(dead_volume_nl, rate) if rate else None
 
 
-def bridge_owed(events: Sequence[Event], program: Prescription, dead_volume_nl: int, now_s: int) -> Bridge | None:
-    """The bridge of a program that was committed first while the line was lost before its bridge; None when none is owed.
+def bridge_sentence(needed: Bridge) -> str:
+    """What a refill says of the bridge that must follow it."""
+    return "a bridge is due, %s: program the new concentration with --bridge (Programmer.bridge)" % needed.text()
 
-    The log tells: a refill, then two programs of which the last is the running one and slower, and no prime since. What the new rate has
-    pushed already is old drug too and is taken off.
+
+def single_bolus(program: Prescription, dose: str, over: str) -> BolusReview:
+    """A clinician's single bolus of the program's first drug.
+
+    Raises RequestInvalid for a duration outside 30 s .. 24 h, a volume outside 0.2 uL .. 5 mL, a day with it that breaks a hard limit of any drug, and
+    basal and bolus together above the head's rate.
     """
-    told = [event for event in events if event.code in (catalogue.E_PROGRAM, catalogue.E_REFILL, catalogue.E_PRIME)]
-    programs = [event for event in told if event.code == catalogue.E_PROGRAM]
-    if len(programs) < 2 or told[-1] is not programs[-1] or told[-2].code != catalogue.E_REFILL:
-        return None
-    last, before = programs[-1], programs[-2]
-    left_nl = dead_volume_nl - round(program.mean_daily_nl() * max(0, now_s - last.time_s) / units.DAY_S)
-    rate = min(before.a, before.b)      # a day's volume is its flat rate; the pump bridges no faster than it ran
-    if left_nl < NL_PER_UL or rate <= program.mean_daily_nl():
-        return None
-    return Bridge(left_nl, rate, Fraction(left_nl * units.DAY_S, rate))
+    seconds, first = units.duration_s(over, "over"), program.ingredients[0]
+    if not 30 <= seconds <= units.DAY_S:
+        raise RequestInvalid("bolus over %r is outside 30 s .. 24 h" % over, "over")
+    volume_nl = volume_of(first, dose, "bolus", LEAST_NL, SINGLE_MOST_NL)
+    found: list[Finding] = []
+    for item in program.ingredients:
+        if item.drug is not None:
+            found += check_daily(item.drug, item.dose_ng(program.worst_daily_nl() + volume_nl), program.setting)
+    rate = max(step.rate_nl_day for pattern in program.patterns for step in pattern) + -(-volume_nl * units.DAY_S // seconds)
+    if rate > CEILING_NL_DAY:
+        raise RequestInvalid("basal and bolus together run at %s; the head gives %s" % (show_flow(rate), show_flow(CEILING_NL_DAY)), "over")
+    day_nl = program.worst_daily_nl() + volume_nl
+    return BolusReview(volume_nl, seconds, " + ".join("%s %s" % (item.name, item.show_dose(item.dose_ng(day_nl))) for item in program.ingredients), found)
 
 
-def bridge_given(events: Sequence[Event], span: Bridge) -> bool:
-    """Whether the log holds this very bridge since the last refill, not cut short: a lost line must not give it twice."""
-    since = max((event.seq for event in events if event.code == catalogue.E_REFILL), default=-1)
-    given = False
-    for event in events:
-        if event.code == catalogue.E_PRIME and event.seq > since:
-            given = (event.a, event.b) == (span.volume_nl, span.rate_nl_day)
-        elif event.code == catalogue.E_BOLUS_CUT:
-            given = False
-    return given
+# ---------------------------------------------------------------------------------------------------- the clock
+def clock_warnings(program: Prescription | None, old_s: int, new_s: int) -> list[str]:
+    """Which steps of the day move, and when the next one comes, when the pump's clock goes from `old_s` to `new_s`; nothing for one rate all week.
 
-
-def contents_note(refills: Sequence[Event], programs: Sequence[Event]) -> str | None:
-    """That the doses shown are the program's while the fill is younger than it: the pump keeps no drug of a fill. None when it is not."""
-    if not refills or not programs or programs[-1].seq > refills[-1].seq:
-        return None
-    return "filled at %s, after the program was committed: doses hold only if that fill is what the program names (the pump keeps no drug of a fill)" % (
-        units.pump_time_text(refills[-1].time_s))
+    The drug of 24 h stays what it was: a flight east or west moves the night's weight, not the dose (regimens.md B2).
+    """
+    if program is None or old_s == new_s or len({step.rate_nl_day for pattern in program.patterns for step in pattern}) == 1:
+        return []
+    way = "later" if new_s < old_s else "earlier"
+    before, after = program.next_step_s(old_s), program.next_step_s(new_s)
+    told = ["the program's steps move: they come %s %s than by the old clock" % (units.duration_text(abs(new_s - old_s)), way),
+            "the next step (%s) comes in %s; by the old clock the next one was %s in %s" % (
+                units.pump_time_text(after)[11:16], units.duration_text(after - new_s), units.pump_time_text(before)[11:16], units.duration_text(before - old_s))]
+    rates = program.rate_at(old_s), program.rate_at(new_s)
+    if rates[0] != rates[1]:
+        told.append("the rate changes at once, from %s to %s" % (show_flow(rates[0]), show_flow(rates[1])))
+    return told

@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from . import transport
+from . import transport, units
 from .programmer import Programmer
 
 GROUP = "thecal.commands"
@@ -39,6 +39,11 @@ class Session:
     def pump(self) -> Programmer:
         """An open programmer on the chosen port; close it (it is a context manager). What it notices goes to stderr."""
         return self.open_pump(transport.default_url(self.url), self.timeout_s, role=self.role, notice=notice)
+
+
+def host_time_s(pump: Programmer) -> int | None:
+    """This computer's clock in pump seconds, to compare with the pump's; None where the pump's time is not the world's."""
+    return None if pump.clock.virtual else units.host_pump_time_s()
 
 
 def notice(sentence: str) -> None:

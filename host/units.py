@@ -120,6 +120,14 @@ def volume_nl(text: object, field: str | None = None) -> int:
     return _whole(parse(text, VOLUME, field), text, "nL", field or "volume")
 
 
+def whole_ul(text: object, field: str, most_ml: int = 60) -> int:
+    """'18.6 mL' -> 18600 uL. Raises RequestInvalid for a part of a microlitre and above `most_ml`, the largest reservoir known (Archimedes 60 mL, clinical.md 1.1)."""
+    volume = volume_nl(text, field)
+    if volume % 1000 or volume > most_ml * 10**6:
+        raise RequestInvalid("%s %r must be a whole number of uL, 0 .. %d mL" % (field, text, most_ml), field)
+    return volume // 1000
+
+
 def flow_nl_day(text: object, field: str | None = None) -> Fraction:
     """'0.3 mL/day' -> 300000 nL/day, exact. Raises RequestInvalid."""
     return parse(text, FLOW, field)

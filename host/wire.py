@@ -197,7 +197,8 @@ class Wire:
         rows = row[5] if refused_rows is None else refused_rows
         reason, value, field = said["reason"], said["value"], None
         sentence = "the pump refused %s: %s" % (row[1], records.reason_text(reason))
-        if reason in _FIELD_REASONS and said["field"] < len(rows):
+        judged = message_id in (catalogue.CHECK, catalogue.COMMIT) and reason == catalogue.R_LIMIT and said["field"] == 0    # no field: the whole order
+        if reason in _FIELD_REASONS and said["field"] < len(rows) and not judged:
             field = rows[said["field"]][fields.NAME]
             sentence += " (%s, value %d)" % (field, value)
         elif reason == catalogue.R_STATE:

@@ -17,17 +17,21 @@ SECOND_US = 1_000_000
 DAY_S = 86_400
 HOUR_S = 3600
 NG_PER_MG = 1_000_000
-FATE = ("oral", "fault", "heal", "power_cut", "clock_jump")     # kinds of events that need no clinician
+FATE = ("aspirate", "oral", "fault", "heal", "scan", "power_cut", "clock_jump")     # kinds of events that need no clinician
 TRIAL_WATCH_S = 24 * HOUR_S     # how long each trial dose is followed: doses stand 24 h apart (regimens.md 1)
 
 
 class Bedside:
-    """Hands on one world's plant. `swallowed_ng` counts tablets per drug; times of events are seconds from the implant."""
+    """Hands on one world's plant. `swallowed_ng` counts tablets per drug; times of events are seconds from the implant.
+
+    `occluded`: a kink was there, and how much a pulse delivered is the line's affair (judge.py).
+    """
 
     def __init__(self, world: World, oracle: Oracle) -> None:
         self.world = world
         self.oracle = oracle
         self.swallowed_ng: dict[str, float] = {}
+        self.occluded = False
         self._broken: dict[str, int] = {}
 
     def plant(self) -> Plant:
@@ -56,11 +60,16 @@ class Bedside:
         plant.fill(volume_nl / 1000, content)
         self.oracle.fill(now_us, volume_nl, content)
 
+    def catheter(self, content: Mapping[str, float]) -> None:
+        """The catheter holds `content` (ng/uL per drug; none: aspirated through the access port) from now on."""
+        self.plant().catheter(content)
+        self.oracle.catheter(self.world.now_us, content)
+
     # ------------------------------------------------------------------------------------------------ fate
 
     def act(self, event: Any) -> None:
         """Carry out an event whose kind is in FATE."""
-        {"oral": self._oral, "fault": self._fault, "heal": self._heal, "power_cut": self._power_cut, "clock_jump": self._clock_jump}[event.kind](event)
+        getattr(self, "_" + event.kind)(event)
 
     def schedule(self, event: Any, at_us: int) -> None:
         """Have an event of FATE happen at `at_us` of its own accord."""
@@ -79,13 +88,28 @@ class Bedside:
         self.plant().oral(drug, dose_ng / NG_PER_MG)
         self.swallowed_ng[drug] = self.swallowed_ng.get(drug, 0.0) + dose_ng
 
+    def _aspirate(self, event: Any) -> None:
+        """Drug leaves through the septum and the pump is not told: an overdose's first aid, or a theft."""
+        taken_ul = self.plant().withdraw(event.read["volume"] / 1000)
+        self.world.recorder.event(self.world.now_us, "plant", "aspirated", "%.3f mL" % (taken_ul / 1000))
+        self.oracle.fill(self.world.now_us, 0, {}, taken_ul * 1000)
+
     def _fault(self, event: Any) -> None:
-        name = event.read["name"]
+        self._begin(event.read["name"], event.read.get("value"), event.read.get("for"))
+
+    def _begin(self, name: str, value: float | bool | None, for_s: int | None) -> None:
         self.plant()
-        self.world.fault(name, event.read.get("value"))
+        self.world.fault(name, value)
         self._broken[name] = self.world.now_us
-        if "for" in event.read:
-            self.world.at(self.world.now_us + event.read["for"] * SECOND_US, lambda: self._end(name))
+        self.occluded = self.occluded or name == "kink"
+        if for_s is not None:
+            self.world.at(self.world.now_us + for_s * SECOND_US, lambda: self._end(name))
+
+    def _scan(self, event: Any) -> None:
+        """The field of an MRI scanner holds the rotor and closes the reed switch, and lets both go again."""
+        self.world.magnet(True)
+        self._begin("rotor_stall", None, event.read["for"])
+        self.world.at(self.world.now_us + event.read["for"] * SECOND_US, lambda: self.world.magnet(False))
 
     def _heal(self, event: Any) -> None:
         self._end(event.read["name"])
@@ -117,12 +141,12 @@ class Bedside:
 def oracle_for(start_pump_s: int, params: PlantParams) -> Oracle:
     """An oracle that knows the parts and nothing of the therapy yet."""
     return Oracle(start_pump_s, dead_nl=params.catheter.dead_ul * 1000, residual_nl=params.reservoir.residual_ul * 1000,
-                  reservoir_nl=params.reservoir.initial_ul * 1000)
+                  reservoir_nl=params.reservoir.initial_ul * 1000, tubing_nl=params.catheter.tubing_ul * 1000)
 
 
 def trial(events: list[Any], params: PlantParams, patient: PatientParams, seed: int,
           seen: Callable[[float, Mapping[str, Any]], None]) -> Iterator[tuple[Any, float]]:
-    """Play the screening doses in a plant of their own, before there is a pump; yields (event, peak lumbar ng/mL) for each.
+    """Play the screening doses in a plant of their own, before there is a pump; boluses and infusions; yields (event, peak lumbar ng/mL) for each.
 
     Every hour `seen(t_s, truth)` is told, with t_s < 0. What is left of the last dose at the implant is forgotten: 48 h after
     75 ug of baclofen that is 2^-20 of it.
@@ -132,12 +156,17 @@ def trial(events: list[Any], params: PlantParams, patient: PatientParams, seed: 
     plant = Plant(params, patient, seed=seed)
     start_s = events[0].at_s
     for event, following in zip(events, [*(later.at_s for later in events[1:]), 0]):
+        drug, infused_s = event.read["drug"], event.read.get("for", 0)
         plant.advance((event.at_s - start_s) * SECOND_US)
-        plant.inject(event.read["drug"], float(event.read["dose"]))
-        peak = 0.0
-        for at_s in range(event.at_s, min(following, event.at_s + TRIAL_WATCH_S), HOUR_S):
+        plant.inject(drug, float(event.read.get("dose", 0)))
+        peak, before_s = 0.0, event.at_s
+        for at_s in range(event.at_s, min(following, event.at_s + max(infused_s, TRIAL_WATCH_S)), HOUR_S):
             plant.advance((at_s - start_s) * SECOND_US)
+            given_s = min(at_s, event.at_s + infused_s) - before_s
+            if given_s > 0:
+                plant.inject(drug, float(event.read["rate"]) * given_s / DAY_S, (before_s - start_s) * SECOND_US)
+            before_s = at_s
             truth = plant.truth()
-            peak = max(peak, truth["lumbar_ng_per_ml"][event.read["drug"]])
+            peak = max(peak, truth["lumbar_ng_per_ml"][drug])
             seen(at_s, truth)
         yield event, peak

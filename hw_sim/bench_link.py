@@ -21,10 +21,11 @@ from ..firmware.boards.latched import NEVER_CUT, Latch
 from ..firmware.event_log import DAYS, EVENTS, DayLog, EventLog
 from ..protocol import catalogue as cat
 from .attacker_frames import made
-from .runner import MemoryStore, RuntimeMissing, micropython_command
+from .fram import MemoryStore
+from .runner import RuntimeMissing, micropython_command
 from .bedside import DAY_S
 from .scenario import Programmer, load_scenario, world_for
-from .staging import stage
+from .staging import fold_script, stage
 
 SCENARIO = "baclofen"
 RUNTIME = "micropython"
@@ -47,7 +48,7 @@ def fill_logs(path: Path, last_day: int) -> None:
     store.latch = Latch()
     store.latch.cut_after = NEVER_CUT
     events = EventLog(store)
-    events.load()
+    events.load(0)
     for index in range(EVENTS):
         events.append(index, cat.E_TARE, 0, index, -index)
     days = DayLog(store)
@@ -155,7 +156,7 @@ def on_micropython() -> list[dict[str, Any]]:
     command = micropython_command()
     with tempfile.TemporaryDirectory(prefix="thecal-") as folder:
         script = Path(folder) / "probe.py"
-        script.write_text(_script(), encoding="utf-8")
+        script.write_text(fold_script(_script()), encoding="utf-8")
         done = subprocess.run([*command, "-X", "heapsize=192K", str(script)], capture_output=True, text=True, timeout=120,
                               env={**os.environ, "MICROPYPATH": str(stage(boards="tether") / "lib")}, check=False)
     if done.returncode:
@@ -199,7 +200,7 @@ def on_wasm() -> list[dict[str, Any]]:
     node, module = wasm_module()
     with tempfile.TemporaryDirectory(prefix="thecal-") as folder:
         script, runner = Path(folder) / "probe.py", Path(folder) / "probe.mjs"
-        script.write_text(_script(), encoding="utf-8")
+        script.write_text(fold_script(_script()), encoding="utf-8")
         runner.write_text(NODE_PROBE, encoding="utf-8")
         done = subprocess.run([node, str(runner), str(module), str(stage(boards="tether")), str(script)], capture_output=True, text=True,
                               timeout=120, check=False)

@@ -15,7 +15,9 @@ from ..firmware.boards.latched import (
 from .line import SerialLine
 from .plant import Plant
 
-POWER_ON, BROWN_OUT, WATCHDOG, SOFTWARE = 1, 2, 3, 4      # reset causes, firmware/ports.py
+POWER_ON, BROWN_OUT, WATCHDOG, SOFTWARE = 1, 2, 3, 4      # reset causes, firmware/port_shapes.py
+# What the store write that loses power leaves: nothing, half, the first byte, all but the last, all of it. TETHER.md, flags.
+WHOLE_OLD, TORN_MIDDLE, TORN_FIRST, TORN_LAST, WHOLE_NEW = range(5)
 
 _pack_request = struct.Struct(REQUEST).pack
 _unpack_reply = struct.Struct(REPLY).unpack_from
@@ -51,7 +53,7 @@ class Board:
         self.reset_cause = POWER_ON
         self.magnet = False
         self.cut_after = NEVER_CUT      # store writes that still succeed before power is lost; NEVER_CUT: all
-        self.torn = False
+        self.torn = WHOLE_OLD           # what of that write is stored
 
     def boot(self, now_us: int, cause: int) -> None:
         """The next request is the first of a boot."""
@@ -72,7 +74,7 @@ class Board:
         self._counter += 1
         sensed = self.plant.sense()
         rx = self.line.take_for_pump(now_us)
-        flags = (FLAG_MAGNET if self.magnet else 0) | (FLAG_TORN if self.torn else 0)
+        flags = (FLAG_MAGNET if self.magnet else 0) | FLAG_TORN * self.torn
         tick_ms = (self._tick0_ms + (now_us - self._boot_us) // 1000) & (TICK_PERIOD - 1)
         head = _pack_request(
             MAGIC, STEP, flags, self._counter, now_us // 1_000_000 + self.rtc_offset_s, tick_ms, sensed.encoder_angle,

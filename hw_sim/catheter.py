@@ -176,6 +176,27 @@ class Catheter:
         """What the head can still push before the line reaches `limit_kpa` above CSF; endless in an open line."""
         return self._compliance * limit_kpa - self.stored_ul if self.kinked else math.inf
 
+    def replace(self, t_us: int, volume_ul: float, conc: Conc) -> Pieces:
+        """The `volume_ul` next to the tip is exchanged by hand for liquid of `conc`; returns what was there."""
+        if self._alike is not None:
+            self._open_cells(t_us, self._alike)
+        self._highest = [max(known, new) for known, new in zip(self._highest, conc)]
+        taken: Pieces = []
+        left = volume_ul
+        for at, width in enumerate(self._widths):
+            part = min(width, left)
+            if part < width - SPECK_UL and part > 0:        # the last cell is cut in two
+                self._widths[at:at + 1] = [part, width - part]
+                for column in self._columns:
+                    column.insert(at, column[at])
+            taken.append((part, tuple(column[at] for column in self._columns)))
+            for column, new in zip(self._columns, conc):
+                column[at] = new
+            left -= part
+            if left <= SPECK_UL:
+                break
+        return taken
+
     def _push_alike(self, alike: Conc, in_ul: float, conc: Conc, out_ul: float) -> Pieces | None:
         """Take a barely different inflow as alike; None if it differs by more than ALIKE.
 

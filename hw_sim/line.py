@@ -14,10 +14,10 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from ..firmware.boards.latched import TX_BYTES
 from .impairment import Impairment
 
 RING_BYTES = 512            # rxbuf of the boards, firmware/boards/*.py
+QUEUE_BYTES = 1280          # their transmit queue, firmware/boards/latched.py
 WAKE_BYTES = RING_BYTES * 3 // 4
 
 
@@ -67,7 +67,7 @@ class SerialLine:
     def pump_write(self, data: bytes, now_us: int) -> int:
         """The pump puts `data` on the line; returns how many bytes. Frames (up to a 0x00) that its queue has no room for are not sent."""
         waiting = max(0, self._sent_us - now_us) * self.baud // 10_000_000
-        taken = bytes(data) if len(data) <= TX_BYTES - waiting else bytes(data[:data.rfind(0, 0, TX_BYTES - waiting) + 1])
+        taken = bytes(data) if len(data) <= QUEUE_BYTES - waiting else bytes(data[:data.rfind(0, 0, QUEUE_BYTES - waiting) + 1])
         self.unsent += len(data) - len(taken)
         self._sent_us = max(self._sent_us, now_us) + self._after_us(len(taken))
         self._write("pump", taken, now_us)

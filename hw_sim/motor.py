@@ -37,15 +37,15 @@ class Motor:
         self._gate_us = 0           # end of enable as it really is
 
     def order(self, t_us: int, steps: int, hold_us: int) -> None:
-        """Start a train of `steps` (1..65535) with enable held for `hold_us` (1..500,000) from `t_us`.
+        """Start a train of `steps` (1..65535) with enable held for `hold_us` (0..500,000) from `t_us`.
 
         A new order replaces what is left of the running train. Raises ValueError out of range.
         """
         if not 1 <= steps <= MAX_STEPS:
             raise ValueError("motor order of %d steps: it must lie between 1 and %d" % (steps, MAX_STEPS))
-        if not 1 <= hold_us <= MAX_HOLD_US:
-            raise ValueError("motor hold of %d us: it must lie between 1 and %d" % (hold_us, MAX_HOLD_US))
-        self.pulses += 1
+        if not 0 <= hold_us <= MAX_HOLD_US:
+            raise ValueError("motor hold of %d us: it must lie between 0 and %d" % (hold_us, MAX_HOLD_US))
+        self.pulses += hold_us > 0      # against the open switch the driver has no supply
         running_wild = self.driver_stuck_on and self.enable_stuck
         self._hold_until_us = t_us + hold_us
         self._gate_us = ENDLESS if self.enable_stuck else self._hold_until_us

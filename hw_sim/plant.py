@@ -10,6 +10,7 @@ kPa, temperature C, time in integer virtual microseconds from the start of the r
 """
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
@@ -250,20 +251,35 @@ class Plant:
         for i, value in enumerate(mixture):
             self._filled_ng[i] += value * volume_ul
 
-    def withdraw(self) -> float:
-        """Empty the reservoir down to its residual with a syringe; returns the volume (uL)."""
-        volume = self._reservoir.withdraw()
+    def withdraw(self, volume_ul: float = math.inf) -> float:
+        """Take `volume_ul` (> 0) out of the reservoir with a syringe, or all down to its residual; returns the volume (uL)."""
+        volume = self._reservoir.withdraw(volume_ul)
         for i, conc in enumerate(self._reservoir.conc):
             self._withdrawn_ng[i] += conc * volume
         return volume
 
-    def inject(self, drug: str, dose_ng: float) -> None:
-        """Lumbar puncture (trial): `dose_ng` straight into the lumbar fluid now. Raises ValueError."""
+    def catheter(self, conc: Mapping[str, float]) -> None:
+        """The catheter (not the tubing before it) holds this from now on (ng/uL per drug; none: it was aspirated). Raises ValueError as `fill`."""
+        for drug in conc:
+            self._drug_params(drug)
+            self._drug(drug)
+        volume_ul = self.params.catheter.dead_ul - self.params.catheter.tubing_ul
+        mixture = tuple(float(conc.get(drug, 0.0)) for drug in self._index)
+        for part_ul, was in self._line.replace(self.t_us, volume_ul, mixture):
+            for i, value in enumerate(was):
+                self._withdrawn_ng[i] += part_ul * value
+                self._filled_ng[i] += part_ul * mixture[i]
+
+    def inject(self, drug: str, dose_ng: float, since_us: int | None = None) -> None:
+        """Lumbar puncture or catheter (trial): `dose_ng` straight into the lumbar fluid now, or evenly since `since_us`. Raises ValueError."""
         if not 0 <= dose_ng < float("inf"):
             raise ValueError("injection of %g ng %s: the dose must be 0 or more" % (dose_ng, drug))
         i = self._drug(drug)
         self._injected_ng[i] += dose_ng
-        self._csf[i].dose(self.t_us, dose_ng)
+        if since_us is None or since_us >= self.t_us:
+            self._csf[i].dose(self.t_us, dose_ng)
+        else:
+            self._csf[i].infuse(since_us, self.t_us, dose_ng)
 
     def oral(self, drug: str, dose_mg: float) -> None:
         """A tablet of `dose_mg` now, into compartments of its own, for comparison only. Raises ValueError."""

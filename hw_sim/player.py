@@ -15,11 +15,12 @@ from typing import Any
 from ..protocol import catalogue
 from . import scenario_expect
 from .bedside import DAY_S, HOUR_S, SECOND_US, oracle_for, trial
-from .oracle import FAULTY_REL, Bounds, judge
+from .clinician import Clinician, alarm_of
+from .judge import FAULTY_REL, Bounds, judge
 from .runner import FirmwareError
-from .scenario import Clinician, alarm_of
-from .scenario_expect import Observed
+from .scenario_expect import PATIENT_BOLUS, Observed
 from .scenario_file import Event, Scenario, parts
+from .scenario_therapy import drugs_of
 from .world import Pacer, World
 
 SCHEMA = "thecal.run/1"
@@ -60,24 +61,20 @@ class Player:
         self.params, self.patient = parts(scenario)
         self.oracle = oracle_for(scenario.start_pump_s, self.params)
         self.observed = Observed()
-        self.drugs = self._drugs()
+        self.drugs = drugs_of(scenario, scenario.orders)
         self.events: list[dict[str, Any]] = []
         self.interrupted = self.failure = ""
         self.clinician: Clinician | None = None
         self.status: Any = None
+        self._asked = {wanted.options["at"] for wanted in scenario.expectations if "at" in wanted.options}     # instants at which the pump is asked too
+        self._offset_s = scenario.start_pump_s         # the pump's time less ours
+        self._bridge_s: int | None = None              # when the bridge under way began
         self._pacer = Pacer(world, speed)
         self._progress = progress
         self._front: _Front | None = None
         self._front_us = 0
         self._drift = (Fraction(0), Fraction(1))      # worst distance of demanded from the oracle, and its bound
         self._started = time.monotonic()
-
-    def _drugs(self) -> list[str]:
-        """Every drug of the scenario, the pump's first one first."""
-        named = [item.name for event in self.scenario.events if event.kind in ("fill", "refill")
-                 for item in self.scenario.orders[event.number].ingredients]
-        named += [event.values["drug"] for event in self.scenario.events if event.kind in ("trial", "oral")]
-        return list(dict.fromkeys(named))
 
     # ------------------------------------------------------------------------------------------------ the run
 
@@ -104,15 +101,15 @@ class Player:
                 self.recorder.sample(last_us, self._row(truth, None))
 
         for event, peak in trial(events, self.params, self.patient, self.scenario.seed, seen):
-            detail = "%s %s, response %s, lumbar peak %.0f ng/mL" % (
-                event.values["drug"], event.values["dose"], event.values["response"], peak)
+            values = event.values
+            given = values["dose"] if "dose" in values else "%s for %s" % (values["rate"], values["for"])
+            detail = "%s %s, response %s, lumbar peak %.0f ng/mL" % (values["drug"], given, values["response"], peak)
             self._tell(event.at_s * SECOND_US, "clinician", "trial", detail)
 
     def _play(self, clinician: Clinician) -> None:
         end_s = self.scenario.duration_s
         pending = [event for event in self.scenario.events if event.kind != "trial"]
-        looks = scenario_expect.instants(self.scenario.expectations)
-        marks = sorted({*looks, *range(0, end_s + 1, DAY_S), end_s})
+        marks = sorted({*scenario_expect.instants(self.scenario.expectations), *range(0, end_s + 1, DAY_S), end_s})
         sample_s = 0
         while True:
             stops = [sample_s, *marks[:1], *(event.at_s for event in pending[:1])]
@@ -179,8 +176,12 @@ class Player:
 
     def _mark(self, t_s: int, truth: Mapping[str, Any]) -> None:
         self.observed.marks[t_s] = truth
+        if self.clinician is not None and t_s in self._asked:
+            self.observed.told[t_s] = self.clinician.status()
         if t_s % DAY_S == 0 and self.drugs:
-            self.observed.days.append(truth["tip_ng"].get(self.drugs[0], 0.0))
+            for drug in self.drugs:
+                self.observed.days_of.setdefault(drug, []).append(truth["tip_ng"].get(drug, 0.0))
+            self.observed.days = self.observed.days_of[self.drugs[0]]
 
     def _look(self, truth: Mapping[str, Any]) -> None:
         self.observed.truth = truth
@@ -188,12 +189,12 @@ class Player:
 
     def _sample(self, t_us: int, truth: Mapping[str, Any]) -> None:
         assert self.clinician is not None
-        status = self.clinician.status()
+        status, asked_us = self.clinician.status(), self.world.now_us
         self._note(t_us / SECOND_US, truth)
         self.recorder.sample(t_us, self._row(truth, status))
         if status is not None:
-            self._compare(status)
-            self._news(status)
+            self._news(status)          # what an alarm has made of the rate since, the oracle must know first
+            self._compare(status, asked_us)
 
     def _note(self, t_s: float, truth: Mapping[str, Any]) -> None:
         """Keep what expectations measure."""
@@ -228,35 +229,61 @@ class Player:
                 row["oral_plasma_" + drug] = truth["oral_plasma_ng_per_ml"].get(drug, 0.0)
         return row
 
-    def _compare(self, status: Any) -> None:
-        """|demanded - ordered|, and demanded against the oracle: at every sample, not only at the end."""
+    def _compare(self, status: Any, now_us: int) -> None:
+        """|demanded - ordered|, and demanded against the oracle, as it stood at `now_us`: at every sample, not only at the end."""
         self.status = self.observed.status = status
         gap = abs(status.demanded_nl - status.ordered_nl)
         self.observed.gap_nl = max(self.observed.gap_nl or 0.0, float(gap))
         assert self.clinician is not None
         if self.clinician.bedside.stalled:
             return      # the oracle learns of a stall when it is over
-        now_us = self.world.now_us
         # One pulse at each gap, whole nL, and whole seconds at every change of rate, as the oracle's own judgement has it.
         bound = 1 + self.oracle.slack_nl(now_us) + status.pulse_nl * self.oracle.gaps(now_us)
-        off = abs(status.demanded_nl - status.missed_nl["stall"] - self.oracle.demanded_nl(now_us))
+        off = abs(status.demanded_nl - self._stalled_nl(status) - self.oracle.demanded_nl(now_us))
         if off / bound > self._drift[0] / self._drift[1]:
             self._drift = (off, bound)
 
-    def _news(self, status: Any) -> None:
-        """Fetch what is new in the pump's log; alarms and the ends of bridges are kept, all of it goes to events.csv."""
+    def _stalled_nl(self, status: Any) -> int:
+        """Pulses lost to a stalled rotor, which the oracle calls missed. Those lost against a kink it does not know of: they are demanded."""
         assert self.clinician is not None
-        offset_s = self.world.board.rtc_offset_s
+        return 0 if self.clinician.bedside.occluded else int(status.missed_nl["stall"])
+
+    def _news(self, status: Any) -> None:
+        """Fetch what is new in the pump's log: alarms, boluses and bridges are kept, all of it is counted and goes to events.csv."""
+        assert self.clinician is not None
+        if status is not None and abs(status.time_s - self.world.now_us // SECOND_US - self._offset_s) > 1:     # its clock was set, or has jumped
+            self._offset_s = status.time_s - self.world.now_us // SECOND_US
         for event in self.clinician.news(status):
-            t_s = event.time_s - offset_s
+            t_s = event.time_s - self._offset_s
             self.recorder.event(t_s * SECOND_US, "pump", event.name, event.text)
             alarm = alarm_of(event)
             if alarm:
                 self._alarm(alarm, event.code == catalogue.E_ALARM, t_s)
-            elif event.code == catalogue.E_PRIME and self.clinician.bridging(event.seq):
-                self.observed.bridges_h.append(-t_s / HOUR_S)
-            elif event.code == catalogue.E_PRIME_END and self.observed.bridges_h and self.observed.bridges_h[-1] <= 0:
-                self.observed.bridges_h[-1] += t_s / HOUR_S
+                self.clinician.declared.alarm(event.cause, event.code == catalogue.E_ALARM, t_s * SECOND_US)
+            self._count(event, t_s)
+        for row in self._acknowledged(status):
+            self.clinician.declared.alarm(row, False, self.world.now_us)
+
+    def _acknowledged(self, status: Any) -> list[int]:
+        """Rows that a session has ended: the pump logs no end of those, they are active no more."""
+        ended = []
+        for known in self.observed.alarms if status is not None else ():
+            if known["cleared_s"] is None and known["code"] not in {alarm.row for alarm in status.alarms}:
+                known["cleared_s"] = self.world.now_us // SECOND_US
+                ended.append(known["code"])
+        return ended
+
+    def _count(self, event: Any, t_s: int) -> None:
+        seen, patients = self.observed, event.cause == catalogue.EXTRAS.index("patient bolus")
+        name = PATIENT_BOLUS if event.code == catalogue.E_BOLUS and patients else event.name
+        seen.logged[name] = seen.logged.get(name, 0) + 1
+        if event.code == catalogue.E_BOLUS_END and patients:
+            seen.boluses_nl.append(event.a)
+        elif event.code == catalogue.E_BRIDGE and self._bridge_s is None:
+            self._bridge_s = t_s
+        elif event.code == catalogue.E_BRIDGE_END and self._bridge_s is not None:
+            seen.bridges_h.append((t_s - self._bridge_s) / HOUR_S)
+            self._bridge_s = None
 
     def _alarm(self, alarm: dict[str, Any], on: bool, t_s: int) -> None:
         standing = [known for known in self.observed.alarms if known["code"] == alarm["code"] and known["cleared_s"] is None]
@@ -309,6 +336,7 @@ class Player:
         deaf = clinician is None or clinician.deaf
         if clinician:
             clinician.bedside.finish()
+            self.observed.denied, self.observed.notes = len(clinician.denied), clinician.notes
             self.observed.prescribed = [(at_s, float(program.mean_daily_nl() * program.ingredients[0].concentration_ng_ml / 10**6))
                                         for at_s, program in clinician.prescribed]
         rows = scenario_expect.rows(self.scenario.expectations, self.observed, ended=ended, deaf=deaf)
@@ -319,6 +347,10 @@ class Player:
         if self.status is None or deaf:
             rows.append(_row("the oracle agrees", None if deaf and not self.failure else False, None, "telemetry"))
             return rows
+        assert clinician is not None
+        if not clinician.declared.judging:
+            rows.append(_row("the oracle agrees", None, None, "no alarm whose action changes by itself"))
+            return rows
         rows.append(_row("demanded as the oracle at every sample", self._drift[0] <= self._drift[1], float(self._drift[0]),
                          "<= %.6g" % self._drift[1], "nL"))
         gap = self.observed.gap_nl or 0.0
@@ -327,13 +359,16 @@ class Player:
 
     def _judged(self) -> list[dict[str, Any]]:
         """The oracle's own rows at the end. Pulses that a stalled rotor lost count as not ordered: the books call them missed."""
-        status, stalled_nl, options = self.status, self.status.missed_nl["stall"], self.scenario.oracle
+        assert self.clinician is not None
+        status, stalled_nl, options = self.status, self._stalled_nl(self.status), self.scenario.oracle
         faulty = {"delivered_rel": FAULTY_REL, "dose_rel": FAULTY_REL} if any(event.kind == "fault" for event in self.scenario.events) else {}
         shares = faulty | {name: options[key] / 100 for name, key in (
             ("delivered_rel", "delivered_pct"), ("dose_rel", "dose_pct"), ("front_rel", "front_pct")) if key in options}
-        missed = {cause: volume for cause, volume in status.missed_nl.items() if volume}
+        occluded = self.clinician.bedside.occluded      # what a kinked line lets through is for expectations, not for plug flow
+        missed = {cause: volume for cause, volume in status.missed_nl.items() if volume and not (occluded and cause == "stall")}
         books = {"demanded_nl": status.demanded_nl - stalled_nl, "ordered_nl": status.ordered_nl - stalled_nl, "missed_nl": missed}
-        truth, pitch_nl = self.observed.truth, self.params.head.volume_per_rev_ul * 1000 / self.params.head.rollers
+        truth = {"mass_error": self.observed.truth["mass_error"]} if occluded else self.observed.truth
+        pitch_nl = self.params.head.volume_per_rev_ul * 1000 / self.params.head.rollers
         return [{**row, "name": "oracle: " + row["name"], "bound": "<= %.6g" % row["bound"]} for row in judge(
             self.oracle, books, truth, self.world.now_us, Bounds(pulse_nl=status.pulse_nl, pitch_nl=pitch_nl, **shares))]
 
@@ -355,4 +390,4 @@ def play(scenario: Scenario, world: World, *, speed: float | None = None, progre
     player.run()
     result = player.result(repeat, out)
     world.close()
-    return {**result, "interrupted": player.interrupted, "failure": player.failure}
+    return {**result, "store": world.store_use(), "interrupted": player.interrupted, "failure": player.failure}

@@ -64,9 +64,9 @@ class Reservoir:
         self.conc = mixed(volume_ul, conc, self.volume_ul, self.conc)
         self.volume_ul = after
 
-    def withdraw(self) -> float:
-        """Empty down to the residual, as a syringe would; returns the volume taken (uL, 0 if there is no more)."""
-        taken = self.available_ul()
+    def withdraw(self, volume_ul: float = math.inf) -> float:
+        """Take `volume_ul` (> 0), or all down to the residual, as a syringe would; returns the volume taken (uL, 0 if there is no more)."""
+        taken = min(volume_ul, self.available_ul())
         self.volume_ul -= taken
         return taken
 

@@ -14,17 +14,18 @@ import subprocess
 import sys
 import tempfile
 import traceback
-from collections.abc import Callable
+from array import array
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
 from ..firmware.app import App
-from ..firmware.boards.latched import DONE, FAILED, POWER_LOST, REPLY_BYTES, REQUEST_BYTES, Latch, bundle, lose_power, torn_length
+from ..firmware.boards.latched import DONE, FAILED, POWER_LOST, REPLY_BYTES, REQUEST_BYTES, Latch, bundle
 from ..firmware.ports import MAX_DELAY_MS, PowerCut
+from .fram import LINES, STORE_BYTES, MemoryStore, count_wear
 from .staging import stage
 from .watch import STUCK_S, StepStuck, Watch, interruptions, raised_by_code
 
-STORE_BYTES = 256 * 1024        # the FRAM of DESIGN 4
 HEAP = "192K"                   # what a Pico-class board leaves to MicroPython, ecosystem.md 2
 
 
@@ -64,29 +65,8 @@ class Runner(Protocol):
     def exchange(self, request: bytes) -> bytes: ...
     def store(self) -> bytes: ...
     def peak_kib(self) -> int | None: ...
+    def wear(self) -> Sequence[int] | None: ...
     def close(self) -> None: ...
-
-
-class MemoryStore:
-    """The FRAM of an in-process pump; `data` outlives reboots."""
-
-    def __init__(self, data: bytearray) -> None:
-        self.data = data
-        self.latch: Latch | None = None
-
-    def read(self, address: int, buffer: bytearray, length: int) -> None:
-        """Fill buffer[:length] from `address`."""
-        buffer[:length] = self.data[address:address + length]
-
-    def write(self, address: int, buffer: bytearray, length: int) -> None:
-        """Write buffer[:length]; raises PowerCut at the write the simulator chose."""
-        assert self.latch is not None
-        cut = self.latch.count_write()
-        if cut:
-            length = torn_length(self.latch, length)
-        self.data[address:address + length] = buffer[:length]
-        if cut:
-            lose_power()
 
 
 class InProcess:
@@ -179,6 +159,10 @@ class InProcess:
         """The firmware has no process of its own here."""
         return None
 
+    def wear(self) -> Sequence[int]:
+        """Of MemoryStore."""
+        return self._store.wear()
+
     def close(self) -> None:
         """End the watch; keep the FRAM where a file was named for it."""
         self._watch.stop()
@@ -212,7 +196,7 @@ class Tether:
         self._environment = dict(os.environ)
         self._arguments: list[str] = []
         if command is None:
-            tree = stage(boards="tether")
+            tree = stage(boards="tether", named=firmware_dir is not None)
             self.name = "micropython"
             self._command = [*micropython_command(), "-X", "heapsize=" + heap, str(tree / "main.py")]
             self._environment["MICROPYPATH"] = str(tree / "lib")
@@ -231,6 +215,9 @@ class Tether:
         except OSError:
             shutil.rmtree(self._folder, ignore_errors=True)
             raise
+        self._wear_path = self._store_path.with_name(self._store_path.name + ".wear")
+        self._wear_path.unlink(missing_ok=True)
+        self._wear = array("I", bytes(4 * (LINES + 1)))
         self._talk = self._folder / "stdout.txt"
         self._write_fd = self._read_fd = -1
         self._steps = 0
@@ -328,11 +315,19 @@ class Tether:
                 self._child.kill()
                 self._child.wait()
             self._child = None
+            if self._wear_path.is_file():
+                count_wear(self._wear, array("I", self._wear_path.read_bytes()))
+                self._wear_path.unlink()
+
+    def wear(self) -> Sequence[int] | None:
+        """As of InProcess, known when the child has ended; None of a program that leaves no trail of its writes."""
+        return self._wear if self._wear[LINES] else None
 
     def close(self) -> None:
         """End the child and remove what was temporary."""
         self._watch.stop()
         self._end_child()
+        self._wear_path.unlink(missing_ok=True)
         restore_cores()
         shutil.rmtree(self._folder, ignore_errors=True)
 

@@ -13,20 +13,32 @@ from typing import Any, NamedTuple
 
 DAY_S = 86_400
 NG_PER_UG = 1000.0
+NL_PER_UL = 1000
+PATIENT_BOLUS = "patient bolus started"     # how `logged` names it: the log's "bolus started" of the patient's kind
 COLUMNS = ("t_s", "tip_ng", "delivered_ul", "lumbar", "cisternal", "oral_csf", "oral_ng")
+OUTCOMES = ("granted", "refused")       # of a patient's request
+MEAN, LOWEST, HIGHEST = range(3)
 
 
 @dataclass
 class Observed:
     """What the player saw: sampled columns of the first drug, daily and asked-for marks, alarms, bridges, fronts, the last status.
 
-    Times are virtual seconds from the implant. `days[k]` is the dose (ng) that had left the tip k whole days after the implant.
-    `status` is None without telemetry; `prescribed` holds (from s, ng/day) of the first drug. `lags_ul` are the volumes that the
-    head pushed between a fill of another concentration and its arrival at the tip, `bridges_h` hours from the pump's own log.
+    Times are virtual seconds from the implant. `days[k]` is the dose (ng) of the first drug that had left the tip k whole days after
+    the implant, `days_of` the same for every drug. `marks` holds truth, `told` the pump's status, at instants asked for. `status` is None
+    without telemetry; `prescribed` holds (from s, ng/day) of the first drug. `lags_ul` are the volumes that the head pushed between a
+    fill of another concentration and its arrival at the tip; `bridges_h` hours, `boluses_nl` volumes of finished patient boluses and
+    `logged` events by name are of the pump's own log. `denied`: events refused as they were meant to be. `notes`: the host's sentences.
     """
 
     columns: dict[str, array[float]] = field(default_factory=lambda: {name: array("d") for name in COLUMNS})
     days: list[float] = field(default_factory=list)
+    days_of: dict[str, list[float]] = field(default_factory=dict)
+    told: dict[int, Any] = field(default_factory=dict)
+    boluses_nl: list[int] = field(default_factory=list)
+    logged: dict[str, int] = field(default_factory=dict)
+    denied: int = 0
+    notes: list[str] = field(default_factory=list)
     marks: dict[int, Mapping[str, Any]] = field(default_factory=dict)
     alarms: list[dict[str, Any]] = field(default_factory=list)
     bridges_h: list[float] = field(default_factory=list)
@@ -53,8 +65,9 @@ class Quantity(NamedTuple):
 
 # ------------------------------------------------------------------------------------------------ dose
 
-def _daily(run: Observed) -> list[float]:
-    return [after - before for before, after in zip(run.days, run.days[1:])]
+def _daily(run: Observed, drug: str | None = None) -> list[float]:
+    days = run.days if drug is None else run.days_of.get(drug, [])
+    return [after - before for before, after in zip(days, days[1:])]
 
 
 def _steps(run: Observed, options: Mapping[str, Any]) -> list[tuple[float, float]]:
@@ -75,9 +88,18 @@ def _step_ug(run: Observed, options: Mapping[str, Any]) -> float | None:
 
 
 def _dose_ug(run: Observed, options: Mapping[str, Any]) -> float | None:
-    doses = _daily(run)
+    doses = _daily(run, options.get("drug"))
     day = options.get("day", len(doses) - 1)
     return doses[day] / NG_PER_UG if 0 <= day < len(doses) else None
+
+
+def _window_ug(run: Observed, options: Mapping[str, Any]) -> float | None:
+    """Of one drug (the first), through the tip between two instants."""
+    first, last = run.marks.get(options["from"]), run.marks.get(options["to"])
+    if first is None or last is None or not run.days_of:
+        return None
+    drug = options.get("drug", next(iter(run.days_of)))
+    return float(last["tip_ng"].get(drug, 0.0) - first["tip_ng"].get(drug, 0.0)) / NG_PER_UG
 
 
 def _withdrawal_h(run: Observed, options: Mapping[str, Any]) -> float | None:
@@ -119,6 +141,15 @@ def _missed_ul(run: Observed, options: Mapping[str, Any]) -> float | None:
     return float(missed[options["cause"]] if "cause" in options else sum(missed.values())) / 1000
 
 
+def _told(name: str, share: int = 1) -> Callable[[Observed, Mapping[str, Any]], float | None]:
+    def measure(run: Observed, options: Mapping[str, Any]) -> float | None:
+        """A number of the pump's status at `at`, in units of `share`."""
+        status = run.told.get(options["at"])
+        value = None if status is None else getattr(status, name)
+        return None if value is None else float(value) / share
+    return measure
+
+
 def _computed_error_ul(run: Observed, _: Mapping[str, Any]) -> float | None:
     """The pump's computed contents against the true ones at the end."""
     return None if run.status is None else abs(run.status.reservoir_computed_nl / 1000 - run.truth["reservoir_ul"])
@@ -133,6 +164,15 @@ def _chosen(run: Observed, options: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 def _alarms(run: Observed, options: Mapping[str, Any]) -> float | None:
     return None if run.status is None else float(len(_chosen(run, options)))
+
+
+def _standing(run: Observed, options: Mapping[str, Any]) -> float | None:
+    """Alarms whose cause stands at the end."""
+    return None if run.status is None else float(sum(1 for alarm in _chosen(run, options) if alarm["cleared_s"] is None))
+
+
+def _patient_boluses(run: Observed, options: Mapping[str, Any]) -> float:
+    return float(run.logged.get("patient bolus refused" if options["outcome"] == "refused" else PATIENT_BOLUS, 0))
 
 
 def _alarm_after_min(run: Observed, options: Mapping[str, Any]) -> float | None:
@@ -152,9 +192,12 @@ def _last_day(run: Observed, options: Mapping[str, Any]) -> range:
     return run.window(times[-1] - DAY_S, times[-1]) if times else range(0)
 
 
-def _lumbar(run: Observed, options: Mapping[str, Any]) -> float | None:
-    window = _last_day(run, options)
-    return sum(run.columns["lumbar"][i] for i in window) / len(window) if window else None
+def _lumbar(which: int) -> Callable[[Observed, Mapping[str, Any]], float | None]:
+    def measure(run: Observed, options: Mapping[str, Any]) -> float | None:
+        """Mean, lowest or highest sampled level of day `day`, or of the last 24 h."""
+        levels = [run.columns["lumbar"][i] for i in _last_day(run, options)]
+        return (sum(levels) / len(levels), min(levels), max(levels))[which] if levels else None
+    return measure
 
 
 def _gradient(run: Observed, options: Mapping[str, Any]) -> float | None:
@@ -189,32 +232,45 @@ def _last(values: Iterable[float]) -> float | None:
 QUANTITIES: dict[str, Quantity] = {
     "daily_dose_step_pct": Quantity("%", {"after": "duration"}, _step_pct),
     "daily_dose_step_ug": Quantity("ug/day", {"after": "duration"}, _step_ug),
-    "daily_dose_ug": Quantity("ug/day", {"day": "count"}, _dose_ug),
+    "daily_dose_ug": Quantity("ug/day", {"day": "day", "drug": "text"}, _dose_ug),
+    "dose_ug": Quantity("ug", {"from": "duration!", "to": "duration!", "drug": "text"}, _window_ug),
     "withdrawal_h": Quantity("h", {"share_pct": "number"}, _withdrawal_h),
     "delivered_error_pct": Quantity("%", {}, _delivered_error_pct),
     "delivered_ul": Quantity("uL", {"from": "duration!", "to": "duration!"}, _delivered_ul),
+    "rate_ul_day": Quantity("uL/day", {"at": "duration!"}, _told("rate_nl_day", NL_PER_UL)),
+    "low_reservoir_days": Quantity("d", {"at": "duration!"}, _told("low_reservoir_days")),
+    "lockout_min": Quantity("min", {"at": "duration!"}, _told("lockout_s", 60)),
     "missed_ul": Quantity("uL", {"cause": "cause"}, _missed_ul),
     "computed_error_ul": Quantity("uL", {}, _computed_error_ul),
     "demanded_ordered_gap_nl": Quantity("nL", {}, lambda run, _: run.gap_nl),
     "alarms": Quantity("", {"code": "count", "priority_max": "count"}, _alarms),
+    "alarms_standing": Quantity("", {"code": "count", "priority_max": "count"}, _standing),
+    "patient_boluses": Quantity("", {"outcome": "outcome!"}, _patient_boluses),
+    "patient_bolus_ul": Quantity("uL", {}, lambda run, _: sum(run.boluses_nl) / NL_PER_UL),
+    "logged": Quantity("", {"event": "text!"}, lambda run, options: float(run.logged.get(options["event"], 0))),
+    "said": Quantity("", {"text": "text!"}, lambda run, options: float(sum(1 for note in run.notes if options["text"] in note))),
+    "refused_orders": Quantity("", {}, lambda run, _: float(run.denied)),
     "alarm_after_min": Quantity("min", {"code": "count!", "from": "duration!", "edge": "edge"}, _alarm_after_min),
     "bridge_h": Quantity("h", {}, lambda run, _: _last(run.bridges_h)),
     "concentration_lag_ul": Quantity("uL", {}, lambda run, _: _last(run.lags_ul)),
     "mass_error": Quantity("", {}, lambda run, _: run.mass_error),
-    "lumbar_ng_per_ml": Quantity("ng/mL", {"day": "count"}, _lumbar),
-    "lumbar_to_cisternal": Quantity("", {"day": "count"}, _gradient),
+    "lumbar_ng_per_ml": Quantity("ng/mL", {"day": "day"}, _lumbar(MEAN)),
+    "lumbar_lowest_ng_per_ml": Quantity("ng/mL", {"day": "day"}, _lumbar(LOWEST)),
+    "lumbar_highest_ng_per_ml": Quantity("ng/mL", {"day": "day"}, _lumbar(HIGHEST)),
+    "lumbar_to_cisternal": Quantity("", {"day": "day"}, _gradient),
     "peak_to_trough_pump": Quantity("", {"days": "count"}, _peak_to_trough("lumbar")),
     "peak_to_trough_oral": Quantity("", {"days": "count"}, _peak_to_trough("oral_csf")),
     "oral_to_pump_dose": Quantity("", {"days": "count"}, _oral_ratio),
 }
 # What only the pump can tell: n/a without telemetry, as is what hangs on a prescription that could not be given.
-TOLD_BY_PUMP = frozenset(("delivered_error_pct", "missed_ul", "computed_error_ul", "demanded_ordered_gap_nl", "alarms", "alarm_after_min",
-                          "bridge_h"))
+TOLD_BY_PUMP = frozenset(("delivered_error_pct", "missed_ul", "computed_error_ul", "demanded_ordered_gap_nl", "alarms", "alarms_standing",
+                          "alarm_after_min", "bridge_h", "rate_ul_day", "low_reservoir_days", "lockout_min", "patient_boluses", "patient_bolus_ul",
+                          "logged", "said", "refused_orders"))
 
 
 def instants(expectations: Iterable[Any]) -> set[int]:
     """Seconds from the implant at which the player must look because an expectation asks for that instant."""
-    return {expectation.options[key] for expectation in expectations if expectation.quantity == "delivered_ul" for key in ("from", "to")}
+    return {expectation.options[key] for expectation in expectations for key in ("from", "to", "at") if key in expectation.options}
 
 
 def rows(expectations: Iterable[Any], run: Observed, *, ended: bool = True, deaf: bool = False) -> list[dict[str, Any]]:

@@ -5,21 +5,20 @@ a quantity of an expectation carries its unit in its name and its bounds are pla
 refuses: one sentence with the file, the event's number, the key, the value and the bound (ScenarioError, exit status 2).
 
 Events stand in the order of time; several at one instant happen in the order of the file. Times count from the implant at
-"0 d": only a trial may, and must, come before it. The therapy itself (drugs, limits, fills) is checked in scenario.py,
-which may ask the host; here the host's unit reader is handed in (R2).
+"0 d": only a trial may, and must, come before it. The therapy itself (drugs, limits, fills) is checked in
+scenario_therapy.py, which asks the host; what a key may hold stands in scenario_values.py. Here the host's unit reader is handed in (R2).
 """
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ..protocol.catalogue import CONTACT_BYTES, MISSED_CAUSES
 from .params import ParamError, PatientParams, PlantParams
 from .plant import FAULTS
 from .scenario_expect import QUANTITIES
+from .scenario_values import EXPECT, IMPLANT, KINDS, ORACLE, PATIENT, TOP, ScenarioError, quantity, read_table
 
 SCHEMA = "thecal.scenario/1"
 FOLDER = Path(__file__).parent / "scenarios"
@@ -28,44 +27,6 @@ LONGEST_S = 10 * 366 * DAY_S        # ten years: the battery's life (clinical.md
 SAMPLES_A_RUN = 720
 SHORTEST_SAMPLE_S, DEFAULT_SAMPLE_S = 60, 3600
 MARKS = ("R", "M-H", "M-M", "M-L", "C", "D", "J")       # reference/regimens.md; D derived, J judgement
-MAX_SEED = 2**31 - 1
-
-# What a key holds: a kind of quantity of the host's unit reader, or one of the plain types below. "!" marks what must be there.
-_DRUGGED = {"drug": "text!", "concentration": "concentration!", "also": "mixture"}
-KINDS: dict[str, dict[str, str]] = {
-    "trial": {"drug": "text!", "dose": "dose!", "response": "response!", "note": "text"},
-    "implant": {"note": "text"},
-    "fill": {**_DRUGGED, "volume": "volume!", "rinses": "count", "rinse_volume": "volume", "note": "text"},
-    "refill": {**_DRUGGED, "volume": "volume!", "rinses": "count", "rinse_volume": "volume", "note": "text"},
-    "prime": {"volume": "volume!", "rate": "flow", "note": "text"},
-    "program": {"mode": "mode!", "dose": "rate", "steps": "steps", "weekdays": "weekdays", "setting": "text", "note": "text"},
-    "bridge": {"dose": "rate!", "setting": "text", "note": "text"},
-    "stop": {"reason": "text!", "note": "text"},
-    "resume": {"note": "text"},
-    "visit": {"note": "text!"},
-    "set_clock": {"shift": "shift!", "note": "text"},
-    "oral": {"drug": "text!", "dose": "dose!", "every": "duration", "until": "duration", "note": "text"},
-    "fault": {"name": "fault!", "value": "number", "for": "duration", "note": "text"},
-    "heal": {"name": "fault!", "note": "text"},
-    "power_cut": {"for": "duration!", "note": "text"},
-    "clock_jump": {"by": "shift!", "note": "text"},
-}
-_TOP = {"schema": "text!", "name": "text!", "title": "text!", "source": "text!", "confidence": "text!", "duration": "duration!",
-        "start": "moment!", "seed": "seed", "sample": "duration", "implant": "table!", "patient": "table", "oracle": "table",
-        "event": "tables!", "expect": "tables"}
-_IMPLANT = {"head": "text!", "reservoir": "text!", "catheter": "length!", "serial": "count!", "contact": "contact"}
-_PATIENT = {"model": "text", "sigma": "number", "seed": "seed", "drug": "text", "dose": "rate"}
-_ORACLE = {"delivered_pct": "number", "dose_pct": "number", "front_pct": "number"}
-_EXPECT = {"name": "text!", "quantity": "quantity!", "min": "number", "max": "number"}
-_RESPONSES, _MODES = ("none", "partial", "yes"), ("simple", "flex")
-_EXAMPLES = {"dose": "50 ug", "rate": "150 ug/day", "concentration": "500 ug/mL", "volume": "0.375 mL", "flow": "0.8 mL/day",
-             "length": "80 cm", "duration": "3 d 01:00", "shift": "6 h", "moment": "2026-01-05 09:00"}
-
-
-class ScenarioError(ValueError):
-    """A scenario file cannot be used; the message names the file, the event, the key, the value and the bound."""
-
-    exit_status = 2
 
 
 @dataclass(frozen=True)
@@ -99,7 +60,8 @@ class Expectation:
 class Scenario:
     """A loaded scenario. Times in seconds from the implant; `start_pump_s` is the pump's local time then.
 
-    `orders` holds, by event number, what the host made of an event (a prescription, a fill, a bridge); see scenario.py.
+    By event number: `orders` holds what the host made of an event (a prescription, a fill), `refusals` what it said of one that was meant
+    to be refused; see scenario_therapy.py.
     """
 
     file: str
@@ -117,6 +79,7 @@ class Scenario:
     events: tuple[Event, ...]
     expectations: tuple[Expectation, ...]
     orders: dict[int, Any] = field(default_factory=dict)
+    refusals: dict[int, str] = field(default_factory=dict)
 
 
 def find(given: str, folder: Path = FOLDER) -> Path:
@@ -145,7 +108,7 @@ def read(path: Path, units: Any) -> Scenario:
         raise ScenarioError("%s is not TOML: %s" % (where, error)) from error
     except OSError as error:
         raise ScenarioError("%s cannot be read: %s" % (where, error.strerror)) from error
-    top = _values(table, _TOP, where, units)
+    top = read_table(table, TOP, where, units)
     if table["schema"] != SCHEMA:
         raise ScenarioError("%s: schema is %r, it must be %r" % (where, table["schema"], SCHEMA))
     if table["name"] != path.stem:
@@ -157,14 +120,14 @@ def read(path: Path, units: Any) -> Scenario:
     if "sample" in top:
         sample_s = _within(where, "sample", table["sample"], top["sample"], SHORTEST_SAMPLE_S, duration_s)
     patient = table.get("patient", {})
-    known = _values(patient, _PATIENT, where + ": [patient]", units)
+    known = read_table(patient, PATIENT, where + ": [patient]", units)
     if ("drug" in patient) != ("dose" in patient):
         raise ScenarioError("%s: [patient] needs drug and dose together: the therapy reached before this implant" % where)
     return Scenario(
         file=where, name=table["name"], title=table["title"], source=table["source"], confidence=table["confidence"],
         duration_s=duration_s, start_pump_s=top["start"], seed=table.get("seed", 1), sample_s=sample_s,
-        implant={**table["implant"], **_values(table["implant"], _IMPLANT, where + ": [implant]", units)},
-        patient={**patient, **known}, oracle=_values(table.get("oracle", {}), _ORACLE, where + ": [oracle]", units),
+        implant={**table["implant"], **read_table(table["implant"], IMPLANT, where + ": [implant]", units)},
+        patient={**patient, **known}, oracle=read_table(table.get("oracle", {}), ORACLE, where + ": [oracle]", units),
         events=_events(table["event"], duration_s, where, units),
         expectations=tuple(_expectation(entry, "%s: expectation %d" % (where, number), units)
                            for number, entry in enumerate(table.get("expect", []), 1)))
@@ -216,21 +179,43 @@ def _event(number: int, entry: dict[str, Any], where: str, units: Any) -> Event:
     here = "%s: event %d (%s)" % (where, number, kind)
     if "at" not in entry:
         raise ScenarioError("%s: key 'at' is missing: when it happens, such as '3 d 01:00'" % here)
-    at_s = _quantity(here, "at", "when", entry["at"], units)
+    at_s = quantity(here, "at", "when", entry["at"], units)
     values = {key: value for key, value in entry.items() if key not in ("kind", "at")}
-    known = _values(values, KINDS[kind], here, units)
-    if kind == "program" and (values["mode"] == "simple") != ("dose" in values):
-        raise ScenarioError("%s: mode 'simple' needs 'dose' (and 'flex' has none)" % here)
-    if kind == "program" and (values["mode"] == "flex") != ("steps" in values):
-        raise ScenarioError("%s: mode 'flex' needs 'steps' (and 'simple' has none)" % here)
-    for first, second in (("rinses", "rinse_volume"), ("every", "until")):
+    known = read_table(values, KINDS[kind], here, units)
+    if kind in ("program", "bridge"):
+        _check_program(here, values)
+    if kind == "trial":
+        _check_trial(here, values)
+    pairs = (("drug", "concentration"),) if kind == "catheter" else (("rinses", "rinse_volume"), ("every", "until"))
+    for first, second in pairs:
         if (first in values) != (second in values):
             raise ScenarioError("%s: keys %r and %r need each other" % (here, first, second))
     if kind == "fault":
         _check_fault(here, values)
-    if known.get("every") == 0 or known.get("for") == 0:
-        raise ScenarioError("%s: a duration is %r, it must be above 0" % (here, values.get("every", values.get("for"))))
+    for key in ("every", "for", "over"):
+        if known.get(key) == 0:
+            raise ScenarioError("%s: a duration is %r, it must be above 0" % (here, values[key]))
+    if kind == "pause" and known["for"] % 60:
+        raise ScenarioError("%s: for is %r, it must be whole minutes" % (here, values["for"]))
     return Event(number, at_s, kind, values, known)
+
+
+def _check_program(here: str, values: dict[str, Any]) -> None:
+    """A mode and the keys that it needs, and no others' (a bridge is simple unless it says otherwise)."""
+    mode = values.get("mode", "simple")
+    needed = {"simple": {"dose"}, "flex": {"steps"}, "periodic": {"dose", "times", "over"}, "minimum": set()}
+    for key in ("dose", "steps", "times", "over"):
+        if (key in needed[mode]) != (key in values):
+            owners = " and ".join("'%s'" % name for name, keys in needed.items() if key in keys)
+            raise ScenarioError("%s: mode '%s' %s '%s' (%s only)" % (here, mode, "has no" if key in values else "needs", key, owners))
+    if "weekdays" in values and mode != "flex" or "basal" in values and mode != "periodic":
+        raise ScenarioError("%s: mode '%s' has no 'weekdays' ('flex' only) and no 'basal' ('periodic' only)" % (here, mode))
+
+
+def _check_trial(here: str, values: dict[str, Any]) -> None:
+    """A single dose, or a rate for some hours."""
+    if ("dose" in values) == ("rate" in values) or ("rate" in values) != ("for" in values):
+        raise ScenarioError("%s: it needs either 'dose' (a single one) or 'rate' and 'for' (an infusion)" % here)
 
 
 def _check_fault(here: str, values: dict[str, Any]) -> None:
@@ -244,87 +229,9 @@ def _check_fault(here: str, values: dict[str, Any]) -> None:
 
 def _expectation(entry: dict[str, Any], here: str, units: Any) -> Expectation:
     options = QUANTITIES[entry["quantity"]].options if entry.get("quantity") in QUANTITIES else {}
-    known = _values(entry, {**_EXPECT, **options}, here, units)
+    known = read_table(entry, {**EXPECT, **options}, here, units)
     if "min" not in entry and "max" not in entry:
         raise ScenarioError("%s (%s): a bound is missing: give min, max or both" % (here, entry["name"]))
     if "min" in entry and "max" in entry and entry["min"] > entry["max"]:
         raise ScenarioError("%s (%s): min is %r, it must not be above max %r" % (here, entry["name"], entry["min"], entry["max"]))
     return Expectation(entry["name"], entry["quantity"], entry.get("min"), entry.get("max"), {key: known[key] for key in options if key in known})
-
-
-# ------------------------------------------------------------------------------------------------ one table, one value
-
-def _values(table: Any, keys: Mapping[str, str], here: str, units: Any) -> dict[str, Any]:
-    """Check a table against its keys; the quantities and plain values in it, read."""
-    if not isinstance(table, dict):
-        raise ScenarioError("%s is %r, it must be a table" % (here, table))
-    for key in table:
-        if key not in keys:
-            raise ScenarioError("%s: key %r is not known (known: %s)" % (here, key, ", ".join(keys)))
-    for key, kind in keys.items():
-        if kind.endswith("!") and key not in table:
-            raise ScenarioError("%s: key %r is missing" % (here, key))
-    return {key: _quantity(here, key, keys[key].rstrip("!"), value, units) for key, value in table.items()}
-
-
-def _quantity(here: str, key: str, kind: str, value: Any, units: Any) -> Any:
-    check = _PLAIN.get(kind)
-    if check is not None:
-        wanted = check(value)
-        if wanted:
-            raise ScenarioError("%s: %s is %r, it must be %s" % (here, key, value, wanted))
-        return value
-    readers = {"dose": units.dose_ng, "rate": units.dose_rate_ng_day, "concentration": units.concentration_ng_ml, "volume": units.volume_nl,
-               "flow": units.flow_nl_day, "length": units.length_mm, "duration": units.duration_s, "moment": units.pump_time_s}
-    if not isinstance(value, str):
-        raise ScenarioError("%s: %s is %r, it must be text with a unit such as '%s'" % (here, key, value, _EXAMPLES.get(kind, "3 d 01:00")))
-    try:
-        if kind in ("when", "shift"):
-            return units.duration_s(value, key, negative=True)
-        return readers[kind](value, key)
-    except units.RequestInvalid as error:
-        raise ScenarioError("%s: %s" % (here, error)) from error
-
-
-def _one_of(names: Any) -> Any:
-    return lambda value: None if isinstance(value, str) and value in names else "one of %s" % ", ".join(names)
-
-
-def _is_number(value: Any) -> str | None:
-    good = isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) < 1e300
-    return None if good else "a finite number"
-
-
-def _is_count(low: int, high: int) -> Any:
-    def check(value: Any) -> str | None:
-        good = isinstance(value, int) and not isinstance(value, bool) and low <= value <= high
-        return None if good else "a whole number between %d and %d" % (low, high)
-    return check
-
-
-def _is_steps(value: Any) -> str | None:
-    good = isinstance(value, list) and value and all(
-        isinstance(step, dict) and set(step) == {"from", "dose"} and all(isinstance(part, str) for part in step.values()) for step in value)
-    return None if good else 'a list of steps {from = "22:00", dose = "25 ug/h"}'
-
-
-def _is_weekdays(value: Any) -> str | None:
-    good = isinstance(value, dict) and value and not any(_is_steps(steps) for steps in value.values())
-    return None if good else 'a table of days such as mon = [{from = "22:00", dose = "25 ug/h"}]'
-
-
-def _is_texts(value: Any) -> str | None:
-    good = isinstance(value, dict) and value and all(isinstance(text, str) for text in value.values())
-    return None if good else 'a table of drugs such as {bupivacaine = "20 mg/mL"}'
-
-
-_PLAIN: dict[str, Any] = {
-    "text": lambda value: None if isinstance(value, str) and value.strip() else "text",
-    "contact": lambda value: None if isinstance(value, str) and value.isascii() and value.isprintable() and 0 < len(value) <= CONTACT_BYTES
-    else "plain ascii text of 1 .. %d characters" % CONTACT_BYTES,
-    "number": _is_number, "count": _is_count(1, 2**30 - 1), "seed": _is_count(0, MAX_SEED), "response": _one_of(_RESPONSES),
-    "mode": _one_of(_MODES), "fault": _one_of(FAULTS), "quantity": _one_of(QUANTITIES),
-    "cause": _one_of(MISSED_CAUSES), "edge": _one_of(("raised", "cleared")), "steps": _is_steps, "weekdays": _is_weekdays,
-    "mixture": _is_texts, "table": lambda value: None if isinstance(value, dict) else "a table",
-    "tables": lambda value: None if isinstance(value, list) and value and all(isinstance(entry, dict) for entry in value) else "a list of tables",
-}

@@ -6,12 +6,19 @@
     lib/thecal/firmware/boards/*.mpy     only what the named boards need
 
 `make flash` copies this tree to a board and the tether runs it in the simulator: what is flashed is what is simulated
-(DESIGN R5). The same sources give the same bytes; a tree is built once per content and then taken from the cache.
+(DESIGN R5). Three things are done to the sources before they are compiled, since a pump keeps every name it knows in its heap: integer
+constants are written out as their values (hw_sim/folding.py), names that are nobody's business outside their module become one or
+two letters that modules share (hw_sim/naming.py), and binascii is imported from ROM (IN_ROM). Lines stay where they are. A tree for a
+foreign firmware (`named`) keeps all names.
+The same sources give the same bytes; a tree is built once per content and then taken from the cache.
 """
 
 import ast
+import contextlib
+import functools
 import hashlib
 import os
+import re
 import shutil
 import subprocess
 import tempfile
@@ -20,11 +27,16 @@ from pathlib import Path
 
 import click
 
+from . import folding, naming
+
 ROOMS_DIR = Path(__file__).resolve().parent.parent  # holds protocol/ and firmware/, in the repository and installed
 BOARDS = {"pico": ("pico",), "esp32": ("esp32",), "tether": ("tether", "latched")}
+HOST_ONLY = ("protocol/requester.py", "protocol/texts.py", "firmware/port_shapes.py")  # for hosts and people: no pump loads them
 MPY_BUDGET_BYTES = 128 * 1024  # DESIGN 11
 # -O2 drops asserts and keeps line numbers. No -march and no emitter: bytecode runs on every board alike.
 MPY_CROSS_FLAGS = ("-O2",)
+# The "u" asks MicroPython for the module in its ROM. Some builds have a larger one of the plain name in Python, which takes 1.1 KB of heap.
+IN_ROM = re.compile(r"^import (binascii)$", re.MULTILINE)
 MAIN_PY = "from thecal.firmware.main import main\n\nmain()\n"
 
 
@@ -34,25 +46,48 @@ class StagingError(RuntimeError):
     exit_status = 1
 
 
-def stage(target_dir: Path | None = None, boards: str | Sequence[str] = "tether") -> Path:
+def stage(target_dir: Path | None = None, boards: str | Sequence[str] = "tether", *, named: bool = False) -> Path:
     """Build the tree for `boards` (names of BOARDS, or one name) and return the folder that holds main.py and lib/.
 
-    Without `target_dir` the answer is the cached tree itself: read it, do not write there. With one, main.py and
-    lib/thecal in it are replaced and everything else is left alone.
+    `named` keeps constants and inner names, for a foreign firmware that imports them. Without `target_dir` the answer is the cached tree
+    itself: read it, do not write there. With one, main.py and lib/thecal in it are replaced and everything else is left alone.
     Raises StagingError: unknown board, mpy-cross missing, a file it will not compile.
     """
     names = (boards,) if isinstance(boards, str) else tuple(boards)
     sources = list(_sources(names))
     compiler = mpy_cross()
-    cached = cache_dir() / "staged" / _content_hash(compiler, sources)
+    cached = cache_dir() / "staged" / _content_hash(compiler, sources, named)
     if not cached.is_dir():
-        _build(compiler, sources, cached)
+        _build(compiler, sources, cached, named)
     if target_dir is None:
         return cached
     target = Path(target_dir)
     shutil.rmtree(target / "lib" / "thecal", ignore_errors=True)
     shutil.copytree(cached, target, dirs_exist_ok=True)
     return target
+
+
+def fold_script(text: str, boards: str | Sequence[str] = "tether") -> str:
+    """The text of a script that is to run on the staged tree and imports constants and inner names by name.
+
+    Raises ValueError: see folding.Folder.script.
+    """
+    names = (boards,) if isinstance(boards, str) else tuple(boards)
+    folder, namer, _ = _written_out(tuple((name, path.read_text(encoding="utf-8")) for name, path in _sources(names)))
+    return folder.script(namer.script(text))
+
+
+@functools.lru_cache(maxsize=4)
+def _written_out(sources: tuple[tuple[str, str], ...]) -> tuple[folding.Folder, naming.Namer, dict[str, str]]:
+    """The constants and the names of the sources, and the texts that are compiled."""
+    folder = folding.Folder({_module(name): text for name, text in sources})
+    folded = {name: IN_ROM.sub(r"import u\1 as \1", folder.folded(_module(name))) for name, _ in sources}
+    namer = naming.Namer({_module(name): text for name, text in folded.items()}, MAIN_PY)
+    return folder, namer, {name: namer.shortened(text) for name, text in folded.items()}
+
+
+def _module(name: str) -> str:
+    return "thecal." + name.removesuffix(".py").replace("/", ".")
 
 
 def mpy_bytes(tree: Path) -> int:
@@ -100,8 +135,9 @@ def _sources(boards: tuple[str, ...]) -> Iterator[tuple[str, Path]]:
     wanted = _board_modules([module for name in boards for module in BOARDS[name]])
     for folder in ("protocol", "firmware", "firmware/boards"):
         for path in sorted((ROOMS_DIR / folder).glob("*.py")):
-            if folder != "firmware/boards" or path.stem == "__init__" or path.stem in wanted:
-                yield f"{folder}/{path.name}", path
+            name = f"{folder}/{path.name}"
+            if name not in HOST_ONLY and (folder != "firmware/boards" or path.stem == "__init__" or path.stem in wanted):
+                yield name, path
 
 
 def _board_modules(roots: list[str]) -> set[str]:
@@ -121,10 +157,11 @@ def _board_modules(roots: list[str]) -> set[str]:
     return wanted
 
 
-def _content_hash(compiler: str, sources: list[tuple[str, Path]]) -> str:
+def _content_hash(compiler: str, sources: list[tuple[str, Path]], named: bool) -> str:
     version = subprocess.run([compiler, "--version"], capture_output=True, check=False)
     digest = hashlib.blake2b(digest_size=16)
-    for part in (version.stdout, MAIN_PY.encode(), " ".join(MPY_CROSS_FLAGS).encode()):
+    how = b"named" if named else Path(folding.__file__).read_bytes() + Path(naming.__file__).read_bytes() + IN_ROM.pattern.encode()
+    for part in (version.stdout, MAIN_PY.encode(), " ".join(MPY_CROSS_FLAGS).encode(), how):
         digest.update(len(part).to_bytes(4, "little") + part)
     for name, path in sources:
         content = path.read_bytes()
@@ -132,13 +169,20 @@ def _content_hash(compiler: str, sources: list[tuple[str, Path]]) -> str:
     return digest.hexdigest()
 
 
-def _build(compiler: str, sources: list[tuple[str, Path]], final: Path) -> None:
+def _build(compiler: str, sources: list[tuple[str, Path]], final: Path, named: bool = False) -> None:
     """Compile beside `final` and rename: a reader sees a whole tree or none, also with two builders at once."""
+    texts = {name: path.read_text(encoding="utf-8") for name, path in sources}
+    if not named:
+        with contextlib.suppress(SyntaxError):  # the compiler names the file
+            texts = _written_out(tuple(texts.items()))[2]
     final.parent.mkdir(parents=True, exist_ok=True)
     work = Path(tempfile.mkdtemp(prefix="building-", dir=final.parent))
     try:
-        for name, path in sources:
-            _compile(compiler, name, path, work / "lib" / "thecal" / Path(name).with_suffix(".mpy"))
+        for name in texts:
+            source = work / "source.py"
+            source.write_text(texts[name], encoding="utf-8")
+            _compile(compiler, name, source, work / "lib" / "thecal" / Path(name).with_suffix(".mpy"))
+        (work / "source.py").unlink()
         (work / "main.py").write_text(MAIN_PY, encoding="utf-8")
         work.chmod(0o755)
         try:
@@ -152,8 +196,8 @@ def _build(compiler: str, sources: list[tuple[str, Path]], final: Path) -> None:
 
 def _compile(compiler: str, name: str, source: Path, target: Path) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
-    # -s: the name in a traceback is the module's, so the bytes do not depend on where the sources stand.
-    command = [compiler, *MPY_CROSS_FLAGS, "-s", f"thecal/{name}", "-o", str(target), str(source)]
+    # -s: a traceback names the module, so the bytes do not depend on where the sources stand, and its name is one that a pump knows anyway.
+    command = [compiler, *MPY_CROSS_FLAGS, "-s", Path(name).stem, "-o", str(target), str(source)]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     except OSError as error:

@@ -16,6 +16,7 @@ from typing import Any
 from ..firmware.boards.latched import REQUEST_BYTES
 from .board import BROWN_OUT, POWER_LOST, POWER_ON, RESET_WANTED, SOFTWARE, Board
 from .clock import VirtualClock
+from .fram import LINE_BYTES
 from .impairment import Impairment
 from .line import SerialLine
 from .params import PatientParams, PlantParams
@@ -179,7 +180,7 @@ class World:
         reply = self.board.apply(answer, now_us)
         self.wakes += 1
         self.writes += reply.writes
-        if reply.steps:
+        if reply.steps and reply.hold_ms:       # without a hold: the self-test of the open switch, no pulse
             self.pulses += 1
             self.ordered_steps += reply.steps
             hold_us = reply.hold_ms * 1000
@@ -292,6 +293,17 @@ class World:
         """A pyserial-like port on this world's line, for `Programmer(world.port())`."""
         from .endpoints import VirtualPort
         return VirtualPort(world=self, timeout=timeout_s)
+
+    def store_use(self) -> dict[str, int | None]:
+        """Store writes of the run, their bytes, and the 64-byte line that was written most; None where the runtime does not count (TETHER.md).
+
+        Of a tethered pump the counts are there when the world is closed.
+        """
+        wear = self.runner.wear()
+        if wear is None:
+            return {"writes": self.writes, "bytes": None, "worst_line_at": None, "worst_line_writes": None}
+        worst = max(range(len(wear) - 1), key=wear.__getitem__)
+        return {"writes": self.writes, "bytes": wear[-1], "worst_line_at": worst * LINE_BYTES, "worst_line_writes": wear[worst]}
 
     def close(self) -> None:
         """End the runtime and flush the recorder; may be called twice."""

@@ -28,7 +28,7 @@ def size(rows):
 
 
 def pack(rows, values, out, at=0):
-    """Write `values` (one per row) into `out` from `at`; return the end, or -(1 + index) of the first refused field."""
+    """Write `values` (one per row) into `out` from `at`; return the end, or -(1 + index) of the first refused field. Rows are gone through once."""
     index = 0
     for field in rows:
         value = values[index]

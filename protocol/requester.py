@@ -1,4 +1,4 @@
-"""The host's end of the link, sans I/O and sans clock. The pump's is link.py.
+"""The host's end of the link, sans I/O and sans clock. The pump's is responder.py; no pump loads this.
 
 Host-driven: a request is repeated until its reply comes, with a timer that learns (RFC 6298, section 2) on the clock the
 caller passes in. Commands have window 1; idempotent reads (bulk pull by file and offset) may have several outstanding.
@@ -137,10 +137,12 @@ class Requester:
 
         Anything more it might claim could be forged, and "refused" taken for "not executed" is how boluses are given twice.
         """
-        if decoder.message_id == row[0] | REPLY_BIT or decoder.message_id == REFUSED_SEALED:
+        if decoder.message_id == row[0] | REPLY_BIT:
             return True
-        if decoder.message_id != REFUSED:
-            return False
+        if decoder.message_id not in (REFUSED_SEALED, REFUSED) or decoder.body[HEADER] != row[0]:
+            return False        # a refusal names its message: one of another, perhaps somebody else's with the same request id, says nothing here
+        if decoder.message_id == REFUSED_SEALED:
+            return True
         return not TAG_BYTES[row[3]] or decoder.body[HEADER + 1] in (R_SESSION, R_LOCKED)
 
     def _learn(self, rtt_ms):

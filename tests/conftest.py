@@ -18,7 +18,14 @@ ROOT = Path(__file__).resolve().parent.parent
 NODE_MODULES = Path(os.environ.get("NODE_MODULES") or ROOT / "build" / "node" / "node_modules")
 WASM = NODE_MODULES / "@micropython" / "micropython-webassembly-pyscript" / "micropython.mjs"
 sys.path.insert(0, str(ROOT / "tests" / "dual"))    # bare_pump and runtimes: helpers of several folders
+sys.path.append(str(ROOT / "tests"))                # traceability
 RP2040JS = Path(os.environ.setdefault("RP2040JS", str(NODE_MODULES / "rp2040js")))
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    from traceability import Traceability       # found by the path above
+
+    config.pluginmanager.register(Traceability.of(ROOT), "traceability")
 
 
 def missing_for(marker: str) -> str | None:

@@ -119,6 +119,7 @@ def test_the_output_shown_is_what_make_run_prints(tmp_path):
     assert "PASS on micropython" in shown
 
 
+@pytest.mark.req("TH-RULE-01")
 @pytest.mark.slow
 @pytest.mark.micropython
 def test_the_same_script_gives_the_same_answers_over_tcp_and_a_pty(tmp_path):

@@ -20,6 +20,7 @@ IN_ROOT = {
     *MAY_IMPORT,
 }  # fmt: skip
 MODULE_LINES, FUNCTION_LINES = 400, 70
+BODIES = ("plant", "motor", "head", "reservoir", "catheter", "csf", "battery", "sensors", "bedside", "impairment")
 # Tokens that mean a unit wherever they stand in a name ("s", "h" and "day" also mean other things), and what may follow one:
 # a denominator, the other half of a conversion, the second unit of a pair, or a bound.
 UNITS = {"ul", "nl", "ml", "ng", "ug", "mg", "us", "ms", "pa", "kpa", "mv", "mj", "hz", "khz"}
@@ -78,6 +79,7 @@ def imports(path: Path) -> Iterator[tuple[str, bool]]:
                 yield parts[0], False
 
 
+@pytest.mark.req("TH-RULE-02")
 @each(modules())
 def test_a_room_knows_only_whom_it_may(path):
     room = room_of(path)
@@ -88,6 +90,7 @@ def test_a_room_knows_only_whom_it_may(path):
     assert known <= allowed, f"R2: {room} may not import {', '.join(sorted(known - allowed))}"
 
 
+@pytest.mark.req("TH-RULE-03")
 @each(modules("protocol", "firmware"))
 def test_the_dialect_wall(path):
     allowed = BOARD_DIALECT if is_board(path) else DIALECT
@@ -103,6 +106,7 @@ def test_the_dialect_wall(path):
             assert not (isinstance(node.value, ast.Name) and (node.value.id, node.attr) == ("struct", "error")), f"line {line}: struct.error"
 
 
+@pytest.mark.req("TH-RULE-06")
 @each(modules("protocol", "firmware"))
 def test_only_integers_behind_the_wall(path):
     for node in ast.walk(tree_of(path)):
@@ -115,11 +119,30 @@ def test_only_integers_behind_the_wall(path):
             assert node.id != "float", f"R6: line {line}: float()"
 
 
+@pytest.mark.req("TH-SUP-01", "TH-RULE-11")
+def test_the_second_hand_shares_nothing_with_the_first():
+    """R11: what judges the controller knows limits and protocol alone, and nobody else in the firmware's core may drop enable."""
+    for name in ("supervisor.py", "level_test.py"):
+        own = {node.module for node in ast.walk(tree_of(ROOT / "firmware" / name)) if isinstance(node, ast.ImportFrom) and node.level}
+        assert own <= {"limits", "protocol.crc", "protocol.fields"}, f"{name} knows {', '.join(sorted(own))}"
+    for path in modules("firmware"):
+        called = [node for node in ast.walk(tree_of(path)) if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)]
+        assert is_board(path) or path.name == "supervisor.py" or not any(node.func.attr == "drop_enable" for node in called), f"{path.name} drops enable"
+
+
+@pytest.mark.req("TH-RULE-13")
+@each([path for path in modules("hw_sim") if path.stem in BODIES])
+def test_a_fault_knows_no_firmware(path):
+    """R13: bodies, sensors and what hurts the line, where faults act, cannot reach a status flag."""
+    assert "firmware" not in {name for name, ours in imports(path) if ours}
+
+
 def is_wiring(call: ast.Call) -> bool:
     """A command group being given its commands: the one effect at import that click is built on."""
     return isinstance(call.func, ast.Attribute) and call.func.attr in ("add_command", "add_to")
 
 
+@pytest.mark.req("TH-RULE-04")
 @each(modules())
 def test_no_hidden_state(path):
     tree = tree_of(path)
@@ -235,6 +258,7 @@ assert threading.active_count() == 1, threading.enumerate()
 """
 
 
+@pytest.mark.req("TH-RULE-04")
 def test_importing_does_nothing():
     """Every module that CPython can import: no output, no thread, no child, no file or socket opened for writing."""
     wanted = []

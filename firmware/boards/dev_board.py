@@ -25,7 +25,7 @@ WATCH_MS = 50           # the rotor at rest is looked at this often: 0.43 uL at 
 DRAIN_MS = 100          # what the line may take before a reset
 assert 2 * SLICE_MS <= WATCHDOG_MS
 
-UNKNOWN, POWER_ON, BROWN_OUT, WATCHDOG, SOFTWARE = range(5)     # ports.System.reset_cause
+UNKNOWN, POWER_ON, BROWN_OUT, WATCHDOG, SOFTWARE = range(5)     # port_shapes.System.reset_cause
 
 
 class Clock:
@@ -64,17 +64,17 @@ class Clock:
         self._keep.save(self._rtc_s())
 
     def now_s(self):
-        """See ports.Clock."""
+        """See port_shapes.Clock."""
         self._polls.tick()
         return self._now_s
 
     def elapsed_ms(self):
-        """See ports.Clock."""
+        """See port_shapes.Clock."""
         self._polls.tick()
         return self._elapsed_ms
 
     def set_s(self, time_s):
-        """See ports.Clock. Raises ValueError for a time before the epoch or beyond 2**30."""
+        """See port_shapes.Clock. Raises ValueError for a time before the epoch or beyond 2**30."""
         if not 0 <= time_s < 1 << 30:
             raise ValueError("therapy time %d s is outside 0..2**30 - 1" % time_s)
         self._write(time_s)
@@ -86,7 +86,7 @@ class Entropy:
     """The chip's random source."""
 
     def fill(self, buffer):
-        """See ports.Entropy."""
+        """See port_shapes.Entropy."""
         buffer[:] = os.urandom(len(buffer))
 
 
@@ -98,11 +98,11 @@ class System:
         self.wanted = False
 
     def reset_cause(self):
-        """See ports.System."""
+        """See port_shapes.System."""
         return self._cause
 
     def reset(self):
-        """See ports.System."""
+        """See port_shapes.System."""
         self.wanted = True
 
 

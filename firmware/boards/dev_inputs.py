@@ -58,7 +58,7 @@ class As5600:
         return self._angle
 
     def angle(self):
-        """See ports.Encoder."""
+        """See port_shapes.Encoder."""
         self._polls.tick()
         return self._angle
 
@@ -80,27 +80,31 @@ class BenchEncoder:
         return self._angle
 
     def angle(self):
-        """See ports.Encoder."""
+        """See port_shapes.Encoder."""
         self._polls.tick()
         return self._angle
 
 
 class Analog:
-    """One ADC pin. `read()` is its 16-bit reading times `factor`, divided by 2**16: 4096 for raw 12-bit counts, full scale in mV else."""
+    """One ADC pin. `read()` is its 16-bit reading times `factor`, divided by 2**16: 4096 for raw 12-bit counts, full scale in mV else.
 
-    def __init__(self, polls, adc, factor):
-        assert factor * 65535 < 1 << 30
+    A sensor whose voltage falls with what it measures has a negative factor and a `base` as large: its counts rise.
+    """
+
+    def __init__(self, polls, adc, factor, base=0):
+        assert -(1 << 30) < factor * 65535 < 1 << 30
         self._polls = polls
         self._adc = adc
         self._factor = factor
+        self._base = base
         self._value = 0
 
     def sample(self):
         """Read the pin."""
-        self._value = self._adc.read_u16() * self._factor >> 16
+        self._value = self._base + (self._adc.read_u16() * self._factor >> 16)
 
     def read(self):
-        """See ports.Analog."""
+        """See port_shapes.Analog."""
         self._polls.tick()
         return self._value
 
@@ -118,6 +122,6 @@ class Magnet:
         self._present = 1 - self._pin.value()
 
     def present(self):
-        """See ports.Magnet."""
+        """See port_shapes.Magnet."""
         self._polls.tick()
         return self._present

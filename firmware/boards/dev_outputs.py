@@ -26,16 +26,16 @@ class StepMotor:
         self.turned = 0                 # steps of all pulses before it, modulo WHOLE_TURNS
 
     def order(self, steps, hold_ms):
-        """See ports.Motor. Raises ValueError outside the bounds given there."""
+        """See port_shapes.Motor. Raises ValueError outside the bounds given there."""
         if not 1 <= steps <= 65535:
             raise ValueError("motor order of %d steps is outside 1..65535" % steps)
-        if not 1 <= hold_ms <= MAX_HOLD_MS:
-            raise ValueError("enable hold of %d ms is outside 1..%d" % (hold_ms, MAX_HOLD_MS))
+        if not 0 <= hold_ms <= MAX_HOLD_MS:
+            raise ValueError("enable hold of %d ms is outside 0..%d" % (hold_ms, MAX_HOLD_MS))
         self._steps = steps
         self._hold_ms = hold_ms
 
     def drop_enable(self):
-        """See ports.Motor. At once, not behind the step; an order that waits is forgotten."""
+        """See port_shapes.Motor. At once, not behind the step; an order that waits is forgotten."""
         self._steps = 0
         self._cut()
         self._close(time.ticks_ms())
@@ -95,12 +95,12 @@ class Uart:
         self._waiting = self._device.any()
 
     def any(self):
-        """See ports.Uart."""
+        """See port_shapes.Uart."""
         self._polls.tick()
         return self._waiting
 
     def read_byte(self):
-        """See ports.Uart."""
+        """See port_shapes.Uart."""
         self._polls.tick()
         if self._waiting == 0 or not self._device.readinto(self._one):
             return -1
@@ -108,7 +108,7 @@ class Uart:
         return self._one[0]
 
     def write(self, buffer, length):
-        """See ports.Uart."""
+        """See port_shapes.Uart."""
         tail = self._tail
         if length > OUT_BYTES - tail:
             self.dropped += length
@@ -148,7 +148,7 @@ class Tone:
         self._sounding = False
 
     def sound(self, kind):
-        """See ports.Tone."""
+        """See port_shapes.Tone."""
         self._tune = TUNES[kind]
         self._next = 0
         self._until = time.ticks_ms()

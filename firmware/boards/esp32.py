@@ -62,7 +62,8 @@ class RmtMotor(StepMotor):
         parts = [PART_MS * RMT_HZ // 1000] * (hold_ms // PART_MS)
         if hold_ms % PART_MS:
             parts.append(hold_ms % PART_MS * RMT_HZ // 1000)
-        hold.write_pulses(parts, [True] * len(parts))
+        if parts:
+            hold.write_pulses(parts, [True] * len(parts))
         # Steps beyond the longest lease would be lost in the driver; here they need not be made.
         train.write_pulses([HALF_STEP] * (2 * min(steps, MOST_STEPS)), False)
 

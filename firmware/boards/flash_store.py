@@ -38,7 +38,7 @@ class FlashStore:
             raise OSError(ENOSPC, "no room for a store of %d bytes" % STORE_BYTES)
 
     def read(self, address, buffer, length):
-        """See ports.Store. Raises ValueError outside the store, OSError when the file system fails."""
+        """See port_shapes.Store. Raises ValueError outside the store, OSError when the file system fails."""
         _check(address, length)
         done = 0
         while done < length:
@@ -51,7 +51,7 @@ class FlashStore:
             done += count
 
     def write(self, address, buffer, length):
-        """See ports.Store. A write that changes nothing costs nothing. Raises as read()."""
+        """See port_shapes.Store. A write that changes nothing costs nothing. Raises as read()."""
         _check(address, length)
         done = 0
         while done < length:

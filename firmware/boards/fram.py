@@ -30,7 +30,7 @@ class Fram:
         self._one = bytearray(1)
 
     def read(self, address, buffer, length):
-        """See ports.Store. Raises ValueError outside the store."""
+        """See port_shapes.Store. Raises ValueError outside the store."""
         self._begin(_READ, address, length)
         if length == len(buffer):
             self._spi.readinto(buffer)
@@ -42,7 +42,7 @@ class Fram:
         self._select(1)
 
     def write(self, address, buffer, length):
-        """See ports.Store. Raises ValueError outside the store."""
+        """See port_shapes.Store. Raises ValueError outside the store."""
         self._select(0)
         self._spi.write(self._enable)
         self._select(1)

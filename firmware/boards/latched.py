@@ -19,13 +19,13 @@ assert struct.calcsize(REPLY) == REPLY_BYTES
 
 STEP, QUIT = 1, 2                                   # kinds of request
 DONE, RESET_WANTED, FAILED, POWER_LOST = 1, 2, 3, 4  # kinds of reply
-FLAG_MAGNET, FLAG_TORN = 1, 2                       # request flags
+FLAG_MAGNET, FLAG_TORN = 1, 2                       # request flags; the second times 0..4, see torn_length
 FLAG_DROP_ENABLE = 1                                # reply flag
 
 TICK_PERIOD = 1 << 29       # a simulated tick wraps inside small integers (style.md, 2 (2))
 NEVER_CUT = 0xFFFF
 NO_CLOCK = 0xFFFFFFFF
-TX_BYTES = 2048         # eight whole frames: twice what a host has outstanding
+TX_BYTES = 1280         # five whole frames: the replies that a host has outstanding, and a push
 
 
 class Latch:
@@ -48,7 +48,7 @@ class Latch:
         self.rx_at = 0
         self.writes = 0
         self.cut_after = NEVER_CUT
-        self.torn = False
+        self.torn = 0
         self.steps = 0
         self.hold_ms = 0
         self.drop = 0
@@ -74,7 +74,7 @@ class Latch:
         self.elapsed_ms = (tick_ms - self.tick_ms) & (TICK_PERIOD - 1) if self.tick_ms >= 0 else 0
         self.tick_ms = tick_ms
         self.magnet = flags & FLAG_MAGNET
-        self.torn = flags & FLAG_TORN != 0
+        self.torn = flags // FLAG_TORN & 7
         self.rx = rx
         self.rx_at = 0
         self.polls = 0
@@ -109,12 +109,27 @@ class Latch:
         raise TooManyPolls("over %d reads of inputs in one step: time stands still inside a step" % MAX_POLLS)
 
 
-class _Port:
+class _Analog:
+    """One analogue input: the attribute of the latch that its name says."""
+
+    def __init__(self, latch, name):
+        self._latch = latch
+        self._name = name
+
+    def read(self):
+        latch = self._latch
+        latch.polls += 1
+        if latch.polls > MAX_POLLS:
+            latch.too_many()
+        return getattr(latch, self._name)
+
+
+class _Ports:
+    """All other ports in one object, since none of their methods share a name: ten classes would cost a pump 2 KB."""
+
     def __init__(self, latch):
         self._latch = latch
 
-
-class _Clock(_Port):
     def now_s(self):
         latch = self._latch
         latch.polls += 1
@@ -133,12 +148,10 @@ class _Clock(_Port):
         self._latch.clock_set_s = time_s
         self._latch.now_s = time_s
 
-
-class _Motor(_Port):
     def order(self, steps, hold_ms):
         latch = self._latch
-        if latch.steps or not 0 < steps < 65536 or not 0 < hold_ms <= MAX_HOLD_MS:
-            raise ValueError("motor.order(%r, %r): one order a step, 1..65535 steps, hold 1..%d ms"
+        if latch.steps or not 0 < steps < 65536 or not 0 <= hold_ms <= MAX_HOLD_MS:
+            raise ValueError("motor.order(%r, %r): one order a step, 1..65535 steps, hold 0..%d ms"
                              % (steps, hold_ms, MAX_HOLD_MS))
         latch.steps = steps
         latch.hold_ms = hold_ms
@@ -146,8 +159,6 @@ class _Motor(_Port):
     def drop_enable(self):
         self._latch.drop = 1
 
-
-class _Encoder(_Port):
     def angle(self):
         latch = self._latch
         latch.polls += 1
@@ -155,21 +166,6 @@ class _Encoder(_Port):
             latch.too_many()
         return latch.angle
 
-
-class _Analog(_Port):
-    def __init__(self, latch, name):
-        self._latch = latch
-        self._name = name
-
-    def read(self):
-        latch = self._latch
-        latch.polls += 1
-        if latch.polls > MAX_POLLS:
-            latch.too_many()
-        return getattr(latch, self._name)
-
-
-class _Uart(_Port):
     def any(self):
         latch = self._latch
         latch.polls += 1
@@ -197,21 +193,15 @@ class _Uart(_Port):
         latch.tx[latch.tx_length:end] = memoryview(buffer)[:length]
         latch.tx_length = end
 
-
-class _Tone(_Port):
     def sound(self, kind):
         self._latch.tone = kind
 
-
-class _System(_Port):
     def reset_cause(self):
         return self._latch.reset_cause
 
     def reset(self):
         self._latch.reset_wanted = 1
 
-
-class _Magnet(_Port):
     def present(self):
         latch = self._latch
         latch.polls += 1
@@ -219,11 +209,8 @@ class _Magnet(_Port):
             latch.too_many()
         return latch.magnet
 
-
-class _Entropy(_Port):
-    """Deterministic by design (R9): bytes follow from the step counter; a simulated pump's nonces are not secrets."""
-
     def fill(self, buffer):
+        """Deterministic by design (R9): bytes follow from the step counter; a simulated pump's nonces are not secrets."""
         value = self._latch.counter * 2654435761 & 0xFFFFFFFF
         for index in range(len(buffer)):
             value = (value * 1103515245 + 12345) & 0x7FFFFFFF
@@ -232,17 +219,18 @@ class _Entropy(_Port):
 
 def bundle(latch, store, runtime):
     """The Ports that an App or a foreign `build(ports)` gets."""
+    ports = _Ports(latch)
     return Ports(
-        _Clock(latch), _Motor(latch), _Encoder(latch), _Analog(latch, "level"), _Analog(latch, "inlet"),
-        _Analog(latch, "temperature"), _Analog(latch, "battery_mv"), _Uart(latch), store, _Tone(latch), _Magnet(latch),
-        _Entropy(latch), _System(latch), runtime)
+        ports, ports, ports, _Analog(latch, "level"), _Analog(latch, "inlet"), _Analog(latch, "temperature"), _Analog(latch, "battery_mv"),
+        ports, store, ports, ports, ports, ports, runtime)
 
 
 def torn_length(latch, length):
-    """How many bytes of the write that loses power still reach the store: half of them when it is torn, else none."""
-    if latch.torn:
-        return length // 2
-    return 0
+    """How many bytes of the write that loses power are stored: none (torn 0), half (1), the first (2), all but the last (3), all (4)."""
+    torn = latch.torn
+    if torn < 2:
+        return length // 2 * torn
+    return 1 if torn == 2 else length - 4 + torn
 
 
 def lose_power():

@@ -14,7 +14,7 @@
     GP26    reservoir level                         0..3.3 V, 4096 raw counts
     GP27    inlet pressure                          0..3.3 V, 4096 raw counts
     GP29    battery: VSYS / 3, on the board         mV
-    -       temperature: the chip's own sensor      4096 raw counts of 3.3 V
+    -       temperature: the chip's own sensor      4096 minus raw counts of 3.3 V: 3161 at 0 C and 2 a degree (RP2040 data sheet 4.9.5)
 
 A bare board boots: without an AS5600 the rotor stands still for the supervisor, which says so by the motor stall alarm. With the
 bench jumper the angle is computed from the ordered steps instead; the identity then ends in "bench encoder" and the console
@@ -103,7 +103,8 @@ class PioMotor(StepMotor):
     def _fire(self, steps, hold_ms):
         if not self._armed:
             self._arm()
-        self._hold.put(hold_ms * STEP_HZ // 1000 - 1)
+        if hold_ms:
+            self._hold.put(hold_ms * STEP_HZ // 1000 - 1)
         self._train.put(steps - 1)
 
     def _cut(self):
@@ -167,7 +168,7 @@ class Board(dev_board.DevBoard):
         bus = I2C(0, sda=Pin(4), scl=Pin(5), freq=400_000, timeout=1000)
         encoder = BenchEncoder(polls, motor) if bench else As5600(polls, bus)
         analogs = (Analog(polls, ADC(26), 4096), Analog(polls, ADC(27), 4096),
-                   Analog(polls, ADC(ADC.CORE_TEMP), 4096), Analog(polls, ADC(29), 9900))
+                   Analog(polls, ADC(ADC.CORE_TEMP), -4096, 4096), Analog(polls, ADC(29), 9900))
         line = UART(0, 115200, tx=Pin(0), rx=Pin(1), rxbuf=1024, txbuf=1024, timeout=0)
         runtime = dev_board.runtime(bench)
         super().__init__(polls, dev_board.Ports(

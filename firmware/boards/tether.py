@@ -6,20 +6,25 @@ MicroPython goes there. A failing step is reported in its reply and ends the pro
 
 import io
 import sys
+from array import array
 
 from ..ports import MAX_DELAY_MS, PowerCut
 from .latched import DONE, FAILED, POWER_LOST, QUIT, REPLY_BYTES, REQUEST_BYTES, Latch, bundle, lose_power, torn_length
 
-_MAX_TEXT = 2000
+_MAX_TEXT = 1200        # of a traceback; fits the transmit buffer
 _NOTHING = bytearray()
+TRAIL = 128             # store writes remembered between two appends to the wear file
 
 
 class FileStore:
-    """The store of a tethered pump: a preallocated file, byte-addressed."""
+    """The store of a tethered pump: a preallocated file, byte-addressed. Beside it a file of what was written, for the simulator's wear."""
 
     def __init__(self, path, latch):
+        self._path = path
         self._file = open(path, "r+b", buffering=0)     # and no flush(): on MicroPython that is an fsync, 200 us a write
         self._latch = latch
+        self._trail = array("I", bytes(4 * TRAIL))      # a count of every line would be 16 KB of this heap
+        self._trailed = 0
 
     def read(self, address, buffer, length):
         """Fill buffer[:length] from `address`."""
@@ -32,9 +37,19 @@ class FileStore:
         if cut:
             length = torn_length(self._latch, length)
         self._file.seek(address)
-        self._file.write(memoryview(buffer)[:length])
+        self._file.write(buffer if length == len(buffer) else memoryview(buffer)[:length])      # records are whole buffers: nothing allocated
+        self._trail[self._trailed] = address << 12 | length
+        self._trailed += 1
+        if self._trailed == TRAIL:
+            self.flush()
         if cut:
             lose_power()
+
+    def flush(self):
+        """Append what was written since the last time: a number of four bytes a write, address * 4096 + length."""
+        with open(self._path + ".wear", "ab") as file:
+            file.write(memoryview(self._trail)[:self._trailed])
+        self._trailed = 0
 
 
 def read_exactly(stream, buffer, length):
@@ -76,6 +91,7 @@ class Tether:
         self._request = bytearray(REQUEST_BYTES)
         self._reply = bytearray(REPLY_BYTES)
         self._pump = None
+        self.store = None
 
     def exchange(self):
         """One request and its reply; False when the simulator is done with us."""
@@ -92,7 +108,8 @@ class Tether:
             return False
         try:
             if self._pump is None:
-                self._pump = _build(bundle(latch, FileStore(self._store_path, latch), "simulated"), self._folder)
+                self.store = FileStore(self._store_path, latch)
+                self._pump = _build(bundle(latch, self.store, "simulated"), self._folder)
             latch.end(self._reply, DONE, self._pump.step())
         except PowerCut:
             latch.tx_length = 0
@@ -114,3 +131,5 @@ def run():
     tether = Tether(open(int(sys.argv[1]), "rb", buffering=0), open(int(sys.argv[2]), "wb", buffering=0), store, folder)
     while tether.exchange():
         continue
+    if tether.store:
+        tether.store.flush()

@@ -2,7 +2,7 @@
 
 import pytest
 
-from thecal.firmware import ports as port_shapes
+from thecal.firmware import ports as bounds
 from thecal.firmware.boards import dev_board, dev_inputs, dev_outputs
 from thecal.firmware.boards.dev_board import SLICE_MS, DevBoard, Ports, System
 
@@ -152,6 +152,7 @@ def board(fake_time):
     return made
 
 
+@pytest.mark.req("TH-SUP-09")
 def test_sleeps_until_due_and_feeds_the_watchdog_in_slices(board, fake_time):
     start = fake_time.ms
     board.end(3_600_000)
@@ -162,6 +163,7 @@ def test_sleeps_until_due_and_feeds_the_watchdog_in_slices(board, fake_time):
     assert board.ports.clock.elapsed_ms() == 3_600_000          # over the wrap of the tick
 
 
+@pytest.mark.req("TH-SUP-09")
 def test_the_steps_own_time_counts_against_its_delay(board, fake_time):
     start = fake_time.ms
     fake_time.ms += 700
@@ -184,10 +186,10 @@ def test_inputs_are_frozen_and_counted(board, fake_time):
     assert (ports.encoder.angle(), ports.level.read(), ports.battery.read(), ports.magnet.present()) == (4095, 4095, 9899, 1)
     assert ports.clock.elapsed_ms() == 2500 and ports.clock.now_s() == 2
     assert [ports.uart.any(), ports.uart.read_byte(), ports.uart.read_byte(), ports.uart.read_byte()] == [2, 97, 98, -1]
-    with pytest.raises(port_shapes.TooManyPolls):
+    with pytest.raises(bounds.TooManyPolls):
         while True:
             ports.uart.any()
-    assert board.polls.count == port_shapes.MAX_POLLS + 1
+    assert board.polls.count == bounds.MAX_POLLS + 1
     board.begin()
     assert ports.inlet_pressure.read() == 0
 
@@ -234,7 +236,8 @@ def test_a_slow_line_takes_the_rest_later_and_a_full_one_drops(board):
     assert uart.dropped == 60
 
 
-@pytest.mark.parametrize("steps, hold_ms", [(0, 1), (65536, 1), (1, 0), (1, 501)])
+@pytest.mark.req("TH-SUP-02")
+@pytest.mark.parametrize("steps, hold_ms", [(0, 1), (65536, 1), (1, -1), (1, 501)])
 def test_an_order_out_of_bounds_is_refused(board, steps, hold_ms):
     with pytest.raises(ValueError, match="outside"):
         board.ports.motor.order(steps, hold_ms)
@@ -242,6 +245,7 @@ def test_an_order_out_of_bounds_is_refused(board, steps, hold_ms):
     assert board.log == []
 
 
+@pytest.mark.req("TH-SUP-02")
 def test_leases_and_trains_never_queue_up(board, fake_time):
     motor = board.ports.motor
     for steps, hold_ms, pause_ms, cut in ((117, 147, 1, False), (117, 147, 100, False), (900, 100, 500, False), (1, 1, 500, True)):
@@ -264,6 +268,7 @@ def test_a_pulse_is_seen_through_whoever_calls(board, fake_time):
     assert board.ports.uart.any() == 5 and board.ports.clock.elapsed_ms() >= 120 + 147
 
 
+@pytest.mark.req("TH-SUP-03")
 def test_drop_enable_acts_at_once_and_forgets_the_order(board):
     board.ports.motor.order(117, 147)
     board.ports.motor.drop_enable()
@@ -272,6 +277,7 @@ def test_drop_enable_acts_at_once_and_forgets_the_order(board):
     assert board.log == [("cut",)]
 
 
+@pytest.mark.req("TH-SUP-03")
 def test_motion_without_a_lease_ends_the_sleep(board, fake_time):
     start = fake_time.ms
 
@@ -370,3 +376,14 @@ def test_ctrl_c_releases_the_board_and_an_error_does_not(board, capsys):
     with pytest.raises(OSError):
         dev_board.serve(board, broken)
     assert board.log == [("release",)]
+
+
+@pytest.mark.parametrize(("raw", "rising", "falling"), [(0, 0, 4096), (876 << 4, 876, 3220), (65535, 4095, 0)])
+def test_a_sensor_that_falls_with_what_it_measures_is_turned_round(raw, rising, falling):
+    class Adc:
+        def read_u16(self):
+            return raw
+
+    for analog, value in ((dev_inputs.Analog(dev_inputs.Polls(), Adc(), 4096), rising), (dev_inputs.Analog(dev_inputs.Polls(), Adc(), -4096, 4096), falling)):
+        analog.sample()
+        assert analog.read() == value

@@ -75,6 +75,7 @@ def esp32(monkeypatch, fake_time, tmp_path):
     sys.modules.pop("thecal.firmware.boards.esp32", None)
 
 
+@pytest.mark.req("TH-SUP-02", "TH-MODE-07")
 @pytest.mark.parametrize("steps, hold_ms, moved", [(117, 147, 117), (1, 1, 1), (468, 500, 468), (65535, 500, 500)])
 def test_a_train_has_its_steps_and_enable_ends_by_itself(esp32, steps, hold_ms, moved):
     motor = esp32.RmtMotor()

@@ -5,24 +5,30 @@ import shutil
 import subprocess
 import sys
 import time
+from dataclasses import replace
 
 import pytest
 
 from thecal.host.implant import Implant
 from thecal.host.programmer import Programmer
+from thecal.hw_sim.staging import fold_script
 from thecal.protocol import catalogue
 
 pytestmark = pytest.mark.board
 
 STEP, ENABLE, BENCH = 2, 6, 22
-IMPLANT = Implant.reference(serial=77)
+# The chip's own sensor, of the RP2040 data sheet 4.9.5: 0.706 V at 27 C, 1.721 mV less a degree.
+IMPLANT = replace(Implant.reference(serial=77), temperature_zero_counts=3161, temperature_counts_per_c=2)
+WARM_COUNTS, INLET_COUNTS = 876, 2000
 START_S = 63_000_000
+PROBE_STEPS = 13        # firmware/supervisor.py: what the encoder could not miss if the switch did not cut
 
 
 def boot(emulate, **options):
     board = emulate(**options)
     board.wait_console("thecal on")
-    board.cmd("adc", ch=0, value=1800)
+    for channel, counts in ((0, 1800), (1, INLET_COUNTS), (4, WARM_COUNTS)):
+        board.cmd("adc", ch=channel, value=counts)
     board.cmd("watch", pins=[STEP, ENABLE], events=True)
     return board, Programmer.open(board.uart0, timeout_s=15)
 
@@ -30,7 +36,7 @@ def boot(emulate, **options):
 def prepare(pump, volume="0.004 mL"):
     pump.commission(IMPLANT)
     pump.set_clock(START_S)
-    pump.prime(volume)
+    pump.prime("both", volume)
 
 
 def edges(board, pin):
@@ -70,13 +76,13 @@ def test_status_over_the_line_and_pulses_at_the_step_pin(emulate, fram):
         status = wait_pulses(pump, 3)
         steps, left = divmod(status.ordered_nl * IMPLANT.steps_per_rev, IMPLANT.nl_per_rev)
         assert left == 0 and steps == 3 * 117 + 1      # 117.03 steps a uL: the fourth pulse's share has not come up to one yet
-        assert board.cmd("counts")["rises"][str(STEP)] == steps
-        assert board.cmd("rotor") | {"id": 0} == {"steps": steps, "lost": 0, "enable": False, "id": 0}
+        assert board.cmd("counts")["rises"][str(STEP)] == steps + PROBE_STEPS      # the power-on self-test's, against the open switch
+        assert board.cmd("rotor") | {"id": 0} == {"steps": steps, "lost": PROBE_STEPS, "enable": False, "id": 0}
         assert status.missed_nl["stall"] == 0
         assert status.frames_bad == 0 or not fram, "a FRAM shuts nothing: every frame arrives whole"
         assert START_S <= status.time_s < START_S + 60
     rises = [at for at, level in edges(board, STEP) if level]
-    assert sum(gap != 1000 for gap in (b - a for a, b in zip(rises, rises[1:]))) == 2       # 1000 steps a second within each pulse
+    assert sum(gap != 1000 for gap in (b - a for a, b in zip(rises, rises[1:]))) == 3       # 1000 steps a second within each pulse and the probe
     assert [hold for hold in holds_us(board) if hold not in (147_000, 148_000)] == []       # a pulse's time and 30 ms
 
 
@@ -129,6 +135,7 @@ def test_the_bench_jumper_simulates_the_encoder_and_says_so(emulate):
         assert status.missed_nl["stall"] == 0 and status.alarms == []
 
 
+@pytest.mark.req("TH-STORE-01")
 @pytest.mark.parametrize("fram", [False, True], ids=["flash", "fram"])
 def test_records_survive_the_loss_of_power(emulate, tmp_path, fram):
     board, pump = boot(emulate, fram={"present": fram})
@@ -168,10 +175,11 @@ if ports.system.reset_cause() != dev_board.WATCHDOG:
 """
 
 
+@pytest.mark.req("TH-SUP-09")
 @pytest.mark.slow
 def test_enable_falls_and_the_watchdog_bites_when_the_code_hangs(emulate, pico_tree, tmp_path):
     tree = shutil.copytree(pico_tree, tmp_path / "tree")
-    (tree / "main.py").write_text(HANGS)
+    (tree / "main.py").write_text(fold_script(HANGS, "pico"))
     board = emulate(tree)
     board.cmd("watch", pins=[STEP, ENABLE], events=True)
     board.wait_console("slept")         # 5 s: over one slice, so the watchdog was fed

@@ -13,17 +13,19 @@ from thecal.protocol import catalogue as cat
 from thecal.protocol.fields import pack, unpack
 from thecal.protocol.crc import crc32
 from thecal.protocol.frame import FRAME, HEADER, MAX_FRAME, TAG_BYTES, Decoder, encode
-from thecal.protocol.session import CLINICIAN, OPENED, HostHandshake, shelf_key
+from thecal.protocol.handshake import HostHandshake
+from thecal.protocol.session import CLINICIAN, OPENED, PATIENT, shelf_key
 
-STORE_BYTES = 68 * 1024     # all that firmware/settings.py and event_log.py map today; a real one has 256 KB
+STORE_BYTES = 256 * 1024
 TICK_PERIOD = 1 << 29
 MONDAY_S = 735 * 86400      # Monday 2026-01-05 00:00, pump seconds
 SCHEMA = cat.schema_crc()
 
 COMMISSION = {
     "serial": 1001, "nl_per_rev": 35000, "steps_per_rev": 4096, "counts_per_rev": 4096, "step_hz": 1000, "pulse_nl": 1000,
-    "level_nl_per_count": 10000, "capacity_ul": 20000, "residual_ul": 1400, "dead_volume_nl": 375000,
-    "minimum_rate_nl_day": 6000, "battery_empty_mv": 2400, "catheter_mm": 800,
+    "level_nl_per_count": 10000, "capacity_ul": 20000, "residual_ul": 1400, "tubing_nl": 199000, "dead_volume_nl": 375000,
+    "minimum_rate_nl_day": 6000, "battery_empty_mv": 2400, "battery_eri_mv": 2600, "temperature_zero_counts": 0,
+    "temperature_counts_per_c": 100, "catheter_mm": 800,
     "contact": b"clinic +00 000 0000" + bytes(cat.CONTACT_BYTES - 19),
 }
 
@@ -37,6 +39,11 @@ DRUG = {
     "drug_1": named(b"baclofen"), "concentration_1_ng_ml": 500000, "drug_2": named(b""), "concentration_2_ng_ml": 0,
     "drug_3": named(b""), "concentration_3_ng_ml": 0,
 }
+CAPS = {
+    "cap_hour_1_ng": 1000000000, "cap_day_1_ng": 1000000000, "cap_hour_2_ng": 0, "cap_day_2_ng": 0, "cap_hour_3_ng": 0, "cap_day_3_ng": 0,
+}
+NO_BOLUS = {"bolus_nl": 0, "bolus_s": 0, "lockout_min": 0, "interval_h": 0, "per_interval": 0, "per_day": 0, "released": 0}
+A_BOLUS = {"bolus_nl": 20000, "bolus_s": 600, "lockout_min": 180, "interval_h": 0, "per_interval": 0, "per_day": 4, "released": 1}
 
 
 class BenchStore:
@@ -86,9 +93,11 @@ def flex_program(patterns, weekdays, fallback_nl_day=0, safe_state=0, mode=cat.F
         steps += bytes([len(pattern)])
         for minute, rate_nl_day in pattern:
             steps += struct.pack("<HI", minute, rate_nl_day)
-    values = {"mode": mode, "fallback_nl_day": fallback_nl_day, "safe_state": safe_state, "editor": named(b"bench"),
-              "weekdays": bytes(weekdays), "patterns": len(patterns), "steps": steps}
-    values.update(DRUG)
+    values = {"mode": mode, "fallback_nl_day": fallback_nl_day, "safe_state": safe_state, "abrupt_stop": 0, "editor": named(b"bench"),
+              "setting": named(b"non-cancer"), "library_crc": 0, "overrides": 0, "override_why": 0, "step_pct": 0, "step_interval_h": 0,
+              "bridge_nl": 0, "bridge_rate_nl_day": 0, "weekdays": bytes(weekdays), "patterns": len(patterns), "steps": steps}
+    for more in (DRUG, CAPS, NO_BOLUS):
+        values.update(more)
     return values
 
 
@@ -118,6 +127,8 @@ class Bench:
         self.drops = 0
         self.tones = 0
         self.battery_mv = 3000
+        self.inlet_counts = 13200
+        self.temperature_counts = 3700
         self.level_ul = 0               # in the bellows when nothing has moved
         self.level_counts = -1          # >= 0: what the sensor is stuck at
         self.stalled = False            # the rotor does not turn
@@ -128,6 +139,7 @@ class Bench:
         self.wakes = 0
         self.pushed = []
         self.session = None
+        self.role = CLINICIAN           # whose key the next session is opened with
         self._nonces = 0
         self.steps_per_rev = 4096
         self._request = bytearray(REQUEST_BYTES)
@@ -178,15 +190,15 @@ class Bench:
     def begin(self, rx):
         """Latch the inputs of this instant."""
         self.counter += 1
-        struct.pack_into(REQUEST, self._request, 0, MAGIC, STEP, (2 if self.torn else 0) | (1 if self.magnet else 0), self.counter, self.rtc_s, self.tick_ms,
-                         self.angle, self.level(), 0, 0, self.battery_mv, self.reset_cause, 0, self.cut_after, len(rx))
+        struct.pack_into(REQUEST, self._request, 0, MAGIC, STEP, 2 * self.torn | (1 if self.magnet else 0), self.counter, self.rtc_s, self.tick_ms,
+                         self.angle, self.level(), self.inlet_counts, self.temperature_counts, self.battery_mv, self.reset_cause, 0, self.cut_after, len(rx))
         self.latch.begin(self._request, rx)
 
     def end(self, delay_ms):
         """Do what the step asked for."""
         latch = self.latch
         latch.end(self._reply, 1, delay_ms)
-        if latch.steps:
+        if latch.steps and latch.hold_ms:       # a train without a hold is the self-test of the open switch
             self.orders += 1
             self.steps += latch.steps
             self.longest_hold_ms = max(self.longest_hold_ms, latch.hold_ms)
@@ -242,7 +254,7 @@ class Bench:
             message_class = row[3]
         tagged = TAG_BYTES[message_class] > 0
         if tagged and self.session is None and message_class == row[3]:
-            self.open_session(CLINICIAN)
+            self.open_session(self.role)
         size = encode(self._frame, message_class, message_id, 0, request_id, payload, len(payload), schema, crc32,
                       self.session.sending if tagged else None)
         return self.send_raw(bytes(self._frame[:size]))
@@ -328,10 +340,10 @@ class Bench:
         assert "reason" not in reply, (kind, reply)
         return reply
 
-    def refill(self, volume_ul):
+    def refill(self, volume_ul, drug=None):
         """Empty to the residual and fill, in the bellows and by order."""
-        values = {"withdrawn_ul": 0, "volume_ul": volume_ul}
-        values.update(DRUG)
+        values = {"withdrawn_ul": 0, "volume_ul": volume_ul, "expires_s": 0, "lot": named(b"lot 1")}
+        values.update(DRUG if drug is None else drug)
         left_ul = 1400 if self.app.ledger.base_nl else 0        # a bellows is dry before its first fill
         reply = self.must(cat.REFILL, values)
         self.level_ul = left_ul + volume_ul + self.moved_steps * 35 // 4096
@@ -351,8 +363,31 @@ class Bench:
     def resume(self):
         return self.must(cat.RESUME, {})
 
-    def prime(self, volume_nl, rate_nl_day):
-        return self.must(cat.PRIME, {"volume_nl": volume_nl, "rate_nl_day": rate_nl_day})
+    def prime(self, volume_nl, rate_nl_day, what=cat.PRIME_BOTH):
+        return self.must(cat.PRIME, {"what": what, "volume_nl": volume_nl, "rate_nl_day": rate_nl_day})
+
+    def bridge(self, rate_nl_day, bridge_nl, bridge_rate_nl_day, drug=None, more=None):
+        """Fill with a drug of another concentration and run it behind a bridge."""
+        drug = dict(DRUG, concentration_1_ng_ml=self.app.program_drugs[1] * 2) if drug is None else drug
+        self.refill(17000, drug)
+        values = simple_program(rate_nl_day)
+        values.update(drug)
+        values.update({"bridge_nl": bridge_nl, "bridge_rate_nl_day": bridge_rate_nl_day})
+        values.update(more or {})
+        return self.must(cat.PROGRAM, values)
+
+    def bolus(self, volume_nl, seconds):
+        return self.must(cat.BOLUS, {"volume_nl": volume_nl, "seconds": seconds})
+
+    def pause(self, minutes):
+        return self.must(cat.PAUSE, {"minutes": minutes})
+
+    def request(self, order_id=None):
+        """The patient asks for a bolus, in a session of the patient's; the reply's or the refusal's values."""
+        self.session, self.role = None, PATIENT
+        reply = self.order(cat.PATIENT_BOLUS, {}, order_id)
+        self.session, self.role = None, CLINICIAN
+        return reply
 
     def status(self):
         """The status reply's fields."""

@@ -17,12 +17,14 @@ def test_the_script_says_something_on_cpython(script):
     assert len(runtimes.on_cpython(script)) >= 3
 
 
+@pytest.mark.req("TH-RULE-03")
 @pytest.mark.micropython
 @pytest.mark.parametrize("script", DUAL)
 def test_64_bit_agrees(script):
     compare(runtimes.on_unix(script), runtimes.on_cpython(script))
 
 
+@pytest.mark.req("TH-RULE-03")
 @pytest.mark.wasm
 @pytest.mark.parametrize("script", DUAL)
 def test_32_bit_agrees(script, wasm):

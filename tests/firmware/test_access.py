@@ -5,7 +5,8 @@ from bare_pump import SCHEMA, Bench, block_bytes, read, simple_program
 from thecal.firmware.access import BYTE_NJ, FIRST_LOCK_S, FREE_FORGERIES, IDLE_S, LONGEST_LOCK_S, OPENS, TAG_NJ
 from thecal.protocol import catalogue as cat
 from thecal.protocol.frame import CLASS_ROUTINE, MAX_FRAME, MIN_BODY, encode, trailer_bytes
-from thecal.protocol.session import CLINICIAN, PATIENT, SERVICE, HostHandshake, Session, shelf_key, transcript
+from thecal.protocol.handshake import HostHandshake
+from thecal.protocol.session import CLINICIAN, PATIENT, SERVICE, Session, shelf_key, transcript
 
 OWN = bytes(range(32))
 
@@ -35,6 +36,7 @@ def pair(bench, role, key):
     return reply
 
 
+@pytest.mark.req("TH-LINK-03")
 def test_a_wrong_key_proves_nothing_to_either_side(bench):
     bench.reboot()
     reply, said = bench.open_session(CLINICIAN, key=b"x" * 32)
@@ -44,6 +46,7 @@ def test_a_wrong_key_proves_nothing_to_either_side(bench):
     assert bench.app.telemetry.access.role == 0 and bench.app.telemetry.access.forgeries == 1
 
 
+@pytest.mark.req("TH-LINK-04")
 def test_roles_are_what_the_catalogue_says(bench):
     for role, allowed in ((CLINICIAN, cat.F_CLINICIAN), (SERVICE, cat.F_SERVICE), (PATIENT, cat.F_PATIENT)):
         for row in cat.MESSAGES:
@@ -56,14 +59,25 @@ def test_roles_are_what_the_catalogue_says(bench):
             assert refused == (not row[4] & allowed), (role, row[1])
 
 
-@pytest.mark.parametrize("kind, values, allowed", [
-    (cat.SET_CLOCK, {"time_s": 63_600_000}, True), (cat.STOP, {"reason": 1}, False), (cat.PROGRAM, simple_program(600_000), False),
-    (cat.PRIME, {"volume_nl": 1000, "rate_nl_day": 24_000_000}, False)])
-def test_service_orders_nothing_that_a_patient_feels(bench, kind, values, allowed):
-    bench.open_session(SERVICE)
-    assert (bench.order(kind, values).get("reason") == cat.R_ROLE) == (not allowed)
+ORDERS = ((cat.SET_CLOCK, {"time_s": 63_600_000}), (cat.STOP, {"reason": 1}), (cat.PROGRAM, simple_program(600_000)), (cat.ALARM_TEST, {"tone": 1}),
+          (cat.PRIME, {"what": 1, "volume_nl": 1000, "rate_nl_day": 24_000_000}), (cat.BOLUS, {"volume_nl": 1000, "seconds": 60}), (cat.PATIENT_BOLUS, {}),
+          (cat.SILENCE, {"row": 0, "hours": 1}), (cat.PAUSE, {"minutes": 1}), (cat.CATHETER, {"state": 0}))
 
 
+@pytest.mark.req("TH-LINK-04")
+@pytest.mark.parametrize("role, allowed", [
+    (SERVICE, {cat.SET_CLOCK, cat.ALARM_TEST}), (PATIENT, {cat.PATIENT_BOLUS}), (CLINICIAN, {kind for kind, _ in ORDERS} - {cat.PATIENT_BOLUS})])
+def test_service_orders_nothing_that_a_patient_feels_and_a_patient_only_the_own_bolus(bench, role, allowed):
+    for kind, values in ORDERS:
+        bench.open_session(role)
+        assert (bench.order(kind, values).get("reason") == cat.R_ROLE) == (kind not in allowed), kind
+        if bench.app.mode == 3:
+            bench.role = CLINICIAN
+            bench.session = None
+            bench.resume()
+
+
+@pytest.mark.req("TH-LINK-06", "TH-PROG-04")
 def test_a_session_ends_idle_and_takes_its_stage_along_and_nothing_else(bench):
     bench.stage(cat.STOP, block_bytes(cat.STOP, {"order_id": 9, "reason": 1}))
     assert bench.ask(cat.CHECK)[0] == cat.CHECK | cat.REPLY_BIT
@@ -109,6 +123,7 @@ def forged(bench, number):
     return read(came[0][1], came[0][3])
 
 
+@pytest.mark.req("TH-LINK-07")
 def test_forgeries_lock_writes_for_longer_each_time_and_nothing_else(bench):
     bench.status()
     lock_s = FIRST_LOCK_S
@@ -131,6 +146,7 @@ def test_forgeries_lock_writes_for_longer_each_time_and_nothing_else(bench):
     assert bench.status()["forgeries"] == 8 * FREE_FORGERIES
 
 
+@pytest.mark.req("TH-LINK-05")
 def test_pairing_needs_the_magnet_and_ends_the_shelf_key(bench):
     assert bench.ask(cat.PAIR, (CLINICIAN, OWN))[1]["reason"] == cat.R_MAGNET
     bench.status()
@@ -156,6 +172,7 @@ def test_pairing_at_the_pump_lifts_a_lockout(bench):
     assert bench.open_session(CLINICIAN, key=OWN)[0] == cat.SESSION_CONFIRM | cat.REPLY_BIT
 
 
+@pytest.mark.req("TH-LINK-03")
 def test_nonces_never_repeat_across_resets_even_with_poor_chance(bench):
     seen = set()
     for _ in range(5):
@@ -167,6 +184,7 @@ def test_nonces_never_repeat_across_resets_even_with_poor_chance(bench):
     assert bench.ask(cat.SESSION_OPEN, (CLINICIAN, b"z" * 16)) == bench.ask(cat.SESSION_OPEN, (CLINICIAN, b"z" * 16)), "a repeat gets the same answer"
 
 
+@pytest.mark.req("TH-LINK-03")
 def test_a_recorded_session_is_worth_nothing_later(bench):
     """Replay of a whole handshake and its orders, in the same boot and after a reset: nothing is executed."""
     recorded = []
@@ -196,6 +214,7 @@ def test_a_flood_while_locked_fills_no_log(bench):
     assert bench.status()["forgeries"] == FREE_FORGERIES + 200
 
 
+@pytest.mark.req("TH-LINK-06")
 def test_what_anyone_may_say_keeps_nobodys_session_open(bench):
     bench.status()
     for _ in range(IDLE_S // 60 + 1):

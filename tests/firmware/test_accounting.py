@@ -1,4 +1,4 @@
-"""Shows 3: any sequence of programs, waits, stops, resumes, primes and resets. The oracle shares no code with the firmware.
+"""Shows 3: any sequence of programs, boluses, bridges, pauses, waits, stops, resumes, primes and resets. The oracle shares no code with the firmware.
 
 At every step |demanded - ordered| < one pulse, ordered being what the motor port was told; prescribed = demanded + missed at
 the end, by cause; and nothing that was missed is made up.
@@ -7,7 +7,7 @@ the end, by cause; and nothing that was missed is made up.
 from fractions import Fraction
 
 import pytest
-from bare_pump import MONDAY_S, Bench
+from bare_pump import A_BOLUS, DRUG, MONDAY_S, Bench, flex_program, simple_program
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from thecal.firmware import modes
@@ -26,6 +26,11 @@ OPERATION = st.one_of(
     st.tuples(st.just("stop")),
     st.tuples(st.just("resume")),
     st.tuples(st.just("prime"), st.integers(1000, 60000), st.integers(48000, 24000000)),
+    st.tuples(st.just("bridge"), st.integers(1000, 375_000), st.integers(48000, 24000000), RATES),
+    st.tuples(st.just("bolus"), st.integers(200, 100_000), st.integers(30, 7200)),
+    st.tuples(st.just("bolus"), st.integers(200, 2000), st.integers(30, 86_400)),
+    st.tuples(st.just("request")),
+    st.tuples(st.just("pause"), st.integers(1, 120)),
     st.tuples(st.just("reset"), st.integers(1, 200_000)),
 )
 
@@ -55,7 +60,8 @@ class Case:
         self.bench = Checked()
         self.bench.run(phase_ms)
         self.oracle = Oracle(MONDAY_S)
-        self.pulse_slack_nl = 0     # a prime that a reset cuts: what ran since the last record is demanded or not
+        self.drug = DRUG            # what the pump was filled with
+        self.pulse_slack_nl = 0     # a prime, bridge or bolus over a reset: what ran since the last record is demanded or not
         self.slack_nl = Fraction(0)
         self.resets = 0
 
@@ -73,15 +79,67 @@ class Case:
     def mode(self):
         return self.bench.app.mode
 
+    def commit(self, values, most_rate):
+        """A program with the patient's boluses where the head can give them, and with the bridge that is open."""
+        if most_rate <= 21_000_000:
+            values.update(A_BOLUS)
+        infusion = self.bench.app.infusion
+        left_nl, rate_nl_day = infusion.bridge_left_nl(), infusion.extra_rate_nl_day
+        values.update(self.drug)
+        if left_nl:
+            values.update(bridge_nl=left_nl, bridge_rate_nl_day=rate_nl_day)
+        reply = self.bench.order(cat.PROGRAM, values)
+        if self.mode() == modes.BOLUS:
+            assert reply["reason"] == cat.R_BUSY
+            return False
+        assert "reason" not in reply, reply
+        if left_nl:
+            self.oracle.bridge(self.t_us, left_nl, rate_nl_day)
+        return True
+
     def program(self, rate_nl_day):
-        self.bench.program(rate_nl_day)
-        self.oracle.program(self.t_us, rate_nl_day)
+        if self.commit(simple_program(rate_nl_day), rate_nl_day):
+            self.oracle.program(self.t_us, rate_nl_day)
 
     def flex(self, patterns, weekdays):
         weekdays = [day % len(patterns) for day in weekdays]
-        self.bench.flex(patterns, weekdays)
-        days = [[(minute * 60, rate) for minute, rate in pattern] for pattern in patterns]
-        self.oracle.program(self.t_us, week(days[0], {day: days[pattern] for day, pattern in enumerate(weekdays)}))
+        if self.commit(flex_program(patterns, weekdays), max(rate for pattern in patterns for _, rate in pattern)):
+            days = [[(minute * 60, rate) for minute, rate in pattern] for pattern in patterns]
+            self.oracle.program(self.t_us, week(days[0], {day: days[pattern] for day, pattern in enumerate(weekdays)}))
+
+    def bridge(self, volume_nl, bridge_rate_nl_day, rate_nl_day):
+        """Another concentration over a catheter that is on record as filled."""
+        if self.mode() in (modes.RUNNING, modes.STOPPED, modes.PAUSED) and not self.bench.app.infusion.bridge_left_nl():
+            self.bench.must(cat.CATHETER, {"state": cat.CATHETER_FILLED})
+            self.drug = {**DRUG, "concentration_1_ng_ml": 1_500_000 - self.drug["concentration_1_ng_ml"]}
+            self.bench.bridge(rate_nl_day, volume_nl, bridge_rate_nl_day, self.drug)
+            self.oracle.program(self.t_us, rate_nl_day)
+            self.oracle.bridge(self.t_us, volume_nl, bridge_rate_nl_day)
+
+    def bolus(self, volume_nl, seconds):
+        rate_nl_day = -(-volume_nl * DAY_S // seconds)
+        app = self.bench.app
+        reply = self.bench.order(cat.BOLUS, {"volume_nl": volume_nl, "seconds": seconds})
+        if "reason" in reply:
+            standing = (modes.IDLE, modes.STOPPED, modes.PAUSED)
+            assert reply["reason"] in ((cat.R_LIMIT, cat.R_ALARM, cat.R_RESERVE) if self.mode() == modes.RUNNING else
+                                       (cat.R_LIMIT, cat.R_STATE if self.mode() in standing else cat.R_BUSY))
+            assert reply["reason"] != cat.R_LIMIT or rate_nl_day + app.schedule.most_rate_nl_day > 24_000_000
+            assert reply["reason"] != cat.R_ALARM or app.alarms.action
+        else:
+            self.oracle.bolus(self.t_us, volume_nl, Fraction(volume_nl * DAY_S, rate_nl_day))
+
+    def request(self):
+        if "reason" not in self.bench.request():
+            rate_nl_day = -(-A_BOLUS["bolus_nl"] * DAY_S // A_BOLUS["bolus_s"])
+            self.oracle.bolus(self.t_us, A_BOLUS["bolus_nl"], Fraction(A_BOLUS["bolus_nl"] * DAY_S, rate_nl_day))
+
+    def pause(self, minutes):
+        reply = self.bench.order(cat.PAUSE, {"minutes": minutes})
+        if "reason" in reply:
+            assert self.mode() in (modes.IDLE, modes.STOPPED, modes.PAUSED, modes.PRIMING)
+        else:
+            self.oracle.paused(self.t_us, minutes * 60)
 
     def wait(self, ms):
         """At most some 150 pulses, so that a case stays quick; through whole days where the rate lets it."""
@@ -90,38 +148,40 @@ class Case:
             self.bench.run(min(end_ms - self.bench.t_ms, max(1, self.bench.due_ms - self.bench.since_ms)))
 
     def stop(self):
-        if self.mode() in (modes.RUNNING, modes.PRIMING):
+        if self.mode() not in (modes.IDLE, modes.STOPPED):
             self.bench.stop()
             self.oracle.stopped(self.t_us)
         else:
             assert self.bench.order(cat.STOP, {"reason": 1})["reason"] == cat.R_STATE
 
     def resume(self):
-        if self.mode() == modes.STOPPED:
+        if self.mode() in (modes.STOPPED, modes.PAUSED):
             self.bench.resume()
-            self.oracle.resumed(self.t_us)
+            if self.oracle.stands(self.t_us):       # a pause that is over this very second is so for one of the two
+                self.oracle.resumed(self.t_us)
         else:
-            assert self.bench.order(cat.RESUME, {})["reason"] == cat.R_STATE
+            assert self.bench.order(cat.RESUME, {})["reason"] in (cat.R_STATE, cat.R_BUSY)
 
     def prime(self, volume_nl, rate_nl_day):
         if self.mode() in (modes.RUNNING, modes.IDLE):
-            reply = self.bench.order(cat.PRIME, {"volume_nl": volume_nl, "rate_nl_day": rate_nl_day})
-            if "reason" in reply:       # a drug-filled catheter takes a bridge only
+            reply = self.bench.order(cat.PRIME, {"what": cat.PRIME_BOTH, "volume_nl": volume_nl, "rate_nl_day": rate_nl_day})
+            if "reason" in reply:
                 app = self.bench.app
-                assert reply["reason"] == cat.R_LIMIT
-                assert app.ledger.pulses * app.ledger.pulse_nl + volume_nl > app.dead_volume_nl
-                assert rate_nl_day > max(app.program_rate, app.rate_before) or volume_nl > app.dead_volume_nl - app.ledger.pulses * 1000
+                line_nl = app.ledger.pulses * app.ledger.pulse_nl
+                assert reply["reason"] in (cat.R_CATHETER, cat.R_LIMIT, cat.R_ALARM)
+                assert app.settings.catheter or app.alarms.action or line_nl + volume_nl > app.dead_volume_nl
             else:
                 self.oracle.prime(self.t_us, volume_nl, rate_nl_day)
 
     def reset(self, outage_s):
-        if self.mode() == modes.PRIMING:
-            self.oracle.stopped(self.t_us)      # a stop ends a prime, and so does a reset
-            self.oracle.resumed(self.t_us)
+        app = self.bench.app
+        since_s = self.bench.rtc_s - app.settings.time_s + 1
+        if self.mode() in (modes.PRIMING, modes.BOLUS):
             # The boot cannot tell how much of the time since the last record ran before the cut: it books all of it at the program's rate.
-            app = self.bench.app
-            since_s = self.bench.rtc_s - app.settings.time_s + 1
-            self.pulse_slack_nl += app.ledger.pulse_nl + Fraction(since_s * (app.program_rate + app.infusion.prime_rate_nl_day), DAY_S)
+            self.pulse_slack_nl += app.ledger.pulse_nl + Fraction(since_s * (app.program_rate + app.infusion.extra_rate_nl_day), DAY_S)
+        if app.infusion.bridge_left_nl():
+            # Less than a pulse of it is rolled back, so it lasts that much longer, and the program comes that much later.
+            self.pulse_slack_nl += app.ledger.pulse_nl * (1 + Fraction(app.schedule.most_rate_nl_day, app.bridge_rate_nl_day))
         start_us = self.t_us
         self.bench.reboot(outage_s)
         self.oracle.outage(start_us, self.t_us, "reset")
@@ -145,9 +205,11 @@ class Case:
 
     def _second(self):
         """What is due or missed in one second, by program or prime."""
-        return Fraction(self.bench.app.effective_rate() + self.bench.app.program_rate, DAY_S)
+        app = self.bench.app
+        return Fraction(app.effective_rate() + app.schedule.most_rate_nl_day + app.due_rate(), DAY_S)
 
 
+@pytest.mark.req("TH-RATE-01")
 @given(st.integers(0, 999), st.lists(OPERATION, min_size=1, max_size=12))
 @settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_any_sequence_is_accounted_for(phase_ms, operations):
@@ -160,6 +222,7 @@ def test_any_sequence_is_accounted_for(phase_ms, operations):
     case.check()
 
 
+@pytest.mark.req("TH-RATE-01", "TH-RATE-02")
 @pytest.mark.slow
 @given(st.integers(0, 999), st.lists(OPERATION, min_size=10, max_size=60))
 @settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
@@ -170,6 +233,7 @@ def test_long_sequences_are_accounted_for(phase_ms, operations):
         case.check()
 
 
+@pytest.mark.req("TH-RATE-02")
 def test_an_outage_is_never_made_up():
     case = Case(0)
     case.program(24000000)
@@ -184,6 +248,7 @@ def test_an_outage_is_never_made_up():
     assert case.bench.missed_nl() >= 999_000
 
 
+@pytest.mark.req("TH-RATE-01")
 def test_a_reset_between_pulses_loses_no_volume_from_the_books():
     """An order and a midnight write the state between two pulses: what ran before them must be in the books after a reset."""
     case = Case(0)
@@ -197,6 +262,7 @@ def test_a_reset_between_pulses_loses_no_volume_from_the_books():
     case.check()
 
 
+@pytest.mark.req("TH-RULE-06")
 @pytest.mark.parametrize("rate_nl_day", [6000, pytest.param(999999, marks=pytest.mark.slow)])
 def test_a_year_comes_out_exact(rate_nl_day):
     """The whole app, not the integrator alone: every nanolitre and every step, with a refill whenever the bellows asks for it."""

@@ -1,10 +1,10 @@
 """Boot beside what test_app.py sweeps: lost records, a cut bridge, a lost clock; therapy never ends or changes in silence."""
 
 import pytest
-from bare_pump import Bench
+from bare_pump import A_BOLUS, Bench, simple_program
 from thecal.firmware import alarms as al
 from thecal.firmware import modes
-from thecal.firmware.settings import STATE_AT, STATE_SLOT
+from thecal.firmware.settings import COPY_AT, COPY_SLOT, PROGRAM_AT, PROGRAM_SLOT, STATE_AT, STATE_SLOT
 from thecal.protocol import catalogue as cat
 
 
@@ -20,6 +20,7 @@ def blank_state(bench):
     bench.store.data[STATE_AT:STATE_AT + 2 * STATE_SLOT] = bytes(2 * STATE_SLOT)
 
 
+@pytest.mark.req("TH-STORE-08")
 def test_a_blank_state_beside_other_records_is_a_loss_and_no_new_pump(bench):
     blank_state(bench)
     bench.reboot()
@@ -30,48 +31,115 @@ def test_a_blank_state_beside_other_records_is_a_loss_and_no_new_pump(bench):
     assert bench.orders > pulses and bench.tones
 
 
+@pytest.mark.req("TH-STORE-08")
 def test_a_blank_store_is_a_new_pump():
     bench = Bench(ready=False)
     assert bench.app.mode == modes.SHELF and not bench.app.alarms.active
 
 
-@pytest.mark.parametrize("safe_state, rate", [(cat.SAFE_MINIMUM, 6000), (cat.SAFE_STOP, 0)])
-def test_a_lost_program_falls_to_the_safe_state_that_was_signed(bench, safe_state, rate):
-    from bare_pump import simple_program
-    bench.must(cat.PROGRAM, {**simple_program(480_000), "safe_state": safe_state})
+def spoil(bench, copy_too):
+    """The program's slot, and perhaps the supervisor's copy of it."""
     slot = bench.app.settings.program_slot
-    bench.store.data[0x1000 + slot * 0x400 + 40] ^= 1
+    bench.store.data[PROGRAM_AT + slot * PROGRAM_SLOT + 40] ^= 1
+    if copy_too:
+        bench.store.data[COPY_AT + slot * COPY_SLOT + 9] ^= 1
+
+
+@pytest.mark.req("TH-PROG-09", "TH-ALM-03", "TH-PROG-15", "TH-SUP-05")
+@pytest.mark.parametrize("copy_too, rate", [(False, 240_000), (True, 0)])
+def test_a_lost_program_falls_to_what_was_signed(bench, copy_too, rate):
+    """The supervisor's copy knows the fallback rate; without it the safe state of the state record holds, here a stop."""
+    bench.must(cat.PROGRAM, {**simple_program(480_000, 240_000), "safe_state": cat.SAFE_STOP})
+    spoil(bench, copy_too)
     bench.reboot()
     assert bench.app.alarms.is_active(al.RECORDS) and bench.app.effective_rate() == rate
 
 
-@pytest.mark.parametrize("run_s", [0, 1, 400, 4000])
-def test_a_bridge_that_a_reset_cuts_is_said_aloud_until_the_clinician_restates_it(bench, run_s):
-    bench.prime(300_000, 480_000)
+@pytest.mark.req("TH-BOL-08", "TH-MODE-04")
+@pytest.mark.parametrize("run_s", [0, 1, 400, 700])
+def test_a_prime_that_a_reset_cuts_is_said_aloud_and_never_resumed(run_s):
+    bench = Bench()
+    bench.prime(375_000, 24_000_000)
     bench.run_s(run_s)
-    left = bench.app.infusion.prime_left_nl
     bench.reboot()
-    assert bench.app.alarms.is_active(al.BOLUS_CUT) and bench.app.alarms.tone == al.NOTICE
-    assert 0 <= bench.app.settings.prime_cut_nl - left < 1000
-    assert bench.app.infusion.prime_left_nl == 0, "never resumed"
+    assert bench.app.alarms.is_active(al.BOLUS_CUT) and bench.app.alarms.latched
+    assert bench.app.infusion.extra == 0 and bench.app.mode == modes.IDLE
     bench.reboot()
     assert bench.app.alarms.is_active(al.BOLUS_CUT), "nor forgotten by a second reset"
-    bench.prime(200_000, 480_000)
-    assert not bench.app.alarms.is_active(al.BOLUS_CUT)
-
-
-def test_a_bridge_that_ended_is_not_cut_by_a_later_reset(bench):
-    bench.prime(20_000, 480_000)
-    bench.run_s(3601)
-    assert bench.app.infusion.prime_left_nl == 0
+    bench.run_s(7200)
+    assert bench.app.alarms.is_active(al.BOLUS_CUT)
+    bench.must(cat.ACKNOWLEDGE, {"row": al.BOLUS_CUT})
     bench.reboot()
     assert not bench.app.alarms.is_active(al.BOLUS_CUT)
 
 
+@pytest.mark.req("TH-BOL-08", "TH-BOL-12", "TH-ALM-23")
+@pytest.mark.parametrize("run_s", [0, 1, 299, 500])
+@pytest.mark.parametrize("patient", [False, True])
+def test_a_bolus_that_a_reset_cuts_counts_in_full_and_its_lockout_runs_from_there(bench, patient, run_s):
+    bench.must(cat.PROGRAM, {**simple_program(480_000, 240_000), **A_BOLUS})
+    if patient:
+        assert "again" in bench.request()
+    else:
+        bench.bolus(20_000, 600)
+    bench.run_s(run_s)
+    bench.reboot()
+    status = bench.status()
+    assert status["mode"] == modes.RUNNING and status["extra"] == 0 and bench.app.alarms.is_active(al.BOLUS_CUT)
+    assert 180 * 60 - 1 <= status["lockout_s"] <= 180 * 60 and status["boluses_granted"] == patient
+    assert bench.request()["reason"] == cat.R_LOCKOUT
+    bench.reboot(3600)
+    assert bench.app.alarms.is_active(al.BOLUS_CUT) and bench.status()["lockout_s"] <= 120 * 60
+    bench.run_s(120 * 60 + 300)
+    assert not bench.app.alarms.is_active(al.BOLUS_CUT) and "again" in bench.request()
+
+
+@pytest.mark.req("TH-LIFE-03")
+@pytest.mark.parametrize("run_s", [0, 1, 400, 4000, 30_000])
+@pytest.mark.parametrize("halt", ["", "stop", "pause"])
+def test_a_bridge_goes_on_by_the_volume_it_has_left(bench, run_s, halt):
+    bench.bridge(240_000, 375_000, 480_000)
+    bench.run_s(run_s)
+    if halt == "stop":
+        bench.stop()
+    if halt == "pause":
+        bench.pause(600)
+    bench.wake()
+    left_nl = bench.app.infusion.bridge_left_nl()
+    before = bench.demanded()[0] + bench.missed_nl()
+    bench.reboot(7200)
+    app = bench.app
+    assert 0 <= app.infusion.bridge_left_nl() - left_nl < 1000, "what ran since the last pulse is rolled back"
+    assert abs(bench.demanded()[0] + bench.missed_nl() - before - 40_000) <= 12, "and the outage is missed at the bridge's rate"
+    assert not app.alarms.active
+    if halt:
+        bench.resume()
+    assert app.effective_rate() == 480_000
+    moved, left_nl = bench.moved_steps, app.infusion.bridge_left_nl()
+    bench.run_s(-(-left_nl * 86_400 // 480_000) - 2)
+    assert bench.app.mode == modes.BRIDGING
+    bench.run_s(4)
+    assert bench.app.mode == modes.RUNNING and bench.app.effective_rate() == 240_000
+    assert abs((bench.moved_steps - moved) * 35_000 // 4096 - left_nl) <= 2000
+    assert bench.app.settings.old_cap_day_nl == 0
+
+
+def test_a_bridge_whose_program_is_lost_waits_at_the_safe_rate(bench):
+    bench.bridge(240_000, 375_000, 480_000)
+    bench.run_s(3600)
+    spoil(bench, copy_too=True)
+    bench.reboot()
+    assert bench.app.mode == modes.BRIDGING and bench.app.effective_rate() == 6000
+    left_nl = bench.app.infusion.bridge_left_nl()
+    bench.run_s(86_400)
+    assert 5000 <= left_nl - bench.app.infusion.bridge_left_nl() <= 6000
+
+
+@pytest.mark.req("TH-ALM-12")
 def test_a_clock_that_lost_its_power_is_seen_though_records_are_lost_too(bench):
     slot = bench.app.settings.program_slot
     last_s = bench.app.settings.time_s
-    bench.store.data[0x1000 + slot * 0x400 + 40] ^= 1
+    bench.store.data[PROGRAM_AT + slot * PROGRAM_SLOT + 40] ^= 1
     bench.rtc_s = 0
     bench.reboot()
     assert bench.app.alarms.is_active(al.CLOCK_LOST) and bench.app.alarms.is_active(al.RECORDS)

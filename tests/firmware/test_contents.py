@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from thecal.firmware import alarms as al
 from thecal.firmware import limits as li
-from thecal.firmware.contents import KEPT, NOT_YET, TARED, Contents
+from thecal.firmware.contents import DIFFERS, FILL_ROUNDS, KEPT, NOT_YET, TARED, Contents
 from thecal.firmware.infusion import Infusion
 from thecal.firmware.ledger import Ledger
 from thecal.firmware.settings import Settings
@@ -53,10 +53,34 @@ def test_after_a_refill_the_sensor_is_tared_once_unless_it_is_too_far_off(off_ul
     contents, _, settings = new()
     contents.refilled()
     outcomes = looks(contents, 2000 + off_ul // 10, 40)
-    assert outcomes == [NOT_YET] * (li.TARE_ROUNDS - 1) + [outcome] + [NOT_YET] * (40 - li.TARE_ROUNDS)
+    first = [NOT_YET] * (FILL_ROUNDS - 1) + [DIFFERS if outcome == KEPT else NOT_YET]
+    assert outcomes == first + [NOT_YET] * (li.TARE_ROUNDS - FILL_ROUNDS - 1) + [outcome] + [NOT_YET] * (40 - li.TARE_ROUNDS)
     assert contents.off_ul == off_ul
     assert settings.level_offset_ul == (off_ul if outcome == TARED else 0)
     assert contents.sensed_ul == (20_000 if outcome == TARED else 20_000 + off_ul)
+
+
+@pytest.mark.req("TH-ALM-18")
+@pytest.mark.parametrize(("capacity_ul", "off_ul", "outcome"), [(20_000, 1000, NOT_YET), (20_000, 1010, DIFFERS), (20_000, -1010, DIFFERS),
+                                                                (40_000, 2000, NOT_YET), (40_000, -2000, NOT_YET), (40_000, 2010, DIFFERS), (40_000, -2010, DIFFERS)])
+def test_a_fill_that_is_not_in_the_reservoir_is_seen_at_the_fourth_reading(capacity_ul, off_ul, outcome):
+    contents, _, _ = new()
+    contents.commission(10_000, capacity_ul, 1400)
+    contents.refilled()
+    assert contents.settling
+    assert looks(contents, 2000 + off_ul // 10, FILL_ROUNDS) == [NOT_YET] * (FILL_ROUNDS - 1) + [outcome]
+    assert contents.off_ul == off_ul and contents.reading_ul == 20_000 + off_ul
+    looks(contents, 2000, li.TARE_ROUNDS)
+    assert not contents.settling
+
+
+def test_many_tares_together_are_bounded_too():
+    contents, _, settings = new()
+    outcomes = []
+    for number in range(1, 9):
+        contents.refilled()
+        outcomes.append(looks(contents, 2000 + 90 * number, 40)[li.TARE_ROUNDS - 1])
+    assert outcomes == [TARED] * 6 + [KEPT] * 2 and settings.level_offset_ul == 5400 <= li.OFFSET_MOST_UL
 
 
 def test_a_sensor_never_reads_below_nothing():
@@ -66,6 +90,7 @@ def test_a_sensor_never_reads_below_nothing():
     assert contents.sensed_ul == 0
 
 
+@pytest.mark.req("TH-ALM-08", "TH-ALM-09")
 @pytest.mark.parametrize(("book_ul", "raw", "row"), [
     (20_000, 2000, 0), (20_000, 141, 0), (20_000, 140, al.EMPTY_SENSED), (1400, 190, 0), (1400, 191, al.EMPTY_COMPUTED), (1401, 200, 0),
     (1000, 140, al.EMPTY_SENSED), (0, 0, 0)])
@@ -74,8 +99,10 @@ def test_empty_by_the_sensor_stops_and_empty_by_the_book_alone_does_not(book_ul,
     contents.look(raw)
     assert contents.alarm(500_000) == row
     assert contents.alarm(0) == 0, "a pump without a program calls for nothing"
+    assert contents.alarm(500_000, True) == (al.EMPTY_COMPUTED if 0 < book_ul <= 1400 else 0), "a faulty sensor stops nothing"
 
 
+@pytest.mark.req("TH-ALM-19")
 def test_low_is_seven_days_of_the_heaviest_day_or_two_millilitres():
     for book_ul, daily_nl, low in ((20_000, 500_000, False), (1400 + 3500, 500_000, False), (1400 + 3499, 500_000, True),
                                    (1400 + 2000, 6000, False), (1400 + 1999, 6000, True), (1000, 6000, True)):

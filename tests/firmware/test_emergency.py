@@ -1,7 +1,7 @@
 """Emergency without a key: the magnet shows the card and reduces; nothing raises; a day later the program is back."""
 
 import pytest
-from bare_pump import Bench
+from bare_pump import Bench, flex_program
 from thecal.firmware import alarms as al
 from thecal.protocol import catalogue as cat
 from thecal.protocol.fields import size
@@ -19,6 +19,7 @@ def bench():
     return made
 
 
+@pytest.mark.req("TH-LIFE-09")
 def test_without_the_magnet_there_is_no_card_and_no_reduction(bench):
     bench.magnet = False
     for message, values in ((cat.CARD, ()), (cat.REDUCE, (cat.REDUCE_STOP,))):
@@ -26,6 +27,7 @@ def test_without_the_magnet_there_is_no_card_and_no_reduction(bench):
     assert bench.status()["rate_nl_day"] == 480_000
 
 
+@pytest.mark.req("TH-LIFE-09")
 def test_the_card_says_what_an_emergency_room_must_know(bench):
     reply, card = bench.ask(cat.CARD)
     assert reply == cat.CARD | cat.REPLY_BIT
@@ -55,6 +57,7 @@ def test_a_pump_without_a_program_shows_an_empty_card_and_reduces_nothing():
     assert bench.ask(cat.REDUCE, (cat.REDUCE_STOP,))[1]["reason"] == cat.R_STATE
 
 
+@pytest.mark.req("TH-LIFE-09", "TH-ALM-17")
 @pytest.mark.parametrize("action, rate", [(cat.REDUCE_FALLBACK, 240_000), (cat.REDUCE_STOP, 0)])
 def test_a_reduction_is_loud_stands_through_a_reset_and_ends_after_a_day(bench, action, rate):
     tones = bench.tones
@@ -72,6 +75,7 @@ def test_a_reduction_is_loud_stands_through_a_reset_and_ends_after_a_day(bench, 
         assert bench.missed_nl() - missed == pytest.approx(480_000 * (DAY_S - 3660) / 86_400, rel=0.01), "what a stop keeps back is booked as missed"
 
 
+@pytest.mark.req("TH-LIFE-09")
 def test_fallback_behind_a_stop_would_raise_and_is_refused(bench):
     bench.ask(cat.REDUCE, (cat.REDUCE_STOP,))
     assert bench.ask(cat.REDUCE, (cat.REDUCE_FALLBACK,))[1]["reason"] == cat.R_STATE
@@ -79,10 +83,10 @@ def test_fallback_behind_a_stop_would_raise_and_is_refused(bench):
     assert bench.ask(cat.REDUCE, (cat.REDUCE_STOP,))[0] == cat.REDUCE | cat.REPLY_BIT
 
 
+@pytest.mark.req("TH-LIFE-09")
 def test_a_fallback_above_the_program_raises_nothing():
     bench = Bench()
-    bench.flex([[(0, 48_000), (720, 960_000)]], bytes(7))
-    bench.app.settings.fallback_nl_day = 240_000
+    bench.must(cat.PROGRAM, flex_program([[(0, 48_000), (720, 960_000)]], bytes(7), 240_000))
     bench.magnet = True
     assert bench.ask(cat.REDUCE, (cat.REDUCE_FALLBACK,))[1]["rate_nl_day"] == 48_000
     bench.run_s(13 * 3600)
@@ -96,3 +100,22 @@ def test_a_clinicians_order_ends_it(bench):
         end()
         assert bench.app.effective_rate() == bench.app.program_rate > 0
         assert not bench.app.alarms.is_active(al.EMERGENCY)
+
+
+@pytest.mark.parametrize("action", [cat.REDUCE_FALLBACK, cat.REDUCE_STOP])
+def test_a_bolus_under_way_ends_at_once_and_for_good(bench, action):
+    bench.bolus(20_000, 1200)
+    bench.run_s(60)
+    bench.ask(cat.REDUCE, (action,))
+    assert bench.app.infusion.extra == 0 and bench.app.alarms.is_active(al.BOLUS_CUT)
+    assert bench.order(cat.BOLUS, {"volume_nl": 1000, "seconds": 60})["reason"] == cat.R_ALARM
+    bench.resume()
+    assert bench.app.infusion.extra == 0 and bench.app.effective_rate() == 480_000
+
+
+def test_a_pause_that_is_reduced_ends_and_leaves_the_reduction(bench):
+    bench.pause(10)
+    bench.ask(cat.REDUCE, (cat.REDUCE_FALLBACK,))
+    assert bench.app.effective_rate() == 0
+    bench.run_s(660)
+    assert bench.app.effective_rate() == 240_000

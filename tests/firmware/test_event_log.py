@@ -13,7 +13,7 @@ from thecal.protocol.fields import MAX_SMALL, unpack
 
 
 def blank():
-    return BenchStore(bytearray(68 * 1024))
+    return BenchStore(bytearray(256 * 1024))
 
 
 def records(data, rows, size):
@@ -37,25 +37,27 @@ def pull(log):
     return records(data, cat.EVENT_FIELDS, cat.EVENT_BYTES)
 
 
+@pytest.mark.req("TH-STORE-05")
 @given(st.integers(0, 3 * el.EVENTS + 5))
 @settings(max_examples=25, deadline=None)
 def test_the_head_is_found_again_after_any_number_of_events(count):
     store = blank()
     log = EventLog(store)
-    log.load()
+    log.load(0)
     log.head = max(0, count - el.EVENTS - 3)        # as if the ring had gone round before
     for number in range(log.head, count):
         log.append(number * 7, 1 + number % 17, number & 0xFF, number, -number)
     again = EventLog(store)
-    again.load()
+    again.load(0)
     assert again.head == count
     kept = pull(again)
     assert kept == [(number, number * 7, 1 + number % 17, number & 0xFF, number, -number)
                     for number in range(max(0, count - el.EVENTS), count)]
 
 
+@pytest.mark.req("TH-STORE-05")
 @pytest.mark.parametrize("count", [0, 1, 5, el.EVENTS - 1, el.EVENTS, el.EVENTS + 1, el.EVENTS + 700])
-@pytest.mark.parametrize("torn", [False, True])
+@pytest.mark.parametrize("torn", range(5))
 def test_power_lost_inside_an_append_loses_that_event_alone(count, torn):
     store = blank()
     log = EventLog(store)
@@ -66,10 +68,58 @@ def test_power_lost_inside_an_append_loses_that_event_alone(count, torn):
         log.append(99, 2)
     store.heal()
     again = EventLog(store)
-    again.load()
-    assert again.head == count
+    again.load(0)
+    assert again.head == (count + 1 if torn == 4 else count)
+    slot_at = el.EVENTS_AT + count % el.EVENTS * cat.EVENT_BYTES
+    assert again.torn_at in ((-1, slot_at) if torn in (2, 3) else (slot_at if torn == 1 else -1,))
     again.append(100, 3)
-    assert pull(again)[-1][:3] == (count, 100, 3)
+    assert pull(again)[-1][:3] == (again.head - 1, 100, 3)
+
+
+@pytest.mark.req("TH-STORE-05")
+@pytest.mark.parametrize("count", [el.EVENTS - 300, 2 * el.EVENTS + 800])
+def test_damaged_records_hide_neither_the_head_nor_the_rest(count):
+    store = blank()
+    log = EventLog(store)
+    log.head = max(0, count - el.EVENTS)
+    for number in range(log.head, count):
+        log.append(number, 1)
+    for slots in ((0,), (0, 1, 2, 3, 4, 5, 6), (count % el.EVENTS // 2,), (count % el.EVENTS - 3, count % el.EVENTS - 2)):
+        for slot in slots:
+            store.data[el.EVENTS_AT + slot * 20 + 9] ^= 1
+        again = EventLog(store)
+        again.load(0)
+        assert again.head == count, slots
+        for slot in slots:
+            store.data[el.EVENTS_AT + slot * 20 + 9] ^= 1
+
+
+@pytest.mark.req("TH-STORE-04")
+def test_the_head_never_goes_back_behind_what_the_state_record_knew():
+    store = blank()
+    log = EventLog(store)
+    for number in range(20):
+        log.append(number, 1)
+    for slot in range(20):
+        store.data[el.EVENTS_AT + slot * 20] ^= 0xFF
+    again = EventLog(store)
+    again.load(19)
+    assert again.head == 19
+
+
+@pytest.mark.req("TH-STORE-05")
+def test_faults_have_a_ring_of_their_own():
+    store = blank()
+    events, faults = EventLog(store), EventLog(store, el.FAULTS_AT, el.FAULTS)
+    for number in range(el.FAULTS + 100):
+        faults.append(number, 1)
+    events.append(1, 2)
+    again = EventLog(store, el.FAULTS_AT, el.FAULTS)
+    again.load(0)
+    assert again.head == el.FAULTS + 100 and again.first_byte() == 100 * 20
+    again = EventLog(store)
+    again.load(0)
+    assert again.head == 1
 
 
 def test_arguments_are_clipped_to_what_the_wire_can_carry():
@@ -101,6 +151,7 @@ def test_a_read_stops_at_the_wrap_of_the_ring():
     assert records(log.read(offset + 40, 200), cat.EVENT_FIELDS, 20)[0][0] == el.EVENTS
 
 
+@pytest.mark.req("TH-LIFE-14")
 @given(st.lists(st.integers(0, 2000), min_size=1, max_size=30, unique=True))
 @settings(max_examples=25, deadline=None)
 def test_days_stand_in_their_slot_until_400_days_later(days):

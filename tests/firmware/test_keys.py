@@ -37,6 +37,7 @@ def test_each_role_is_paired_for_itself_and_again(store):
     assert [keys.key(role, 1001) for role in ROLES] == [b"\1" * 32, b"s" * 32, b"\3" * 32]
 
 
+@pytest.mark.req("TH-STORE-01")
 @pytest.mark.parametrize("torn", [False, True])
 def test_a_power_cut_leaves_the_old_key_or_the_new(store, torn):
     loaded(store).pair(CLINICIAN, b"a" * 32)

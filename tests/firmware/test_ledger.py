@@ -11,6 +11,7 @@ from thecal.firmware.ledger import Ledger
 HEADS = st.tuples(st.integers(200, 4000), st.integers(5000, 60000), st.integers(200, 4096))
 
 
+@pytest.mark.req("TH-RATE-01")
 @given(HEADS, st.integers(1, 3000))
 @settings(max_examples=60, deadline=None)
 def test_ordered_is_never_less_than_demanded_and_ahead_by_less_than_a_step(head, pulses):
@@ -29,6 +30,7 @@ def test_ordered_is_never_less_than_demanded_and_ahead_by_less_than_a_step(head,
     assert ledger.revs * steps_per_rev + ledger.steps == steps
 
 
+@pytest.mark.req("TH-RULE-06")
 def test_a_naive_pulse_would_lose_22_ul_in_180_days_and_this_one_loses_nothing():
     ledger = Ledger()
     ledger.commission(1000, 35000, 4096)

@@ -1,5 +1,6 @@
 """Hard limits: the products the code relies on stay below 2**30 (asserts are not in the flashed bytecode), and the numbers of alarms.md."""
 
+import pytest
 from thecal.firmware import limits as li
 from thecal.firmware import ports
 from thecal.protocol import catalogue as cat
@@ -8,6 +9,7 @@ from thecal.protocol.fields import MAX_SMALL
 MOST = {name: (low, high) for _, _, rows in cat.BLOCKS for name, _, _, low, high in rows}
 
 
+@pytest.mark.req("TH-RULE-06")
 def test_every_worst_intermediate_product_is_a_small_integer_on_32_bits():
     assert li.SMALL == MAX_SMALL + 1
     chunk_fraction = (li.DAY_S - 1) * li.MAX_CHUNK_S + li.DAY_S - 1                     # Integrator.run
@@ -22,6 +24,7 @@ def test_every_worst_intermediate_product_is_a_small_integer_on_32_bits():
         assert product <= MAX_SMALL
 
 
+@pytest.mark.req("TH-RATE-05")
 def test_the_catalogue_allows_what_the_head_can_do_and_no_more():
     assert MOST["pulse_nl"][1] == li.MAX_PULSE_NL
     assert MOST["rate_nl_day"] == (li.FLOOR_RATE_NL_DAY, li.MAX_RATE_NL_DAY)

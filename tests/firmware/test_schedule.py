@@ -3,6 +3,7 @@
 import struct
 from fractions import Fraction
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from thecal.firmware.schedule import Schedule
@@ -28,6 +29,7 @@ def rate_then(patterns, weekdays, at_s):
     return [rate for minute, rate in pattern if minute * 60 <= at_s % DAY_S][-1]
 
 
+@pytest.mark.req("TH-RATE-03")
 @given(WEEK, st.lists(st.integers(0, (1 << 30) - 1), min_size=1, max_size=20))
 @settings(max_examples=80)
 def test_the_rate_at_any_second_and_the_second_at_which_it_may_change(week, instants):
@@ -57,6 +59,7 @@ def test_the_daily_volume_is_that_of_its_steps_rounded_down(week):
     assert schedule.most_daily_nl == max(days)
 
 
+@pytest.mark.req("TH-RATE-03")
 def test_every_boundary_of_a_flex_night_to_the_second():
     schedule = loaded([[(0, 96000), (360, 150000), (1320, 96001)], [(0, 48000)]], [0, 0, 0, 0, 0, 1, 1])
     monday = 735 * DAY_S
@@ -68,3 +71,12 @@ def test_every_boundary_of_a_flex_night_to_the_second():
 
 def test_an_empty_schedule_asks_for_nothing():
     assert Schedule().rate_at(123456) == 0 and Schedule().most_daily_nl == 0
+
+
+def test_a_periodic_day_has_25_steps_and_the_fastest_of_the_week_is_known():
+    day = [(30 * step, 6000 if step % 2 == 0 else 2_334_000) for step in range(25)]
+    schedule = loaded([day, [(0, 48_000)]], [0, 1, 1, 1, 1, 1, 1])
+    assert [schedule.rate_at(1800 * step + 1) for step in range(25)] == [rate for _, rate in day]
+    assert schedule.most_rate_nl_day == 2_334_000 and schedule.most_daily_nl == schedule.daily_nl(0) == (6000 * 36 + 2_334_000 * 12) // 48
+    schedule.load(bytes(7), 1, bytes([1]) + struct.pack("<HI", 0, 6000))
+    assert schedule.most_rate_nl_day == schedule.most_daily_nl == 6000, "of the one before nothing is left"

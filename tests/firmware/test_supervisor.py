@@ -4,6 +4,7 @@ import pytest
 from thecal.firmware import limits as li
 from thecal.firmware.supervisor import LOST, MOVED, QUIET, UNORDERED, Supervisor
 
+DAY_S = 86_400
 HEADS = [(4096, 4096), (4096, 200), (200, 4096), (1024, 3200)]
 
 
@@ -13,6 +14,9 @@ class Motor:
 
     def drop_enable(self):
         self.drops += 1
+
+    def order(self, steps, hold_ms):
+        self.ordered = steps, hold_ms
 
 
 class Rotor:
@@ -38,6 +42,7 @@ class Rotor:
         return self.look(50)
 
 
+@pytest.mark.req("TH-SUP-01")
 @pytest.mark.parametrize("head", HEADS)
 def test_a_pulse_that_turns_is_seen_from_every_angle(head):
     for start in range(0, head[0], max(1, head[0] // 64)):
@@ -48,6 +53,7 @@ def test_a_pulse_that_turns_is_seen_from_every_angle(head):
         assert rotor.motor.drops == 0
 
 
+@pytest.mark.req("TH-SUP-01", "TH-ALM-01")
 @pytest.mark.parametrize(("share", "outcome"), [(0.0, LOST), (0.3, LOST), (0.6, MOVED), (1.0, MOVED), (1.05, MOVED), (2.0, UNORDERED), (-1.0, LOST)])
 def test_what_a_lease_turned_is_judged(share, outcome):
     rotor = Rotor()
@@ -63,6 +69,7 @@ def test_a_lease_is_judged_when_it_is_over_and_not_before():
     assert rotor.look(1, 117) == MOVED and not rotor.supervisor.busy
 
 
+@pytest.mark.req("TH-ALM-01", "TH-MODE-08", "TH-RULE-11")
 @pytest.mark.parametrize("turn", [li.EDGE_COUNTS + 1, -li.EDGE_COUNTS - 1, 117, 1000, 2047, -2000])
 def test_motion_without_a_lease_drops_enable_at_the_first_look(turn):
     rotor = Rotor(start=5)
@@ -81,6 +88,7 @@ def test_noise_is_no_motion_but_a_creeping_rotor_is():
     assert outcomes == [QUIET] * li.EDGE_COUNTS + [UNORDERED]
 
 
+@pytest.mark.req("TH-ALM-07")
 def test_a_stall_is_three_lost_pulses_in_a_row():
     rotor = Rotor()
     for lost in (1, 2):
@@ -92,6 +100,7 @@ def test_a_stall_is_three_lost_pulses_in_a_row():
     assert rotor.order() == MOVED and not rotor.supervisor.stalled
 
 
+@pytest.mark.req("TH-ALM-07")
 def test_a_stall_is_also_one_lost_pulse_that_is_half_an_hour_old():
     rotor = Rotor()
     rotor.order(0)
@@ -104,6 +113,7 @@ def test_a_stall_is_also_one_lost_pulse_that_is_half_an_hour_old():
     assert not rotor.supervisor.stalled
 
 
+@pytest.mark.req("TH-SUP-10")
 def test_the_second_time_source_follows_drift_and_names_a_jump():
     supervisor = Supervisor(Motor())
     supervisor.clock_set(1000, 0)
@@ -119,6 +129,7 @@ def test_the_second_time_source_follows_drift_and_names_a_jump():
     assert supervisor.clock_jump_s(6, 301) == 0
 
 
+@pytest.mark.req("TH-SUP-10")
 @pytest.mark.parametrize("step_s", [2, 91, 100, 299])
 def test_many_small_jumps_are_a_large_one(step_s):
     """A clock at twice its speed: no single look shows more than a small jump."""
@@ -138,3 +149,187 @@ def test_new_constants_take_the_rotor_as_it_stands():
 def test_a_pulse_of_half_a_turn_cannot_be_judged_and_is_refused():
     with pytest.raises(AssertionError):
         Supervisor(Motor()).commission(4096, 4096, 2048)
+
+
+# ---------------------------------------------------------------------------------------------------- leases, the probe, the dead encoder
+def test_what_is_no_lease_is_refused_and_drops_enable():
+    rotor = Rotor()
+    assert not rotor.supervisor.lease(rotor.pulse + 2, 150) and rotor.motor.drops == 1 and not rotor.supervisor.busy
+    assert rotor.supervisor.lease(rotor.pulse, 150)
+    assert not rotor.supervisor.lease(rotor.pulse, 150) and rotor.motor.drops == 2, "one runs already"
+
+
+@pytest.mark.parametrize("head", HEADS)
+@pytest.mark.parametrize("cuts", [True, False])
+def test_the_probe_orders_a_short_train_against_the_open_switch(head, cuts):
+    rotor = Rotor(*head)
+    rotor.supervisor.probe()
+    steps, hold_ms = rotor.motor.ordered
+    counts = steps * head[0] // head[1]
+    assert hold_ms == 0 and li.EDGE_COUNTS < counts and rotor.supervisor.busy and not rotor.supervisor.proved
+    assert not rotor.supervisor.lease(rotor.pulse, 150), "no pulse meanwhile"
+    assert rotor.look(steps, 0 if cuts else counts) == QUIET
+    assert rotor.look(60) == (QUIET if cuts else UNORDERED)
+    assert rotor.supervisor.proved == cuts and not rotor.supervisor.busy
+    assert rotor.order() == MOVED, "and life goes on"
+
+
+def test_still_is_ten_minutes_without_lease_or_motion():
+    rotor = Rotor()
+    rotor.look(599_000)
+    assert not rotor.supervisor.still
+    rotor.look(1000)
+    assert rotor.supervisor.still
+    rotor.look(1, 50)
+    assert not rotor.supervisor.still
+    for _ in range(3):
+        rotor.order()
+        rotor.look(599_000)
+        assert not rotor.supervisor.still
+
+
+def test_with_a_dead_encoder_every_pulse_counts_as_turned_and_a_healed_one_is_noticed():
+    rotor = Rotor()
+    rotor.supervisor.open_loop = True
+    for _ in range(5):
+        assert rotor.order(0) == MOVED
+    assert rotor.supervisor.lost_counts == 0 and rotor.supervisor.ordered_counts == 5 * rotor.pulse and rotor.supervisor.agrees == 0
+    for _ in range(3):
+        assert rotor.order() == MOVED
+    assert rotor.supervisor.agrees == 3
+    assert rotor.order(2) == UNORDERED, "too much is too much"
+
+
+def test_ordered_and_lost_counts_are_those_of_the_leases_and_of_motion_without_one():
+    rotor = Rotor()
+    rotor.order()
+    rotor.order(0)
+    rotor.look(1, 500)
+    rotor.look(1, -500)
+    assert (rotor.supervisor.ordered_counts, rotor.supervisor.lost_counts) == (2 * rotor.pulse + 500, rotor.pulse)
+    assert rotor.supervisor.volume_nl(4096) == 35_000 and rotor.supervisor.volume_nl(117) == 117 * 35_000 // 4096
+    assert rotor.supervisor.volume_nl(4096 * 3 + 1) == 105_008
+
+
+# ---------------------------------------------------------------------------------------------------- the committed program
+def program(patterns, weekdays=bytes(7)):
+    """A block as this hand reads it: something, the weekdays, the number of patterns, the patterns."""
+    block = b"editor and drugs" + bytes(weekdays) + bytes([len(patterns)])
+    for pattern in patterns:
+        block += bytes([len(pattern)])
+        for minute, rate in pattern:
+            block += minute.to_bytes(2, "little") + rate.to_bytes(4, "little")
+    return block, 16
+
+
+def life(rotor, seconds, rate_nl_day, at_s=0, action=0, share=1.0, told=None):
+    """Deliver `rate` in pulses for `seconds`; the program says what it says. Returns the first (over, short) that is not (0, 0)."""
+    due_nl = 0.0
+    for second in range(0, seconds, 60):
+        rotor.supervisor.permit(60, at_s + second, action)
+        due_nl += rate_nl_day * 60 / DAY_S
+        while due_nl >= 1000:
+            due_nl -= 1000
+            rotor.order(share)
+        found = rotor.supervisor.over(), rotor.supervisor.short()
+        if found != (0, 0):
+            return found
+    return 0, 0
+
+
+@pytest.mark.parametrize("rate_nl_day", [6000, 500_000, 999_999])
+def test_what_the_committed_program_says_is_neither_over_nor_short_for_a_month(rate_nl_day):
+    rotor = Rotor()
+    rotor.supervisor.load(*program([[(0, rate_nl_day)]]))
+    assert life(rotor, (30 if rate_nl_day < 10_000 else 5) * DAY_S, rate_nl_day) == (0, 0)
+
+
+def test_it_reads_every_step_of_every_weekday_itself():
+    days = [[(0, 100_000), (721, 300_000), (1439, 50_000)], [(0, 6000)]]
+    supervisor = Rotor().supervisor
+    supervisor.load(*program(days, [0, 1, 0, 1, 1, 1, 0]))
+    for weekday in range(14):
+        for minute in (0, 1, 720, 721, 1438, 1439):
+            pattern = days[[0, 1, 0, 1, 1, 1, 0][weekday % 7]]
+            expected = [rate for start, rate in pattern if start <= minute][-1]
+            assert supervisor._rate_at(weekday * DAY_S + minute * 60 + 59) == expected
+    assert supervisor._most_daily_nl == (721 * 100_000 + 718 * 300_000 + 50_000) // 1440 + 1
+
+
+@pytest.mark.parametrize(("rate_nl_day", "within_s"), [(1_000_000, 1200), (600_000, 7200), (520_000, 5 * 7200)])
+def test_more_than_the_committed_program_is_found_within_pulses_in_whatever_window(rate_nl_day, within_s):
+    rotor = Rotor()
+    rotor.supervisor.load(*program([[(0, 500_000)]]))
+    assert life(rotor, DAY_S, 500_000) == (0, 0)
+    over_nl, _ = life(rotor, within_s, rate_nl_day)
+    assert 3000 < over_nl <= 4100
+
+
+def test_extras_are_allowed_to_their_volume_beside_the_program_or_instead_of_it():
+    for instead, rate in ((False, 24_500_000), (True, 24_000_000)):
+        rotor = Rotor()
+        rotor.supervisor.load(*program([[(0, 500_000)]]))
+        rotor.supervisor.allow(100_000, instead)
+        assert life(rotor, 360, rate) == (0, 0)
+        rotor.supervisor.allow(0)
+        assert life(rotor, 2 * DAY_S, 500_000) == (0, 0)
+        rotor.supervisor.allow(100_000, instead)
+        assert life(rotor, 600, rate)[0] > 3000, "and not a pulse more than the margin"
+    rotor = Rotor()
+    rotor.supervisor.load(*program([[(0, 500_000)]]))
+    rotor.supervisor.allow(375_000, True)
+    assert life(rotor, 2 * DAY_S, 150_000) == (0, 0), "a slow bridge is not short of the new program"
+
+
+def test_each_action_allows_what_it_is():
+    rotor = Rotor()
+    rotor.supervisor.load(*program([[(0, 100_000), (720, 900_000)]]))
+    assert rotor.supervisor.take(rotor.supervisor.keep(250_000, 6000, 0))
+    for action, rate in ((2, 500_000), (3, 250_000), (4, 6000)):
+        assert life(rotor, 2 * DAY_S, rate, action=action) == (0, 0)
+        assert life(rotor, DAY_S, rate + 300_000, action=action)[0] > 3000
+
+
+@pytest.mark.parametrize(("share", "stalled_h", "found"), [(0.0, 4, False), (0.0, 6, True)])
+def test_a_fifth_of_a_day_that_did_not_turn_is_short(share, stalled_h, found):
+    rotor = Rotor()
+    rotor.supervisor.load(*program([[(0, 500_000)]]))
+    assert life(rotor, DAY_S, 500_000) == (0, 0)
+    _, short_nl = life(rotor, stalled_h * 3600, 500_000, share=share)
+    assert (short_nl > 100_000) == found
+    if not found:
+        assert life(rotor, 3 * DAY_S, 500_000) == (0, 0), "and it is forgotten a day later"
+
+
+def test_a_controller_that_orders_nothing_is_short_too():
+    rotor = Rotor()
+    rotor.supervisor.load(*program([[(0, 500_000)]]))
+    assert life(rotor, DAY_S, 0)[1] > 100_000
+
+
+def test_every_second_pulse_lost_is_short_within_half_a_day():
+    rotor = Rotor()
+    rotor.supervisor.load(*program([[(0, 500_000)]]))
+    for half in range(24):
+        if life(rotor, 1800, 500_000, share=half % 2)[1]:
+            break
+    assert 6 <= half < 24
+
+
+# ---------------------------------------------------------------------------------------------------- the copy
+def test_the_copy_is_checked_against_its_crc_and_what_this_hand_goes_by():
+    supervisor = Rotor().supervisor
+    assert not supervisor.copy_whole() and supervisor.safe_state == 1, "without one the safe state is a stop"
+    data = supervisor.keep(24_000_000, 48_000, 0)
+    assert supervisor.take(data) and supervisor.copy_whole()
+    assert (supervisor.fallback_nl_day, supervisor.minimum_nl_day, supervisor.safe_state) == (24_000_000, 48_000, 0)
+    for bit in range(8 * len(data)):
+        supervisor.take(data)
+        supervisor._copy[bit // 8] ^= 1 << bit % 8
+        assert not supervisor.copy_whole()
+    for name in ("fallback_nl_day", "minimum_nl_day", "safe_state"):
+        supervisor.take(data)
+        setattr(supervisor, name, getattr(supervisor, name) ^ 1)
+        assert not supervisor.copy_whole()
+    for lost in (None, b"", data[:-1]):
+        assert not supervisor.take(lost) and not supervisor.copy_whole() and supervisor.fallback_nl_day == 0

@@ -51,6 +51,7 @@ def test_identity_hello_and_alarms_need_no_schema(bench):
     assert bench.status()["frames_bad"] == 1
 
 
+@pytest.mark.req("TH-BAD-01")
 @pytest.mark.parametrize("row", REQUESTS, ids=lambda row: row[1])
 def test_every_request_is_answered_in_its_class_or_refused_by_name(bench, row):
     payload = bytearray(300)
@@ -63,6 +64,7 @@ def test_every_request_is_answered_in_its_class_or_refused_by_name(bench, row):
     assert (came[0][1] == cat.REFUSED) <= (row[3] == CLASS_OPEN), "what is asked under a seal is refused under a seal"
 
 
+@pytest.mark.req("TH-BAD-02")
 @pytest.mark.parametrize("row", REQUESTS, ids=lambda row: row[1])
 def test_every_field_out_of_range_is_refused_at_its_index(bench, row):
     for index, field in enumerate(row[5]):
@@ -99,6 +101,7 @@ def test_unknown_messages_are_refused_and_replies_ignored(bench):
         assert bench.send_raw(bytes(out[:size])) == []
 
 
+@pytest.mark.req("TH-BAD-01", "TH-LINK-09")
 def test_random_frames_never_break_the_pump(bench):
     chance = random.Random(8)
     out = bytearray(MAX_FRAME)
@@ -112,6 +115,7 @@ def test_random_frames_never_break_the_pump(bench):
     assert bench.status()["running_digest"] == before and bench.app.mode == modes.RUNNING
 
 
+@pytest.mark.req("TH-LINK-01")
 def test_a_repeated_request_is_answered_from_the_cache_and_executed_once(bench):
     refused = bench.stage(cat.STOP, block_bytes(cat.STOP, {"order_id": 900, "reason": 1}))
     assert refused is None
@@ -143,6 +147,7 @@ class TestStageCheckCommit:
     def block(self, rate_nl_day=600_000, order_id=500):
         return block_bytes(cat.PROGRAM, {"order_id": order_id, **simple_program(rate_nl_day)})
 
+    @pytest.mark.req("TH-PROG-01", "TH-PROG-03")
     def test_nothing_is_executed_before_the_commit(self, bench):
         running = bench.status()["running_digest"]
         assert bench.stage(cat.PROGRAM, self.block()) is None
@@ -158,6 +163,7 @@ class TestStageCheckCommit:
         assert committed["again"] == 0 and committed["running_digest"] == checked["digest"] == bench.status()["running_digest"]
         assert bench.status()["rate_nl_day"] == 600_000
 
+    @pytest.mark.req("TH-PROG-01", "TH-LINK-01")
     def test_commit_without_check_with_a_wrong_digest_or_twice(self, bench):
         assert bench.ask(cat.COMMIT, (bytes(7) + b"x",))[1]["reason"] == cat.R_NOT_STAGED
         bench.stage(cat.PROGRAM, self.block())
@@ -180,6 +186,7 @@ class TestStageCheckCommit:
         bench.ask(cat.STAGE, (cat.PROGRAM, len(data), 50, data[50:]))
         assert "digest" in bench.ask(cat.CHECK)[1]
 
+    @pytest.mark.req("TH-PROG-04")
     def test_a_stage_expires_and_is_dropped_by_discard(self, bench):
         for end_it, reason in ((lambda: bench.run_s(li.STAGE_LIFE_S), cat.R_EXPIRED), (lambda: bench.ask(cat.DISCARD), cat.R_NOT_STAGED)):
             bench.stage(cat.PROGRAM, self.block())
@@ -193,6 +200,7 @@ class TestStageCheckCommit:
         bench.run_s(li.STAGE_LIFE_S - 1)
         assert bench.ask(cat.COMMIT, (digest,))[1]["again"] == 0
 
+    @pytest.mark.req("TH-PROG-04", "TH-LINK-08")
     def test_link_loss_or_a_reset_drops_the_stage_and_nothing_else(self, bench):
         bench.stage(cat.PROGRAM, self.block())
         digest = bench.ask(cat.CHECK)[1]["digest"]
@@ -200,10 +208,11 @@ class TestStageCheckCommit:
         assert bench.ask(cat.COMMIT, (digest,))[1]["reason"] == cat.R_NOT_STAGED
         assert bench.status()["rate_nl_day"] == 500_000
 
+    @pytest.mark.req("TH-PROG-02")
     def test_what_the_check_promised_is_checked_again_at_the_commit(self, bench):
         bench.stage(cat.RESUME, block_bytes(cat.RESUME, {"order_id": 600}))
         assert bench.ask(cat.CHECK)[1]["reason"] == cat.R_STATE
-        bench.stage(cat.PRIME, block_bytes(cat.PRIME, {"order_id": 601, "volume_nl": 1000, "rate_nl_day": 48_000}))
+        bench.stage(cat.PRIME, block_bytes(cat.PRIME, {"order_id": 601, "what": cat.PRIME_BOTH, "volume_nl": 1000, "rate_nl_day": 48_000}))
         digest = bench.ask(cat.CHECK)[1]["digest"]
         bench.stalled = True
         bench.run_s(290)            # 1 or 2 pulses lost: not yet a stall, but the block in the stage is
@@ -211,8 +220,9 @@ class TestStageCheckCommit:
         bench.app.contents.refilled()
         bench.run(5000)
         reply = bench.ask(cat.COMMIT, (digest,))[1]
-        assert reply.get("reason") in (cat.R_STATE, cat.R_EXPIRED)
+        assert reply.get("reason") in (cat.R_ALARM, cat.R_EXPIRED)
 
+    @pytest.mark.req("TH-PROG-02", "TH-BAD-01")
     def test_a_damaged_block_is_refused_with_field_and_value(self, bench):
         bench.stage(cat.PROGRAM, block_bytes(cat.PROGRAM, {"order_id": 1, **simple_program(30_000)}))
         reply = bench.ask(cat.CHECK)[1]
@@ -248,7 +258,7 @@ class TestFiles:
             assert unpack(cat.EVENT_FIELDS, data, at, at + cat.EVENT_BYTES, values) > 0
             rows.append(values)
         assert [row[0] for row in rows] == list(range(len(rows)))
-        assert [row[2] for row in rows if row[2] != cat.E_SESSION] == [cat.E_BOOT, cat.E_COMMISSION, cat.E_REFILL, cat.E_PROGRAM, cat.E_STOP, cat.E_RESUME]
+        assert [row[2] for row in rows if row[2] not in (cat.E_SESSION, cat.E_SELF_TEST)] == [cat.E_BOOT, cat.E_COMMISSION, cat.E_REFILL, cat.E_PROGRAM, cat.E_STOP, cat.E_RESUME]
         assert len(rows) == bench.status()["next_event"]
 
     def test_the_program_file_is_the_block_whose_digest_runs(self, bench):

@@ -44,8 +44,8 @@ def payload(message_id: int, **values: Any) -> bytes:
     return pack(cat.message(message_id)[5], values)
 
 
-def named(text: bytes) -> bytes:
-    return text.ljust(16, b"\0")
+def named(text: bytes, width: int = 16) -> bytes:
+    return text.ljust(width, b"\0")
 
 
 # ---------------------------------------------------------------------------------------------------- blocks
@@ -57,24 +57,54 @@ def _steps(*patterns: list[tuple[int, int]]) -> bytes:
     return b"".join(bytes([len(pattern)]) + b"".join(struct.pack("<HI", *step) for step in pattern) for pattern in patterns)
 
 
+def _program(mode: int, *patterns: list[tuple[int, int]], **changes: Any) -> tuple[int, dict[str, Any]]:
+    """A program of `_DRUGS` under caps of 50 ug an hour and 500 ug a day, without patient boluses, bridge or step limit, but for `changes`."""
+    values = dict.fromkeys((row[0] for row in cat.block(cat.PROGRAM) or ()), 0)
+    values.update(_DRUGS, mode=mode, safe_state=cat.SAFE_MINIMUM, editor=named(b"dr example"), setting=named(b"maintenance"),
+                  library_crc=0x0BADCAFE, cap_hour_1_ng=50_000, cap_day_1_ng=500_000, weekdays=bytes(7), patterns=len(patterns),
+                  steps=_steps(*patterns))
+    values.update(changes)
+    return cat.PROGRAM, values
+
+
+_PERIODIC = [step for hour in range(0, 24, 6) for step in ((hour * 60, 480_000), (hour * 60 + 30, 48_000))]
+
 ORDERS: dict[str, tuple[int, dict[str, Any]]] = {
-    "program": (cat.PROGRAM, {
-        "order_id": 0x01020304, "mode": cat.SIMPLE, "fallback_nl_day": 150_000, "safe_state": cat.SAFE_MINIMUM, "editor": named(b"dr example"),
-        **_DRUGS, "weekdays": bytes(7), "patterns": 1, "steps": _steps([(0, 300_000)])}),
-    "program flex": (cat.PROGRAM, {
-        "order_id": 2, "mode": cat.FLEX, "fallback_nl_day": 48_000, "safe_state": cat.SAFE_STOP, "editor": named(b"dr example"),
-        **_DRUGS, "weekdays": bytes([0, 0, 0, 0, 0, 1, 1]), "patterns": 2,
-        "steps": _steps([(0, 96_000), (360, 400_000), (1320, 48_000)], [(0, 200_000)])}),
-    "refill": (cat.REFILL, {"order_id": 3, "withdrawn_ul": 1_400, "volume_ul": 18_000, **_DRUGS}),
+    "program": _program(cat.SIMPLE, [(0, 300_000)], order_id=0x01020304, fallback_nl_day=150_000),
+    "program flex": _program(
+        cat.FLEX, [(0, 96_000), (360, 400_000), (1320, 48_000)], [(0, 200_000)], order_id=2, fallback_nl_day=48_000,
+        safe_state=cat.SAFE_STOP, weekdays=bytes([0, 0, 0, 0, 0, 1, 1]), patterns=2),
+    "program periodic": _program(cat.PERIODIC, _PERIODIC, order_id=9, fallback_nl_day=48_000, abrupt_stop=1),
+    "program minimum": _program(cat.MINIMUM, [(0, 6_000)], order_id=10),
+    "program with patient boluses, a bridge and overrides": _program(
+        cat.SIMPLE, [(0, 300_000)], order_id=11, fallback_nl_day=150_000, overrides=0x0003, override_why=2, step_pct=20, step_interval_h=24,
+        bolus_nl=20_000, bolus_s=300, lockout_min=120, interval_h=6, per_interval=2, per_day=4, released=1, bridge_nl=230_000,
+        bridge_rate_nl_day=250_000, drug_2=named(b"clonidine"), concentration_2_ng_ml=100_000, cap_hour_2_ng=20_000, cap_day_2_ng=200_000),
+    "refill": (cat.REFILL, {"order_id": 3, "withdrawn_ul": 1_400, "volume_ul": 18_000, **_DRUGS, "expires_s": 79_056_000, "lot": named(b"L-2026-117")}),
     "stop": (cat.STOP, {"order_id": 4, "reason": 1}),
     "resume": (cat.RESUME, {"order_id": 5}),
-    "prime": (cat.PRIME, {"order_id": 6, "volume_nl": 375_000, "rate_nl_day": 24_000_000}),
+    "prime": (cat.PRIME, {"order_id": 6, "what": cat.PRIME_BOTH, "volume_nl": 375_000, "rate_nl_day": 24_000_000}),
     "set clock": (cat.SET_CLOCK, {"order_id": 7, "time_s": 63_504_000}),
     "commission": (cat.COMMISSION, {
         "order_id": 8, "serial": SERIAL, "nl_per_rev": 35_000, "steps_per_rev": 4096, "counts_per_rev": 4096, "step_hz": 1000,
-        "pulse_nl": 1000, "level_nl_per_count": 10_000, "capacity_ul": 20_000, "residual_ul": 1_400, "dead_volume_nl": 375_000,
-        "minimum_rate_nl_day": 6_000, "battery_empty_mv": 2_500, "catheter_mm": 800,
+        "pulse_nl": 1000, "level_nl_per_count": 10_000, "capacity_ul": 20_000, "residual_ul": 1_400, "tubing_nl": 145_000,
+        "dead_volume_nl": 375_000, "minimum_rate_nl_day": 6_000, "battery_empty_mv": 2_500, "battery_eri_mv": 2_600,
+        "temperature_zero_counts": 27_300, "temperature_counts_per_c": 100, "catheter_mm": 800,
         "contact": b"clinic +00 000 0000".ljust(cat.CONTACT_BYTES, b"\0")}),
+    "bolus": (cat.BOLUS, {"order_id": 12, "volume_nl": 50_000, "seconds": 600}),
+    "patient bolus": (cat.PATIENT_BOLUS, {"order_id": 13}),
+    "pause": (cat.PAUSE, {"order_id": 14, "minutes": 30}),
+    "catheter": (cat.CATHETER, {"order_id": 15, "state": cat.CATHETER_EMPTY}),
+    "implant record": (cat.IMPLANT_RECORD, {
+        "order_id": 16, "implanted_s": 63_417_600, "patient": named(b"A.B.", 8), "indication": named(b"spasticity"),
+        "tip_level": named(b"T10", 8), "access_port": 1, "mri": named(b"conditional")}),
+    "trial record": (cat.TRIAL_RECORD, {
+        "order_id": 17, "drug": named(b"baclofen"), "concentration_ng_ml": 50_000, "indicated": 1,
+        "doses": struct.pack("<BIBBBBB", 1, 50_000, 24, 1, 6, 0, 3)}),
+    "silence": (cat.SILENCE, {"order_id": 18, "row": 19, "hours": 24}),
+    "acknowledge": (cat.ACKNOWLEDGE, {"order_id": 19, "row": 0}),
+    "alarm test": (cat.ALARM_TEST, {"order_id": 20, "tone": 2}),
+    "visit": (cat.VISIT, {"order_id": 21, "alarm_heard": 1, "report": bytes(range(8))}),
 }
 
 
@@ -167,7 +197,7 @@ def conversation() -> Iterator[tuple[str, str, int, int, int, int, bytes]]:
     status = dict.fromkeys((row[0] for row in cat.message(cat.STATUS | cat.REPLY_BIT)[5]), 0)
     status.update(time_s=63_504_000, mode=1, running_digest=bytes(8), pulse_nl=1000, nl_per_rev=35_000, steps_per_rev=4096,
                   reservoir_computed_nl=18_600_000, reservoir_sensed_ul=18_590, low_reservoir_days=65_535, battery_mv=3_000,
-                  boot_count=BOOT_COUNT, reset_cause=1, next_event=9, uptime_s=120)
+                  boot_count=BOOT_COUNT, reset_cause=1, next_event=9, uptime_s=120, temperature_dc=370)
     event = pack(cat.EVENT_FIELDS[:-1], {"seq": 0, "time_s": 63_503_880, "code": cat.E_BOOT, "cause": 1, "a": 1, "b": 0})
     event += crc16(event).to_bytes(2, "little")
     said = (

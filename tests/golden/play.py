@@ -9,7 +9,8 @@ from thecal.protocol.crc import crc32
 from thecal.protocol.fields import pack, unpack
 from thecal.protocol.frame import BAD, FRAME, MAX_FRAME, Decoder, encode
 from thecal.protocol.mac import Mac, crypt
-from thecal.protocol.session import OPENED, HostHandshake, PumpHandshake
+from thecal.protocol.handshake import HostHandshake
+from thecal.protocol.session import OPENED, PumpHandshake
 
 COUNTERS = ("bad_cobs", "bad_length", "bad_version", "bad_class", "bad_crc")
 SCHEMA = cat.schema_crc()

@@ -4,12 +4,12 @@ import hashlib
 import random
 from collections import deque
 
-from thecal.host.blocks import read_program
+from thecal.host.blocks import read_program, unpack
 from thecal.protocol import catalogue as cat
-from thecal.protocol import fields, link
+from thecal.protocol import fields, responder as pump_end
 from thecal.protocol.crc import crc16
 from thecal.protocol.frame import HEADER, TAG_BYTES
-from thecal.protocol.session import PumpHandshake, shelf_key
+from thecal.protocol.session import FORGED, OPENED, PumpHandshake, shelf_key
 
 IDLE_S = 600
 
@@ -42,6 +42,13 @@ def day(number, pulses, demanded_nl=0, missed_nl=0, sensed_ul=0, alarms=0):
     """One daily record as the pump keeps it."""
     out = bytearray(cat.DAY_BYTES)
     fields.pack(cat.DAY_FIELDS, [number, pulses, demanded_nl, missed_nl, sensed_ul, alarms, 0], out)
+    return seal(out)
+
+
+def span(time_s, delivered_nl, mode=2, rate_ul_day=300, sensed_ul=18_000, action=0):
+    """One record of the delivery history as the pump keeps it."""
+    out = bytearray(cat.HISTORY_BYTES)
+    fields.pack(cat.HISTORY_FIELDS, [time_s, delivered_nl, sensed_ul, mode, action, rate_ul_day, 0], out)
     return seal(out)
 
 
@@ -79,6 +86,7 @@ class FakePump:
         self.status_fields = {}
         self.events, self.first_event, self.days, self.first_day = [], 0, [], 0
         self.program, self.implant = b"", b""
+        self.files = {}     # number -> bytes: fill, implant and trial records, prescriptions, history, faults
         self.orders, self.last_digest, self.running_digest = [], b"\0" * 8, b"\0" * 8
         self.mode, self.time_offset_s, self.live_s, self.pushed = 2, 0, 0, 0
         self._out = deque()
@@ -89,7 +97,7 @@ class FakePump:
         self.boot_stage()
         self.boot_count += 1
         self.live_s, self._handshake, self._asked, self._proved, self._heard_s = 0, None, None, None, self.clock.now_s()
-        responder = self._responder = link.Responder(
+        responder = self._responder = pump_end.Responder(
             self.schema_crc, self._serve, lambda buffer, length: self._write(buffer, length) if self._responder is responder else None)
 
     # ------------------------------------------------------------------------------------------------ the port
@@ -150,7 +158,9 @@ class FakePump:
             return self.first_event * cat.EVENT_BYTES, b"".join(self.events)
         if number == cat.FILE_DAYS:
             return self.first_day * cat.DAY_BYTES, b"".join(self.days)
-        return 0, self.program if number == cat.FILE_PROGRAM else self.checked
+        if number in (cat.FILE_PROGRAM, cat.FILE_STAGED):
+            return 0, self.program if number == cat.FILE_PROGRAM else self.checked
+        return 0, self.files.get(number, b"")
 
     @property
     def role(self):
@@ -167,9 +177,9 @@ class FakePump:
     def _serve(self, decoder, outcome):
         message_id = decoder.message_id
         row = cat.message(message_id)
-        self._sealed = TAG_BYTES[row[3]] > 0 and outcome == link.OPENED
+        self._sealed = TAG_BYTES[row[3]] > 0 and outcome == OPENED
         self.served.append(message_id)
-        if outcome == link.FORGED:
+        if outcome == FORGED:
             self.forgeries += self.role > 0
             return self._refused(message_id, cat.R_LOCKED if self.locked_s else cat.R_SESSION, 0, self.locked_s)
         self._heard_s = self.clock.now_s()
@@ -312,22 +322,31 @@ class FakePump:
     def _execute(self, kind, block, digest):
         self.orders.append((kind, block))
         self.last_digest = digest
-        seq = self.first_event + len(self.events)
+        said = unpack(kind, block)
         if kind == cat.PROGRAM:
             self.program, self.running_digest = block, digest
             made = read_program(block)
-            self.events.append(event(seq, self.time_s, cat.E_PROGRAM, cat.SIMPLE, int(made.daily_nl(0)), made.patterns[0][0].rate_nl_day))
+            self._log(cat.E_PROGRAM, cat.SIMPLE, int(made.daily_nl(0)), made.patterns[0][0].rate_nl_day)
         elif kind == cat.PRIME:
-            volume_nl, rate_nl_day = (int.from_bytes(block[at: at + 4], "little") for at in (4, 8))
-            self.events.append(event(seq, self.time_s, cat.E_PRIME, 0, volume_nl, rate_nl_day))
+            self._log(cat.E_PRIME, 0, said["volume_nl"], said["rate_nl_day"])
         elif kind == cat.COMMISSION:
-            self.implant, self.serial = block, int.from_bytes(block[4:8], "little")
+            self.implant, self.serial = block, said["serial"]
         elif kind == cat.REFILL:
-            self.events.append(event(seq, self.time_s, cat.E_REFILL, 0, int.from_bytes(block[8:12], "little")))
+            self.files[cat.FILE_FILL] = block
+            self._log(cat.E_REFILL, 0, said["volume_ul"], said["withdrawn_ul"])
         elif kind == cat.SET_CLOCK:
-            self.time_offset_s += int.from_bytes(block[4:8], "little") - self.time_s
+            self.time_offset_s += said["time_s"] - self.time_s
         elif kind in (cat.STOP, cat.RESUME):
             self.mode = 3 if kind == cat.STOP else 2
+        elif kind in (cat.IMPLANT_RECORD, cat.TRIAL_RECORD):
+            self.files[cat.FILE_IMPLANT if kind == cat.IMPLANT_RECORD else cat.FILE_TRIAL] = block
+        elif kind == cat.CATHETER:
+            self.status_fields["catheter"] = said["state"]
+        elif kind == cat.VISIT:
+            self._log(cat.E_VISIT, said["alarm_heard"])
+
+    def _log(self, code, cause=0, a=0, b=0):
+        self.events.append(event(self.first_event + len(self.events), self.time_s, code, cause, a, b))
 
     def _on_discard(self):
         self.boot_stage()

@@ -88,6 +88,7 @@ def test_watching_the_line_frame_by_frame(therapy, capsys, tmp_path):
     assert {row["schema"] for row in rows} == {"thecal.frame/1"} and "live_frame" in {row["message"] for row in rows}
 
 
+@pytest.mark.req("TH-BAD-03")
 @pytest.mark.parametrize("args, status, words", [
     (["watch", "--save", "x"], 2, "--save x is for --raw"),
     (["decode", "no-such-file"], 1, "no-such-file cannot be read: No such file"),

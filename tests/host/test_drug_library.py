@@ -16,6 +16,7 @@ def test_the_drugs_of_the_reference_are_there():
     assert sorted(LIBRARY) == ["baclofen", "bupivacaine", "clonidine", "fentanyl", "hydromorphone", "morphine", "sufentanil", "ziconotide"]
 
 
+@pytest.mark.req("TH-PROG-12")
 def test_every_entry_names_its_source_and_setting():
     for drug in LIBRARY.values():
         assert all(source.strip() for source in drug.sources.values())
@@ -25,6 +26,7 @@ def test_every_entry_names_its_source_and_setting():
             assert drug.name in LIBRARY[other].mixes_with, "mixing is mutual"
 
 
+@pytest.mark.req("TH-PROG-12")
 @pytest.mark.parametrize("drug, setting, limit, value", [
     ("baclofen", "non-cancer", "dose_soft", "1000 ug/day"),
     ("baclofen", "non-cancer", "dose_hard", "2000 ug/day"),
@@ -44,10 +46,13 @@ def test_limits_of_regimens_section_6(drug, setting, limit, value):
 
 def test_rules_of_regimens_section_6():
     assert LIBRARY["baclofen"].setting("trial").bolus_hard == units.dose_ng("100 ug")
-    assert not LIBRARY["baclofen"].ptm_allowed and not LIBRARY["baclofen"].mixes_with
+    assert LIBRARY["baclofen"].ptm_allowed == "no" and not LIBRARY["baclofen"].mixes_with
     assert {name for name, drug in LIBRARY.items() if drug.abrupt_stop_dangerous} == {"baclofen", "clonidine"}
     assert LIBRARY["morphine"].concentration_hard_ng_ml == units.concentration_ng_ml("25 mg/mL")
     assert LIBRARY["ziconotide"].first_fill_life_s == units.duration_s("14 d")
+    assert {name for name, drug in LIBRARY.items() if drug.ptm_allowed == "no"} == {"baclofen", "ziconotide"}
+    assert LIBRARY["clonidine"].ptm_allowed == "mixed", "alone it has none (alarms.md 3)"
+    assert (LIBRARY["baclofen"].trial_start, LIBRARY["baclofen"].trial_long_effect_s) == (2, 8 * 3600) and LIBRARY["morphine"].trial_start == 0
 
 
 def broken(path, value):
@@ -62,11 +67,18 @@ def broken(path, value):
     return table
 
 
+@pytest.mark.req("TH-PROG-12")
 @pytest.mark.parametrize("path, value, words", [
     (["rules", "colour"], {"value": "red", "source": "x"}, "unknown key 'colour'"),
     (["rules", "in_pump_life"], None, "lacks 'in_pump_life'"),
     (["rules", "abrupt_stop", "value"], "maybe", "'maybe'"),
-    (["rules", "ptm_allowed", "value"], "no", "wrong type"),
+    (["rules", "ptm_allowed", "value"], False, "wrong type"),
+    (["rules", "ptm_allowed", "value"], "perhaps", "none of: yes, mixed, no"),
+    (["rules", "hour_share", "value"], "4 %", "outside 4.17 .. 100 %"),
+    (["rules", "hour_share", "value"], "101 %", "outside 4.17 .. 100 %"),
+    (["rules", "trial_start", "value"], "2", "wrong type"),
+    (["version"], 0, "version 0 must be a whole number from 1"),
+    (["version"], True, "version True"),
     (["setting", "trial", "dose_hard", "value"], 100, "no unit"),
     (["setting", "trial", "dose_hard", "value"], "100 ug", "unit of dose"),
     (["setting", "trial", "dose_hard", "source"], " ", "has no source"),

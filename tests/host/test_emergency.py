@@ -9,6 +9,7 @@ from thecal.host.programmer import Programmer
 from thecal.protocol import catalogue as cat
 
 
+@pytest.mark.req("TH-LIFE-09")
 def test_neither_key_nor_session_is_needed(fake, tmp_path):
     fake.magnet, fake.program, fake.keys = True, b"some", {1: b"k" * 32}
     (tmp_path / "keys.json").write_text("damaged")

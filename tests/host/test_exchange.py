@@ -23,9 +23,10 @@ def test_the_first_request_greets(fake):
     assert link.line_counts().retries == 0
 
 
+@pytest.mark.req("TH-LINK-10")
 def test_another_schema_is_said(fake):
     other = FakePump(schema_crc=0x12345678)
-    with pytest.raises(ProtocolProblem, match="speaks protocol 2 schema 12345678, this programmer protocol 2 schema"):
+    with pytest.raises(ProtocolProblem, match="speaks protocol 3 schema 12345678, this programmer protocol 3 schema"):
         talk(other).ask(cat.STATUS)
 
 
@@ -76,6 +77,7 @@ def test_a_refusal_names_reason_field_and_value(fake):
     assert caught.value.field == "offset"
 
 
+@pytest.mark.req("TH-BAD-02")
 def test_a_request_out_of_range_is_never_sent(fake):
     with pytest.raises(RequestInvalid, match="file_read: length is 0 byte; allowed are 1 .. 200"):
         talk(fake).ask(cat.FILE_READ, 0, 0, 0)
@@ -234,6 +236,7 @@ def test_a_replayed_old_proof_is_no_wrong_key(fake):
     assert talk(fake).ask(cat.STATUS) and len(old) == 2 and fake.forgeries == 0
 
 
+@pytest.mark.req("TH-LINK-03")
 def test_a_wrong_key_is_said_and_costs_the_pump_no_forgery(fake):
     fake.keys[CLINICIAN] = bytes(THEIRS)
     with pytest.raises(KeyProblem, match="pump 1001 on fake does not have our clinician key .* pair this programmer with the magnet"):
@@ -267,8 +270,9 @@ def test_the_public_key_is_told_of_once_where_pairing_lasts(fake, tmp_path):
     assert told == ["pump 1001 is still on its public shelf key: thecal pair"] and link.on_shelf_key
 
 
+@pytest.mark.req("TH-LINK-04")
 @pytest.mark.parametrize("ask, able", [
-    (lambda link: link.ask(cat.STAGE, 4, 5, 0, b"12345"), "clinician, service"), (lambda link: link.ask(cat.FILE_INFO, 0), "clinician, service")])
+    (lambda link: link.ask(cat.LIVE, 60), "clinician, service"), (lambda link: link.ask(cat.FILE_INFO, 0), "clinician, service")])
 def test_a_role_that_may_not_is_told_who_may(fake, ask, able):
     link = Exchange(Line(fake, fake.clock), role=PATIENT)
     with pytest.raises(PumpRefused, match="this role may not: this is a patient session, it takes one of: %s" % able) as caught:
@@ -292,6 +296,7 @@ def test_a_lockout_is_told_with_its_seconds(fake):
         link.ask(cat.STATUS)
 
 
+@pytest.mark.req("TH-LINK-11")
 def test_another_pump_at_the_same_port_is_refused(fake):
     link = talk(fake)
     link.ask(cat.STATUS)
@@ -340,6 +345,7 @@ def test_a_staged_block_is_gone_with_its_session(fake):
     assert caught.value.code == cat.R_NOT_STAGED
 
 
+@pytest.mark.req("TH-LINK-02")
 @pytest.mark.parametrize("reason", [cat.R_SESSION, cat.R_LOCKED])
 def test_an_unsealed_refusal_is_not_believed(fake, reason):
     """It was executed, and a forged refusal came: asked again in a new session, and answered."""

@@ -3,7 +3,7 @@
 from fractions import Fraction
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from thecal.host import drug_library
@@ -14,11 +14,13 @@ from thecal.host.prescription import Prescription, Step
 LIBRARY = drug_library.load()
 
 
+@pytest.mark.req("TH-LIFE-07")
 @pytest.mark.parametrize("old, new, mixed", [(500, 2000, 1895), (2000, 500, 605), (20_000, 2000, 3260)])
 def test_residual_mixing_of_alarms_section_3(old, new, mixed):
     assert mixed_ng_ml(18_600_000, new * 1000, old * 1000) == mixed * 1000
 
 
+@pytest.mark.req("TH-LIFE-07")
 def test_rinsing():
     once = mixed_ng_ml(18_600_000, 2_000_000, 500_000, rinses=1, rinse_nl=1_400_000)
     assert once == 2_000_000 - Fraction(1_500_000 * 7, 200)
@@ -54,6 +56,7 @@ def test_a_fill_in_whole_microlitres():
             Fill(volume, "baclofen", "500 ug/mL", library=LIBRARY)
 
 
+@pytest.mark.req("TH-PROG-10")
 @pytest.mark.parametrize("drug, concentration", [("sufentanil", "5000 ug/mL"), ("fentanyl", "10 mg/mL"), ("hydromorphone", "15 mg/mL")])
 def test_a_floor_above_the_starting_dose_is_refused(drug, concentration):
     made = Fill("20 mL", drug, concentration, library=LIBRARY)
@@ -81,6 +84,7 @@ def test_concentrations_and_mixtures():
     assert any("label advises against" in line for line in warned)
 
 
+@pytest.mark.req("TH-LIFE-08")
 def test_b1_lasts_93_days():
     program = Prescription.simple("baclofen", concentration="2000 ug/mL", dose="400 ug/day", library=LIBRARY)
     start = 63_536_400
@@ -96,6 +100,8 @@ FLEX = Prescription.flex(
     weekdays={"sun": [{"from": "00:00", "dose": "minimum"}]})
 
 
+@pytest.mark.req("TH-LIFE-08")
+@settings(deadline=None)     # a loaded machine is no reason
 @given(st.integers(0, 20_000_000), st.integers(0, 2 * 604_800))
 def test_the_date_is_when_the_volume_is_gone(volume, start):
     at = seconds_until_used(FLEX, volume, start)
@@ -121,6 +127,7 @@ def test_a_program_that_gives_nothing_has_no_date():
         seconds_until_used(nothing, 1, 0)
 
 
+@pytest.mark.req("TH-LIFE-06")
 @pytest.mark.parametrize("expected, withdrawn, delivered, words", [
     (3_000_000, 2_500_000, 10_000_000, None),
     (3_000_000, 1_400_000, 10_000_000, "1.6 mL less withdrawn than expected: over-infusion"),

@@ -6,7 +6,7 @@ import pytest
 
 from thecal.host import drug_library, units
 from thecal.host.errors import RequestInvalid
-from thecal.host.limits import Baseline, check, check_bolus, has_ceiling
+from thecal.host.limits import DAILY, SOFT_LIMITS, START, STEP, Baseline, Finding, check, check_bolus, check_daily, check_start, has_ceiling, overridden
 from thecal.host.prescription import Ingredient, Prescription, Step
 
 LIBRARY = drug_library.load()
@@ -28,6 +28,7 @@ def test_b1_meets_no_limit():
         assert check(program("%d ug/day" % then), after("%d ug/day" % now, since_s=DAY - 60)) == []
 
 
+@pytest.mark.req("TH-PROG-05", "TH-PROG-18")
 @pytest.mark.parametrize("pending, baseline, words", [
     (program("2001 ug/day"), after("1900 ug/day"), "daily dose of baclofen 2001 ug/day is above the hard limit of 2000 ug/day"),
     (program("201 ug/day"), None, "starting dose of baclofen 201 ug/day is above the hard limit of 200 ug/day"),
@@ -46,6 +47,7 @@ def test_hard_limits_refuse(pending, baseline, words):
     assert words in str(caught.value)
 
 
+@pytest.mark.req("TH-PROG-05")
 @pytest.mark.parametrize("pending, baseline, words", [
     (program("1100 ug/day"), after("1000 ug/day"), "above the usual limit of 1000 ug/day"),
     (program("200 ug/day"), after("150 ug/day"), "step of baclofen from 150 ug/day to 200 ug/day is 33.3 %, above the usual 30 %"),
@@ -70,6 +72,7 @@ def test_a_fall_of_a_harmless_drug_is_no_matter():
     assert check(program("0.5 mg/day", "morphine", "2 mg/mL"), after("2 mg/day", "morphine", since_s=60)) == []
 
 
+@pytest.mark.req("TH-PROG-11")
 def test_x1_the_first_limit_of_either_drug_stops_the_change():
     mix = {"also": {"bupivacaine": "20 mg/mL"}}
     running = Baseline.of(program("3 mg/day", "morphine", "10 mg/mL", **mix))
@@ -83,6 +86,7 @@ def test_a_drug_outside_the_library_is_said_to_be_unchecked():
     assert check(pending) == ["novel is not in the library: its doses are not checked"]
 
 
+@pytest.mark.req("TH-LIFE-01")
 def test_boluses_of_the_screening_trial():
     baclofen = LIBRARY["baclofen"]
     assert check_bolus(baclofen, units.dose_ng("75 ug"), "trial") == []
@@ -91,3 +95,50 @@ def test_boluses_of_the_screening_trial():
         check_bolus(baclofen, units.dose_ng("101 ug"), "trial")
     with pytest.raises(RequestInvalid, match="no bolus of ziconotide"):
         check_bolus(LIBRARY["ziconotide"], Fraction(1))
+
+
+# ---------------------------------------------------------------------------------------------------- regimens, by their sentence
+def test_z1_goes_up_by_half_steps_and_meets_no_limit():
+    doses = ["2.4 ug/day", "3.6 ug/day", "4.8 ug/day", "6.0 ug/day", "6.96 ug/day"]
+    assert overridden(check(program(doses[0], "ziconotide", "25 ug/mL"))) == 0
+    for now, then in zip(doses, doses[1:]):
+        assert overridden(check(program(then, "ziconotide", "25 ug/mL"), after(now, "ziconotide", since_s=3 * DAY, day=14))) == 0
+
+
+@pytest.mark.parametrize("dose, now, since_s, day, sentence", [
+    ("19.2 ug/day", "16.8 ug/day", 56 * 3600, 16, "ziconotide 19.2 ug/day must not be reached before day 21 of therapy; this is day 16"),                   # Z2
+    ("9.6 ug/day", None, 0, 0, "starting dose of ziconotide 9.6 ug/day is above the hard limit of 2.4 ug/day (setting non-cancer)"),                          # Z3
+    ("168 ug/day", "16.8 ug/day", 3 * DAY, 30, "daily dose of ziconotide 168 ug/day is above the hard limit of 19.2 ug/day (setting non-cancer)"),            # Z3
+    ("2.4 ug/h", None, 0, 0, "daily dose of ziconotide 57.6 ug/day is above the hard limit of 19.2 ug/day (setting non-cancer)"),                             # Z4
+])
+def test_z2_z3_z4_are_refused_in_one_sentence(dose, now, since_s, day, sentence):
+    with pytest.raises(RequestInvalid) as caught:
+        check(program(dose, "ziconotide", "25 ug/mL"), after(now, "ziconotide", since_s, day) if now else None)
+    assert str(caught.value) == sentence
+
+
+def test_z4_a_24th_of_the_dose_is_below_what_the_pump_delivers():
+    with pytest.raises(RequestInvalid, match="0.1 ug/day of ziconotide at 25 ug/mL is 0.004 mL/day; the pump delivers 0.048 mL/day"):
+        program("0.1 ug/day", "ziconotide", "25 ug/mL")
+
+
+def test_x1_the_first_limit_met_stops_the_one_knob():
+    mix = {"also": {"bupivacaine": "20 mg/mL"}}
+    three, five = (program(dose, "morphine", "10 mg/mL", setting=None, **mix) for dose in ("3 mg/day", "5 mg/day"))
+    assert three.dose_text() == "morphine 3 mg/day + bupivacaine 6 mg/day" and five.dose_text() == "morphine 5 mg/day + bupivacaine 10 mg/day"
+    found = check(five, Baseline.of(three, 7 * DAY))
+    assert overridden(found) == STEP and "step of morphine from 3 mg/day to 5 mg/day is 66.7 %" in found[0]
+    eight = program("8 mg/day", "morphine", "10 mg/mL", **mix)
+    assert [str(line) for line in check(eight, Baseline.of(eight, 7 * DAY))] == [
+        "daily dose of bupivacaine 16 mg/day is above the usual limit of 15 mg/day (setting non-cancer)"], "morphine is well below its own 15"
+
+
+def test_soft_limits_have_their_bit_and_plain_sentences_none():
+    start = program("0.6 mg/day", "morphine", "2 mg/mL")
+    assert overridden(check(start)) == START and overridden(check(program("50 ug/day", "morphine", "1 mg/mL"))) == 0
+    assert overridden(check(program("1100 ug/day"), after("1000 ug/day"))) == DAILY
+    assert overridden([Finding.soft(1, "a"), Finding("b"), Finding.soft(4, "c")]) == 5 and Finding("b") == "b"
+    assert len(SOFT_LIMITS) <= 16, "the wire has sixteen bits"
+    with pytest.raises(RequestInvalid, match="starting dose of morphine 1.1 mg/day is above the hard limit of 1 mg/day"):
+        check_start(LIBRARY["morphine"], units.dose_rate_ng_day("1.1 mg/day"))
+    assert overridden(check_daily(LIBRARY["morphine"], units.dose_rate_ng_day("16 mg/day"))) == DAILY

@@ -25,6 +25,7 @@ def talk(fake, keys):
     return Exchange(Line(fake, fake.clock), 5.0, keys=keys)
 
 
+@pytest.mark.req("TH-LINK-05")
 def test_a_pump_is_paired_and_the_next_session_uses_the_key(fake, keys, talk):
     talk.ask(cat.STATUS)
     assert talk.on_shelf_key
@@ -45,6 +46,7 @@ def test_two_pairings_have_two_keys_and_the_old_one_is_worth_nothing(fake, keys,
     assert keys.candidates(1001, CLINICIAN) != [first] and not talk.proves(CLINICIAN, first)
 
 
+@pytest.mark.req("TH-LINK-05")
 def test_without_the_magnet_nothing_changes(fake, keys, talk):
     fake.magnet = False
     with pytest.raises(PumpRefused, match="needs the magnet at the pump: hold it there and try again") as caught:

@@ -71,6 +71,7 @@ def test_minimum_rate():
     assert flex.patterns[0][0].rate_nl_day == 6000
 
 
+@pytest.mark.req("TH-PROG-09")
 @pytest.mark.parametrize("program, fallback, safe", [
     (simple(), 150_000, "minimum"),                                             # 50 %: baclofen is dangerous to stop
     (simple(concentration="2000 ug/mL", dose="100 ug/day"), 48_000, "minimum"),  # half is below the floor: the floor
@@ -97,11 +98,13 @@ def test_own_fallback():
             simple(fallback=text)
 
 
+@pytest.mark.req("TH-PROG-11")
 def test_x1_one_knob_moves_both():
     program = simple("morphine", "10 mg/mL", "5 mg/day", also={"bupivacaine": "20 mg/mL"})
     assert program.dose_text() == "morphine 5 mg/day + bupivacaine 10 mg/day"
 
 
+@pytest.mark.req("TH-BAD-03")
 @pytest.mark.parametrize("make, words", [
     (lambda: simple(dose="150"), "no unit"),
     (lambda: simple(dose="20 ug/day"), "0.04 mL/day; the pump delivers 0.048 mL/day .. 24 mL/day"),
@@ -140,3 +143,49 @@ def test_a_flex_day_is_the_sum_of_its_seconds(steps):
     minutes = [program.rate_at(minute * 60) for minute in range(1440)]
     assert program.daily_nl(3) == Fraction(sum(minutes), 1440)
     assert minutes[0] == (steps[0] if steps[0][0] == 0 else steps[-1])[1]
+
+
+# ---------------------------------------------------------------------------------------------------- periodic programs
+FOUR = ["00:00", "06:00", "12:00", "18:00"]
+
+
+def periodic(dose="400 ug/day", times=FOUR, over="30 min", **more):
+    return Prescription.periodic("baclofen", concentration="2000 ug/mL", dose=dose, times=times, over=over, library=LIBRARY, **more)
+
+
+def test_b3_the_minimum_rate_is_taken_off_the_boluses():
+    program = periodic()
+    assert len(program.patterns[0]) == 8 and program.patterns[0][1] == Step(1800, 6000)
+    each_nl = Fraction(program.patterns[0][0].rate_nl_day - 6000, 48)
+    assert program.ingredients[0].dose_ng(each_nl) == 97_000, "(400 - 12) / 4 = 97 ug, not 100"
+    assert each_nl == 48_500 and program.daily_dose_ng() == {"baclofen": 400_000} and program.mode == "periodic"
+
+
+def test_a_first_bolus_later_than_midnight_and_a_basal_dose():
+    program = periodic(times=["08:00", "20:00"], basal="100 ug/day")
+    assert [step.from_s for step in program.patterns[0]] == [0, 8 * 3600, 8 * 3600 + 1800, 20 * 3600, 20 * 3600 + 1800]
+    assert program.patterns[0][0].rate_nl_day == 50_000 and program.daily_dose_ng() == {"baclofen": 400_000}
+    assert len(periodic(times=["%02d:00" % (2 * hour) for hour in range(12)]).patterns[0]) == 24
+    assert len(periodic(times=["%02d:30" % (2 * hour) for hour in range(12)]).patterns[0]) == 25, "what the pump's block can hold"
+    assert len(periodic(times=["00:00"], over="24 h").patterns[0]) == 1, "a bolus that fills its day"
+
+
+@pytest.mark.parametrize("more, words", [
+    ({"times": []}, "0 boluses a day over 30 min; allowed are 1 .. 12"), ({"times": ["%02d:00" % hour for hour in range(13)]}, "13 boluses a day"),
+    ({"times": ["00:00:30"]}, "at and over whole minutes"), ({"over": "90 s"}, "at and over whole minutes"), ({"over": "0 min"}, "at and over whole minutes"),
+    ({"times": ["00:00", "00:20"]}, "boluses over 30 min meet each other or pass midnight"), ({"times": ["23:45"]}, "pass midnight"),
+    ({"times": ["12:00", "06:00"]}, "meet each other"), ({"dose": "12 ug/day"}, "dose 12 ug/day is below what the basal rate of 0.006 mL/day gives"),
+    ({"over": "1 min", "times": ["00:00"]}, "runs at 279.366 mL/day; the head gives 24 mL/day"), ({"over": "30"}, "not a duration"),
+    ({"basal": "10 ug/day"}, "the pump delivers 0.048 mL/day"),
+])
+def test_periodic_refusals(more, words):
+    with pytest.raises(RequestInvalid) as caught:
+        periodic(**more)
+    assert words in str(caught.value)
+
+
+def test_the_next_step_of_a_week():
+    program = Prescription.flex("baclofen", concentration="2000 ug/mL", steps=B2, weekdays={"tue": [{"from": "00:00", "dose": "10 ug/h"}]}, library=LIBRARY)
+    assert program.next_step_s(12 * 3600) == 22 * 3600 and program.next_step_s(22 * 3600) == 86_400, "Tuesday's own rate begins at midnight"
+    assert program.next_step_s(86_400) == 2 * 86_400 and program.next_step_s(2 * 86_400 + 22 * 3600) == 3 * 86_400 + 2 * 3600, "the night runs through midnight"
+    assert simple().next_step_s(5) == 5 + 7 * 86_400, "one rate has no step"

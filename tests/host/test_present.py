@@ -4,13 +4,15 @@ import pytest
 from fake_pump import FakePump
 
 from thecal.host import present
+from thecal.host.alarms import TABLE
 from thecal.host.fill import Fill
 from thecal.host.implant import Implant
-from thecal.host.prescription import Prescription
+from thecal.host.prescription import Bridge, Prescription
 from thecal.host.records import Identity, Status
 
 OLD = Prescription.simple("baclofen", concentration="500 ug/mL", dose="400 ug/day")
 NEW = Prescription.simple("baclofen", concentration="2000 ug/mL", dose="440 ug/day")
+EMERGENCY = TABLE[17]
 FLEX = Prescription.flex("baclofen", concentration="2000 ug/mL", weekdays={"sat": [{"from": "00:00", "dose": "minimum"}]}, steps=[
     {"from": "00:00", "dose": "20 ug/h"}, {"from": "06:00", "dose": "13.75 ug/h"}])
 
@@ -23,6 +25,7 @@ def cells(rows):
     return {name: (left, right) for name, left, right in rows}
 
 
+@pytest.mark.req("TH-LIFE-12")
 @pytest.mark.parametrize("mode, program, words", [
     (2, OLD, "delivering 400 ug/day baclofen (0.8 mL/day now), simple continuous"),
     (2, FLEX, "flex"),
@@ -31,11 +34,19 @@ def cells(rows):
     (1, None, "idle"),
     (3, OLD, "STOPPED by order"),
     (4, OLD, "priming, 0.1 mL left"),
+    (5, OLD, "bridging: 0.1 mL of the old drug left at 0.8 mL/day"),
+    (6, OLD, "patient bolus on top of the program, 0.1 mL left (0.8 mL/day now)"),
+    (7, OLD, "PAUSED until 2024-01-01 01:00:00, then the program again"),
 ])
 def test_the_state_in_words(mode, program, words):
-    assert words in present.state_text(status(mode=mode, rate_nl_day=800_000, prime_left_nl=100_000), program)
+    assert words in present.state_text(status(mode=mode, rate_nl_day=800_000, extra=4, extra_left_nl=100_000, paused_until_s=3600), program)
 
 
+def test_a_pump_that_gives_nothing_is_not_said_to_deliver():
+    assert present.state_text(status(mode=2, alarms=1 << 7), OLD) == "delivers NOTHING: reservoir empty (stopped)"
+
+
+@pytest.mark.req("TH-PROG-06")
 def test_a_program_side_by_side_shows_each_drugs_derived_dose():
     rows = cells(present.program_rows(OLD, NEW))
     assert rows["baclofen in the pump"] == ("500 ug/mL", "2000 ug/mL")
@@ -47,7 +58,7 @@ def test_a_program_side_by_side_shows_each_drugs_derived_dose():
 
 def test_a_first_program_and_another_drug():
     first = cells(present.program_rows(None, OLD))
-    assert first["baclofen a day"] == ("-", "400 ug/day") and first["mode"] == ("-", "simple")
+    assert first["baclofen a day"] == ("-", "400 ug/day") and first["mode"] == ("-", "simple continuous")
     strong = Prescription.simple("morphine", concentration="20 mg/mL", dose="1 mg/day")
     change = cells(present.program_rows(OLD, strong))
     assert change["baclofen a day"] == ("400 ug/day", "-") and change["morphine a day"] == ("-", "1 mg/day")
@@ -58,6 +69,15 @@ def test_the_week_in_words():
     assert present.schedule_lines(OLD) == ["every day: 00:00 0.8 mL/day (400 ug/day)"]
     assert present.schedule_lines(FLEX) == [
         "mon+tue+wed+thu+fri+sun: 00:00 0.24 mL/day (480 ug/day), 06:00 0.165 mL/day (330 ug/day)", "sat: 00:00 0.006 mL/day (12 ug/day)"]
+
+
+def test_a_patient_bolus_a_bridge_and_the_caps_are_signed_too():
+    basal = Prescription.simple("morphine", concentration="10 mg/mL", dose="4 mg/day", setting="tolerant")
+    rows = cells(present.program_rows(basal, basal.with_bolus("0.2 mg", "10 min", "3 h", 4).with_bridge(Bridge(375_000, 400_000))))
+    assert rows["patient bolus"] == ("-", "morphine 0.2 mg over 10 min, lockout 3 h, 4 in 24 h")
+    assert rows["a day with all boluses"] == ("morphine 4 mg/day", "morphine 4.8 mg/day")
+    assert rows["bridge"] == ("-", "0.375 mL of old drug at 0.4 mL/day: 22.5 h")
+    assert rows["caps in 1 h and 24 h"][1] == "morphine 2.535 mg, 20.21 mg"
 
 
 def test_a_refill_with_another_concentration():
@@ -80,9 +100,11 @@ def test_the_reservoir():
         "18 mL computed, 17.95 mL sensed, difference -0.05 mL"
 
 
+@pytest.mark.req("TH-LIFE-12")
 def test_an_emergency_reduction_stands_in_front_of_the_state(fake):
     raw = {**fake.status(), "rate_nl_day": 0, "alarms": 1 << 16}
-    assert present.state_text(Status.of(raw), None) == "REDUCED in an emergency: delivering 0 mL/day of an unknown program"
+    assert present.state_text(Status.of(raw), None) == \
+        "REDUCED in an emergency: delivers NOTHING: %s (%s)" % (EMERGENCY.name, EMERGENCY.action)
 
 
 def test_access_in_words(fake):

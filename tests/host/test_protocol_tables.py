@@ -24,7 +24,7 @@ def test_every_message_field_and_bound_is_shown():
         assert f"**{name}** (0x{number:02X})" in made["fields"]
         for field in rows:
             assert f"| {field[0]} |" in made["fields"]
-    assert "| volume_nl | u32 | nL | 1,000 | 1,000,000 |" in made["blocks"]
+    assert "| volume_nl | u32 | nL | 1,000 | 2,000,000 |" in made["blocks"]
     assert "| digest | bytes[8] |" in made["fields"] and "| data | rest, 1..200 bytes |" in made["fields"]
     assert "| reservoir_computed_nl | i32 | nL | -(2^30 - 1) | 2^30 - 1 |" in made["fields"]
 

@@ -8,6 +8,7 @@ from thecal.host import raw
 from thecal.host.errors import RequestInvalid
 from thecal.protocol import catalogue as cat
 from thecal.protocol import fields, frame, session
+from thecal.protocol.handshake import HostHandshake
 
 SCHEMA = cat.schema_crc()
 KEY = bytes(range(32))
@@ -27,7 +28,7 @@ def framed(message_id, values=(), request=1, seq=0, channel=None, message_class=
 
 def handshake(key=KEY):
     """The frames of a handshake, and the pump's end of the session."""
-    host = session.HostHandshake(SCHEMA, session.CLINICIAN, key, bytes(range(16)))
+    host = HostHandshake(SCHEMA, session.CLINICIAN, key, bytes(range(16)))
     pump = session.PumpHandshake(SCHEMA, session.CLINICIAN, key, SERIAL, BOOTS, bytes(range(16)), bytes(16))
     frames = [("host", framed(cat.SESSION_OPEN, host.open_values())),
               ("pump", framed(cat.SESSION_OPEN | cat.REPLY_BIT, (bytes(16), BOOTS, SERIAL, pump.proof)))]

@@ -8,9 +8,9 @@ from fake_pump import FakePump, event
 
 from thecal.host import review
 from thecal.host.errors import RequestInvalid
-from thecal.host.fill import Bridge, Fill
+from thecal.host.fill import Fill
 from thecal.host.implant import Implant
-from thecal.host.prescription import Prescription
+from thecal.host.prescription import Bridge, Prescription
 from thecal.host.records import Status, read_events
 from thecal.protocol import catalogue as cat
 
@@ -35,6 +35,7 @@ def test_a_refill_of_the_same_says_nothing():
     assert warned(OLD, Fill("18.6 mL", "baclofen", "500 ug/mL", withdrawn="2 mL"), reservoir_computed_nl=3_400_000) == []
 
 
+@pytest.mark.req("TH-LIFE-07")
 def test_another_concentration_names_old_and_new_dose_mixing_bridge_and_odd_volume():
     events = log((5, cat.E_REFILL, 0, 18_600))
     said = warned(OLD, Fill("18.6 mL", "baclofen", "2000 ug/mL", withdrawn="5 mL"), events, reservoir_computed_nl=3_400_000)
@@ -70,61 +71,95 @@ def test_delivered_since_the_last_refill():
     assert review.delivered_since_refill_nl(now, [], Implant()) is None
 
 
-FILLED = {"ordered_revs": 11}    # 11 x 35 uL: more than the dead volume of 375 uL
-
-
-@pytest.mark.parametrize("program, fields, volume, rate, dose, words", [
-    (None, {}, 375_000, 24_000_000, "not known", ()),
-    (OLD, {}, 375_000, 24_000_000, "baclofen 187.5 ug", ("gives the patient 187.5 ug of baclofen in 22.5 min", "no bolus")),
-    (OLD, FILLED, 375_000, 800_000, "baclofen 187.5 ug", ()),
-])
-def test_the_dose_of_a_prime(program, fields, volume, rate, dose, words):
-    seen = review.prime_review(status(**fields), program, Implant(), volume, rate)
-    assert seen.text(program).startswith(dose) and seen.filled == bool(fields)
-    assert len(seen.warnings) == bool(words) and all(word in seen.warnings[0] for word in words)
-
-
-def test_a_prime_into_a_filled_catheter_is_held_to_the_bolus_and_daily_limits():
-    with pytest.raises(RequestInvalid, match="on record as filled; a prime of 0.375 mL .* 187.5 ug of baclofen in 22.5 min"):
-        review.prime_review(status(**FILLED), OLD, Implant(), 375_000, 24_000_000)
-    trial = replace(OLD, setting="trial")
-    with pytest.raises(RequestInvalid, match="bolus of baclofen 187.5 ug is above the hard limit of 100 ug"):
-        review.prime_review(status(**FILLED), trial, Implant(), 375_000, 24_000_000)
-    small = review.prime_review(status(**FILLED), replace(trial, patterns=((replace(OLD.patterns[0][0], rate_nl_day=48_000),),)), Implant(), 100_000, 24_000_000)
-    assert "the pump refuses a prime above its dead volume of 0.375 mL or above the running rate of 0.048 mL/day" in small.warnings[0]
-
-
 def test_a_bridge_only_where_something_changes_and_runs():
     assert review.bridge_for(None, OLD.ingredients, 375_000) is None and review.bridge_for(OLD, OLD.ingredients, 375_000) is None
-    assert review.bridge_for(OLD, NEW.ingredients, 375_000) == Bridge(375_000, 800_000, Fraction(40_500))
+    assert review.bridge_for(OLD, NEW.ingredients, 375_000) == Bridge(375_000, 800_000)
     still = replace(OLD, patterns=((replace(OLD.patterns[0][0], rate_nl_day=0),),))
     assert review.bridge_for(still, NEW.ingredients, 375_000) is None
 
 
-PROGRAM_OLD, REFILL = (0, cat.E_PROGRAM, 1, 800_000, 800_000), (90, cat.E_REFILL, 0, 18_600)
-PROGRAM_NEW = (100, cat.E_PROGRAM, 1, 200_000, 200_000)
+# ---------------------------------------------------------------------------------------------------- primes
+@pytest.mark.parametrize("program, dose", [(None, "not known"), (OLD, "baclofen 187.5 ug")])
+def test_the_dose_of_a_prime(program, dose):
+    seen = review.prime_review(status(), program, Implant(), "both", 375_000)
+    assert seen.text(program).startswith(dose) and not seen.filled and seen.warnings == []
 
 
-def test_the_bridge_that_a_lost_line_owes():
-    events = log(PROGRAM_OLD, REFILL, PROGRAM_NEW)
-    assert review.bridge_owed(events, NEW, 375_000, 100).volume_nl == 375_000
-    late = review.bridge_owed(events, NEW, 375_000, 100 + 86_400)
-    assert (late.volume_nl, late.rate_nl_day) == (175_000, 800_000), "the new rate has pushed 0.2 mL of the old drug"
-    assert review.bridge_owed(events, NEW, 375_000, 100 + 2 * 86_400) is None
-    for others in (events[1:], log(PROGRAM_OLD, PROGRAM_NEW), log(PROGRAM_OLD, REFILL, PROGRAM_NEW, (101, cat.E_PRIME, 0, 375_000, 800_000)),
-                   log(PROGRAM_NEW, REFILL, PROGRAM_NEW)):
-        assert review.bridge_owed(others, NEW, 375_000, 100) is None
+def test_a_drug_filled_catheter_is_never_primed():
+    for what in ("catheter", "both"):
+        with pytest.raises(RequestInvalid, match="on record as drug-filled: priming it would give the patient baclofen .* at once; record an aspiration"):
+            review.prime_review(status(catheter=1), OLD, Implant(), what, review.part_nl(Implant(), what))
+    assert review.prime_review(status(catheter=1), OLD, Implant(), "tubing", 199_000).filled, "a new pump on an old catheter"
+    for what, most in (("tubing", 199_000), ("catheter", 176_000), ("both", 375_000)):
+        assert review.prime_review(status(), OLD, Implant(), what, most + 1000).volume_nl == most + 1000, "a pulse more is within the pump's own step"
+        with pytest.raises(RequestInvalid, match="is more than .* holds: %g mL" % (most / 1e6)):
+            review.prime_review(status(), OLD, Implant(), what, most + 1001)
+    with pytest.raises(RequestInvalid, match="part 'port' is none of: tubing, catheter, both"):
+        review.part_nl(Implant(), "port")
 
 
-def test_a_bridge_given_is_not_given_twice_unless_it_was_cut():
-    span = Bridge(375_000, 800_000, Fraction(40_500))
-    prime = (101, cat.E_PRIME, 0, 375_000, 800_000)
-    assert review.bridge_given(log(REFILL, prime), span)
-    assert not review.bridge_given(log(prime, REFILL), span) and not review.bridge_given([], span)
-    assert not review.bridge_given(log(REFILL, prime, (102, cat.E_BOLUS_CUT, 0, 100_000)), span)
+@pytest.mark.parametrize("fields, due, empty", [
+    ({}, "both", {"tubing": 199_000, "catheter": 176_000, "both": 375_000}),
+    ({"pulses": 100}, "both", {"tubing": 99_000, "catheter": 176_000, "both": 275_000}),
+    ({"pulses": 250}, "catheter", {"catheter": 125_000, "both": 125_000}),
+    ({"pulses": 9000}, "catheter", {"catheter": 176_000, "both": 176_000}),     # it was aspirated: the tubing before it was not
+    ({"pulses": 0, "catheter": 1}, None, {"tubing": 199_000}),                  # a new pump on an old catheter
+])
+def test_what_is_empty_of_the_line(fields, due, empty):
+    assert review.prime_due(status(**fields), Implant()) == due
+    for what, volume in empty.items():
+        assert review.empty_nl(status(**fields), Implant(), what) == volume
+    if "tubing" not in empty:
+        with pytest.raises(RequestInvalid, match="the tubing holds drug already"):
+            review.empty_nl(status(**fields), Implant(), "tubing")
 
 
-def test_a_fill_younger_than_the_program_is_said():
-    old, fill = log(PROGRAM_OLD, REFILL)
-    assert "2024-01-01 00:01:30" in review.contents_note([fill], [old])
-    assert review.contents_note([fill], log(PROGRAM_OLD, REFILL, PROGRAM_NEW)[2:]) is None and review.contents_note([], [old]) is None
+# ---------------------------------------------------------------------------------------------------- fills that do not fit
+def test_a_fill_above_the_capacity_and_an_expired_label():
+    review.check_fits(Fill("18.6 mL", "baclofen", "500 ug/mL"), Implant(), START_S, first=False)
+    review.check_fits(Fill("20 mL", "baclofen", "500 ug/mL"), Implant(), START_S, first=True)
+    with pytest.raises(RequestInvalid, match="a fill of 18.601 mL is more than the reservoir takes: 18.6 mL over its residual"):
+        review.check_fits(Fill("18.601 mL", "baclofen", "500 ug/mL"), Implant(), START_S, first=False)
+    with pytest.raises(RequestInvalid, match="the drug expired on 2026-01-01 by its label; the pump's clock says 2026-01-05 09:00:00"):
+        review.check_fits(Fill("10 mL", "baclofen", "500 ug/mL", expiry="2026-01-01"), Implant(), START_S, first=False)
+
+
+# ---------------------------------------------------------------------------------------------------- single boluses
+M4 = Prescription.simple("morphine", concentration="10 mg/mL", dose="4 mg/day", setting="tolerant")
+
+
+def test_a_single_bolus_and_its_day():
+    seen = review.single_bolus(M4, "0.2 mg", "10 min")
+    assert (seen.volume_nl, seen.seconds, seen.day, seen.warnings) == (20_000, 600, "morphine 4.2 mg/day", [])
+    assert review.single_bolus(M4.with_bolus("0.2 mg", "10 min", "3 h", 4), "0.2 mg", "10 min").day == "morphine 5 mg/day", "with all that the patient may take"
+    assert "above the usual limit of 15 mg/day" in review.single_bolus(M4, "12 mg", "2 h").warnings[0]
+
+
+@pytest.mark.parametrize("dose, over, words", [
+    ("17 mg", "2 h", "daily dose of morphine 21 mg/day is above the hard limit of 20 mg/day"),
+    ("0.2 mg", "29 s", "outside 30 s .. 24 h"), ("0.2 mg", "1 d 00:01", "outside 30 s .. 24 h"), ("0.2", "10 min", "no unit"),
+    ("0.001 mg", "10 min", "the pump gives 0.2 uL .. 5000 uL"), ("0.2 mg", "10", "not a duration"),
+    ("2.5 mg", "30 s", "basal and bolus together run at 720.4 mL/day; the head gives 24 mL/day"),
+])
+def test_a_single_bolus_that_is_refused(dose, over, words):
+    with pytest.raises(RequestInvalid) as caught:
+        review.single_bolus(M4, dose, over)
+    assert words in str(caught.value)
+
+
+# ---------------------------------------------------------------------------------------------------- the clock
+B2 = Prescription.flex("baclofen", concentration="2000 ug/mL", steps=[
+    {"from": "02:00", "dose": "20 ug/h"}, {"from": "06:00", "dose": "13.75 ug/h"}, {"from": "22:00", "dose": "25 ug/h"}])
+NOON_S = START_S + 3 * 3600
+
+
+def test_six_zones_east_move_the_steps_and_not_the_dose():
+    said = review.clock_warnings(B2, NOON_S, NOON_S + 6 * 3600)
+    assert said == ["the program's steps move: they come 6 h earlier than by the old clock",
+                    "the next step (22:00) comes in 4 h; by the old clock the next one was 22:00 in 10 h"]
+    back = review.clock_warnings(B2, NOON_S, NOON_S - 9 * 3600)
+    assert "9 h later" in back[0] and back[2] == "the rate changes at once, from 0.165 mL/day to 0.24 mL/day"
+
+
+def test_one_rate_all_week_has_nothing_to_move():
+    assert review.clock_warnings(OLD, NOON_S, 0) == [] and review.clock_warnings(None, NOON_S, 0) == [] and review.clock_warnings(B2, NOON_S, NOON_S) == []

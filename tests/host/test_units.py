@@ -13,6 +13,7 @@ KINDS = st.sampled_from(units.ALL_KINDS)
 NUMBERS = st.decimals(min_value=0, max_value=10**9, places=6, allow_nan=False, allow_infinity=False)
 
 
+@pytest.mark.req("TH-PROG-08")
 @pytest.mark.parametrize("text, parser, value", [
     ("500 ug/mL", units.concentration_ng_ml, 500_000),
     ("1 mg/mL", units.concentration_ng_ml, 10**6),
@@ -43,6 +44,7 @@ def test_what_a_clinician_writes(text, parser, value):
     assert parser(text) == value
 
 
+@pytest.mark.req("TH-PROG-08", "TH-BAD-03")
 @pytest.mark.parametrize("parser, text, words", [
     (units.dose_rate_ng_day, "150", ["150", "no unit", "ug/day"]),
     (units.dose_rate_ng_day, 150, ["150", "no unit", "ug/h"]),
@@ -111,6 +113,7 @@ def test_any_duration_text_is_either_read_or_refused(text):
     assert isinstance(seconds, int)
 
 
+@pytest.mark.req("TH-PROG-08")
 @given(KINDS, KINDS, st.integers(0, 1000))
 def test_a_unit_of_another_kind_is_never_taken(kind, other, number):
     for unit in set(other.units) - set(kind.units):

@@ -54,6 +54,7 @@ def test_what_is_left_early_is_known_and_begin_clears_it(wire, fake):
     assert wire.clean and wire.one(cat.IDENTITY, (), 1.0)["serial"] == 1001
 
 
+@pytest.mark.req("TH-BAD-02")
 def test_a_value_out_of_bounds_is_never_sent(wire, fake):
     with pytest.raises(RequestInvalid, match="reduce: action is 3; allowed are 1 .. 2"):
         wire.one(cat.REDUCE, (3,), 1.0)

@@ -1,5 +1,8 @@
 """Worlds for tests: the real App on the reference plant, filled and programmed through the ordinary Programmer, in virtual time."""
 
+import sys
+from pathlib import Path
+
 import pytest
 
 from thecal.host.fill import Fill
@@ -9,6 +12,7 @@ from thecal.host.programmer import Programmer
 from thecal.hw_sim.params import PatientParams, PlantParams
 from thecal.hw_sim.world import World
 
+sys.path.append(str(Path(__file__).resolve().parent))      # command_book and therapy_model: helpers of one test each
 PARAMS, ADULT = PlantParams.load("reference"), PatientParams.load("adult")
 
 

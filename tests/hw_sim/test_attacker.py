@@ -1,6 +1,6 @@
 """The attacker at work, with the pump as his victim: what he can do to a line, and that nothing he does is done twice or by him.
 
-A doctor's orders to push a volume (a bridge) go through him: each is executed once, or reported as not executed. For floods see
+A doctor's orders to push a volume (single boluses) go through him: each is executed once, or reported as not executed. For floods see
 test_flood.py.
 """
 
@@ -12,7 +12,7 @@ from thecal.hw_sim.attacker_frames import made, unstuff
 from thecal.hw_sim.scenario import Programmer, ThecalError, load_scenario, world_for
 from thecal.protocol import catalogue as cat
 
-PRIME, PRIME_S = ("0.001 mL", "0.2 mL/day"), 450      # 1 uL through a drug-filled catheter, no faster than the program: 432 s
+BOLUS, BOLUS_S = ("2 ug", "7 min"), 450      # 1 uL on top of the program, and until it has ended
 
 
 def pump_world():
@@ -114,7 +114,7 @@ def test_nothing_is_sent_from_nowhere():
 
 def pushes(world):
     """How often the pump began to push, by its own log."""
-    return sum(event.code == cat.E_PRIME for event in Programmer(world.port()).log())
+    return sum(event.code == cat.E_BOLUS for event in Programmer(world.port()).log())
 
 
 def order_often(world, attacker, times=12):
@@ -124,16 +124,17 @@ def order_often(world, attacker, times=12):
     pump, done, failed = Programmer(world.port(), timeout_s=5.0), 0, 0
     for _ in range(times):
         try:
-            pump.prime(*PRIME)
+            pump.bolus(*BOLUS)
             done += 1
         except ThecalError:
             failed += 1
-        world.run_until(world.now_us + PRIME_S * 1_000_000)
+        world.run_until(world.now_us + BOLUS_S * 1_000_000)
     world.line.middle = None
     world.run_until(world.now_us + 7200 * 1_000_000)        # locks and sessions are over
     return done, failed, pushes(world) - before
 
 
+@pytest.mark.req("TH-LINK-01")
 @pytest.mark.parametrize("rules", [
     ["duplicate"], ["replay=0.5"], ["replay,of=commit", "duplicate,of=commit"], ["reflect"], ["drop=0.2"], ["truncate=0.1"], ["corrupt=0.1"],
     ["corrupt=0.1,mend=no"], ["splice=0.1"], ["drop=0.1", "replay=0.5", "reflect=0.3"], ["drop=0.3,from=pump", "replay=0.5,from=host"],
@@ -148,10 +149,11 @@ def test_an_order_is_executed_once_or_reported_as_not_executed(world, rules):
         assert (done, really) == (12, 12), (failed, attacker.counts)
 
 
+@pytest.mark.req("TH-LINK-02")
 def test_frames_of_another_session_and_another_boot_do_nothing(world):
     attacker = Attacker().attach(world)
-    Programmer(world.port()).prime(*PRIME)
-    world.run_until(world.now_us + PRIME_S * 1_000_000)
+    Programmer(world.port()).bolus(*BOLUS)
+    world.run_until(world.now_us + BOLUS_S * 1_000_000)
     world.power_cut(1.0)
     world.run_until(world.now_us + 10_000_000)
     before, stock = pushes(world), [heard for heard in attacker.frames if heard.sender == "host"]
@@ -164,6 +166,7 @@ def test_frames_of_another_session_and_another_boot_do_nothing(world):
     assert len(stock) > 8 and pushes(world) == before
 
 
+@pytest.mark.req("TH-LINK-02")
 def test_forged_commits_are_never_accepted(world):
     before = pushes(world)
     attacker = Attacker().attach(world)

@@ -3,7 +3,7 @@
 An order carries its digest and is executed at most once. What changes something without a block may come twice and must then change nothing:
 a session is opened once by each proof; a pairing stores the same key again; a reduction sets what is in force already, and never raises a
 rate; telemetry, discard and close set what they set. Beside the counts stands a second witness: the motor's steps are what the orders,
-each executed once, ask for. A slice runs in CI; the whole: tests/README.md.
+each executed once, ask for (command_book.py). A slice runs in CI; the whole: tests/README.md.
 """
 
 import contextlib
@@ -12,179 +12,88 @@ import os
 import random
 import time
 from collections import Counter
-from dataclasses import astuple, dataclass, fields
+from dataclasses import replace
 from fractions import Fraction
 
 import pytest
+from command_book import DAY_S, Book, Executed, Row, table
 
-from thecal.firmware import emergency, keys, orders
+from thecal.firmware import alarms as al
 from thecal.firmware.ledger import MISSED_LATE
 from thecal.host import blocks, ordering
+from thecal.host.alarms import of_bits
 from thecal.host.errors import PumpRefused, RequestInvalid, ThecalError
 from thecal.host.fill import Fill
+from thecal.host.life import ImplantRecord, TrialRecord
 from thecal.host.limits import Baseline
 from thecal.host.prescription import Prescription
 from thecal.host.programmer import Programmer
 from thecal.hw_sim.impairment import SENDERS, Impairment
-from thecal.hw_sim.scenario import load_scenario, world_for
+from thecal.hw_sim.scenario import implant_record, load_scenario, new_world, world_for
 from thecal.protocol import catalogue as cat
-from thecal.protocol import link
 from thecal.protocol.session import CLINICIAN, PATIENT, ROLES, SERVICE
 
-ORDERS = int(os.environ.get("THECAL_ORDERS", "400"))
+ORDERS = int(os.environ.get("THECAL_ORDERS", "320"))
 SEED = int(os.environ.get("THECAL_SEED", "1"))
 LINE = "loss=0.3,replay=0.5"
-DAY_S, QUARTER_S = 86_400, 21_600
 PAUSES_S = (1, 30, 200, 650)    # between two commands; an idle session lives 600 s
 TAKEN_OVER = 0.2                # of the orders lose their session
-PRIME_NL, PRIME_NL_S = 2000, 2  # 0.1728 mL/day: whole nL a second, so that also a prime that a stop cuts is known exactly
-SERIAL = 1001
-SCENARIO = load_scenario("baclofen")
+SCENARIO = load_scenario("morphine-m3")
+SERIAL = SCENARIO.implant["serial"]
 
-ORDER_KINDS = ("commission", "program", "flex program", "refill", "stop", "resume", "prime", "set clock")
+PROGRAMS = ("program", "flex program", "granting program", "bridged program")
+ORDER_KINDS = ("commission", *PROGRAMS, "refill", "stop", "resume", "prime", "set clock", "bolus", "patient bolus", "pause", "catheter",
+               "implant record", "trial record", "silence", "acknowledge", "alarm test", "visit")
 WRITES = ("session", "pair", "reduce", "live", "discard", "close")     # no block: what they set is absolute, or no therapy at all
 READS = ("status", "log", "alarms", "identity", "implant", "card")
 AT_THE_PUMP = ("pair", "reduce", "card")        # with the magnet
 # A visit in which each fits the mode that the one before it leads to; every third is shuffled, for the refusals.
-VISIT = ("status", "session", "live", "implant", "log", "stop", "commission", "refill", "set clock", "resume", "program", "prime", "discard",
-         "identity", "alarms", "pair", "reduce", "card", "flex program", "close")
-
-DRUG = {"drug": "baclofen", "concentration": "2000 ug/mL"}
-SIMPLE = Prescription.simple(**DRUG, dose="400 ug/day")
-FLEX = Prescription.flex(**DRUG, steps=[{"from": "06:00", "dose": "17.5 ug/h"}, {"from": "18:00", "dose": "15 ug/h"}])
+VISIT = ("status", "session", "live", "implant", "log", "stop", "commission", "implant record", "trial record", "set clock", "resume",
+         "catheter", "prime", "identity", "alarm test", "alarms", "refill", "bridged program", "discard", "flex program", "silence", "card", "pair",
+         "visit", "granting program", "bolus", "acknowledge", "patient bolus", "pause", "reduce", "program", "close")
+REFUSALS = (cat.R_STATE, cat.R_LOCKED, cat.R_NOT_STAGED, cat.R_BUSY, cat.R_BRIDGE, cat.R_CATHETER, cat.R_DRUG, cat.R_ALARM, cat.R_NOT_ALLOWED,
+            cat.R_LOCKOUT, cat.R_LIMIT)
 REASON = dict(cat.REASONS)
-FILL = Fill("18 mL", **DRUG)
-RUNNING = Baseline({"baclofen": Fraction(400_000)}, None, 30)
+
+LINE_NL = {"tubing_nl": 1_000, "catheter_mm": 5}        # 2.1 uL in all: a bridge of 14 to 18 minutes
+STRENGTHS = ("10 mg/mL", "20 mg/mL")
+RUNNING = Baseline({"morphine": Fraction(2_000_000)}, None, 30)
+TRIAL = TrialRecord.of("morphine", "0.5 mg/mL", [{"dose": "0.1 mg", "response": "yes"}], True)
+IMPLANTED = ImplantRecord("T-1", "pain", SCENARIO.start_pump_s, "T10", True, "conditional")
 
 
-@dataclass
-class Row:
-    """Of one kind: commands issued = told done + refused + failed (nothing was committed, or read) + open; times executed, and again."""
-
-    issued: int = 0
-    done: int = 0
-    refused: int = 0
-    failed: int = 0
-    open: int = 0
-    executed: int = 0
-    again: int = 0
-
-
-class Book:
-    """The volume that the executed orders, each once, ask of the motor: by the test's own prescriptions, in 1/86400 nL."""
-
-    def __init__(self, world):
-        self._world, self._app = world, world.runner.app
-        self._steps_before, self._at_s = world.ordered_steps, self._app.uptime_s
-        self._due = self._app.infusion.acc_nl * DAY_S + self._app.infusion.demand.rem
-        self.program, self.stopped, self.reduction, self.prime_nl = SIMPLE, False, 0, 0
-
-    def settle(self):
-        """Bring it to the pump's last step."""
-        seconds, self._at_s = self._app.uptime_s - self._at_s, self._app.uptime_s
-        if self.stopped or self.reduction == cat.REDUCE_STOP:
-            return
-        end_s = self._app.now_s
-        at_s = end_s - seconds
-        if self.prime_nl:
-            primed_nl = min(self.prime_nl, seconds * PRIME_NL_S)
-            self.prime_nl -= primed_nl
-            self._due += primed_nl * DAY_S
-            at_s += primed_nl // PRIME_NL_S
-        while at_s < end_s:
-            change_s = at_s - at_s % QUARTER_S + QUARTER_S
-            rate = self.program.rate_at(at_s)
-            if self.reduction:
-                rate = min(rate, self.program.fallback_nl_day)
-            self._due += rate * (min(change_s, end_s) - at_s)
-            at_s = change_s
-
-    def executed(self, kind, program):
-        """An order took effect just now."""
-        if kind in (cat.RESUME, cat.PROGRAM):
-            self.reduction = 0
-        if kind in (cat.STOP, cat.RESUME):
-            self.stopped = kind == cat.STOP
-        if kind in (cat.STOP, cat.PRIME):
-            self.prime_nl = PRIME_NL if kind == cat.PRIME else 0
-        self.program = program or self.program
-
-    def reduced(self, action):
-        """An emergency reduction took effect just now; it cuts a prime."""
-        self.reduction, self.prime_nl = action, 0
-
-    def check(self):
-        """The motor's steps are what is asked for, less what does not make a pulse yet (nL, returned), to a step."""
-        self.settle()
-        step_nl = Fraction(self._app.nl_per_rev, self._app.steps_per_rev)
-        rest_nl = float(Fraction(self._due, DAY_S) - (self._world.ordered_steps - self._steps_before) * step_nl)
-        assert -step_nl - 1 <= rest_nl <= self._app.ledger.pulse_nl + step_nl, "the orders, each once, leave %.0f nL to be ordered" % rest_nl
-        return rest_nl
-
-
-class Executed:
-    """Counts what the firmware really executes, below everything that could be fooled: by kind, and by what makes one command of a kind one."""
-
-    def __init__(self, monkeypatch, world, programs):
-        self.count = Counter()
-        self.command = 0            # number of the one that the host is at
-        self.book, self.programs = Book(world), programs
-        for owner, name, counting in ((orders, "execute", self._order), (emergency, "reduce", self._reduce),
-                                      (keys.Keys, "pair", self._pair), (link.Responder, "open", self._open)):
-            monkeypatch.setattr(owner, name, lambda *given, inner=getattr(owner, name), counting=counting: counting(inner, *given))
-        handlers = world.runner.app.telemetry._handlers
-        for kind, message in (("live", cat.LIVE), ("discard", cat.DISCARD), ("close", cat.SESSION_CLOSE)):
-            monkeypatch.setitem(handlers, message, lambda *given, kind=kind, inner=handlers[message]: self._served(kind, inner, given))
-
-    def _order(self, inner, app, block):
-        self.book.settle()
-        reason = inner(app, block)
-        if reason == 0:
-            digest = bytes(block.digest).hex()
-            self.count["order", digest] += 1
-            if self.count["order", digest] == 1:        # the book knows of no second time: the motor would tell
-                self.book.executed(block.kind, self.programs.get(digest))
-        return reason
-
-    def _reduce(self, inner, app, action):
-        self.book.settle()
-        before = app.effective_rate()
-        reason = inner(app, action)
-        if reason == 0:
-            self.count["reduce", self.command] += 1
-            self.book.reduced(action)
-        assert app.effective_rate() <= before, "without a key nobody raises anything"
-        return reason
-
-    def _pair(self, inner, store, role, key):
-        inner(store, role, key)
-        self.count["pair", bytes(key)] += 1
-
-    def _open(self, inner, responder, session):
-        inner(responder, session)
-        if session is not None:
-            self.count["session", session.receiving._key] += 1
-
-    def _served(self, kind, inner, given):
-        self.count[kind, self.command] += 1
-        return inner(*given)
-
-    def of(self, kind):
-        """Times that each command of a kind was executed."""
-        return [times for (what, _), times in self.count.items() if what == kind]
+def prescribed(kind, strength):
+    """The program of a kind with a fill of this strength: 0.17 .. 0.26 mL/day of either, without limits of a step."""
+    made = {"drug": "morphine", "concentration": strength, "setting": "cancer", "fallback": "0.09 mL/day"}
+    times = 2 if strength == STRENGTHS[1] else 1
+    if kind == "flex program":
+        steps = [{"from": "06:00", "dose": "%d ug/h" % (70 * times)}, {"from": "18:00", "dose": "%d ug/h" % (110 * times)}]
+        program = Prescription.flex(steps=steps, **made)
+    else:
+        program = Prescription.simple(dose="%d ug/day" % (1731 * times), **made)
+    if kind == "granting program":
+        program = program.with_bolus("%d ug" % (17 * times), "90 s", "3 min", 40, released=True)
+    return replace(program, guard=replace(program.guard, step_pct=0, step_interval_h=0))
 
 
 class Commands:
     """A host that says all it can say. Each `do_` gives one command of its kind and, told that it is done, checks the pump for it."""
 
     def __init__(self, world, monkeypatch):
+        world.run_until(0)          # it boots
         self.world, self.app, self.draw = world, world.runner.app, random.Random("commands %d" % SEED)
-        self.notices, self.kind, self.digest = [], "", ""
-        self.refusals, self.outcome, self.programs = Counter(), {}, {}  # by digest of each order given: (kind, what the host was told); its program
+        self.notices, self.kind, self.digest, self.latched, self.kinds = [], "", "", 0, set()
+        self.refusals, self.outcome, self.ordered = Counter(), {}, {}   # by digest of each order given: (kind, what the host was told); (values, program)
         self.pump = Programmer(world.port(), timeout_s=60.0, notice=self.notices.append)
         self.exchange = self.pump._exchange
-        self.implant = blocks.read_implant(self.app.commission_block)
-        self.executed = Executed(monkeypatch, world, self.programs)
+        self.implant = replace(implant_record(SCENARIO, world.plant.params), **LINE_NL)
+        self.program = prescribed("program", STRENGTHS[0])
+        self._fill(STRENGTHS[0])
+        for order in (lambda: self.pump.commission(self.implant), lambda: self.pump.set_clock(self._time_s()),
+                      lambda: self.pump.refill(self.fill), lambda: self.pump.record_catheter(True), lambda: self.pump.program(self.program, True, RUNNING)):
+            order()
+        self.patient = Programmer(world.port(), timeout_s=60.0, role=ROLES[PATIENT], keys=self.pump.keys)
+        self.executed = Executed(monkeypatch, world, Book(world, self.program), self.ordered)
         self._give = ordering.give
         monkeypatch.setattr(ordering, "give", self._giving)
 
@@ -196,7 +105,8 @@ class Commands:
             self.outcome[self.digest + "'"] = self.outcome.pop(self.digest)
             self.executed.count["order", self.digest + "'"] = self.executed.count.pop(("order", self.digest), 0)
         self.outcome[self.digest] = (self.kind, "open")
-        self.programs[self.digest] = {"program": SIMPLE, "flex program": FLEX}.get(self.kind)
+        self.kinds.add(kind)
+        self.ordered[self.digest] = (blocks.unpack(kind, block), self.program if kind == cat.PROGRAM else None)
         return self._give(exchange, kind, block, agreed)
 
     def issue(self, kind):
@@ -227,19 +137,39 @@ class Commands:
     def _done(self, result):
         assert result.digest == self.digest and self.executed.count["order", self.digest] == 1, "told done, and executed once"
 
+    # ------------------------------------------------------------------------------------------------ orders
     def do_commission(self):
         self._done(self.pump.commission(self.implant))
 
+    def _program(self, kind, confirm=True):
+        """Of what is in the reservoir; a bridge that is under way is restated. Without the bridge that is due only with a reason."""
+        strength = STRENGTHS[self.app.fill_drugs[1] == 20_000_000]
+        self.program = prescribed(kind, strength)
+        bridged = kind == "bridged program" or self.app.infusion.bridge_left_nl()
+        return (self.pump.bridge if bridged else self.pump.program)(self.program, confirm, RUNNING, "clinical judgement")
+
     def do_program(self):
-        self._done(self.pump.program(SIMPLE, baseline=RUNNING))
+        self._done(self._program("program"))
 
     def do_flex_program(self):
-        self._done(self.pump.program(FLEX, baseline=RUNNING))
+        self._done(self._program("flex program"))
+
+    def do_granting_program(self):
+        self._done(self._program("granting program"))
+
+    def do_bridged_program(self):
+        self._done(self._program("bridged program"))
+
+    def _fill(self, strength):
+        self.fill = Fill("18 mL", "morphine", strength, setting="cancer")
+        self.world.plant.withdraw()
+        self.world.plant.fill(18_000.0, {"morphine": self.fill.ingredients[0].concentration_ng_ml / 1000})
 
     def do_refill(self):
-        self.world.plant.withdraw()
-        self.world.plant.fill(18_000.0, {"baclofen": 2000.0})
-        self._done(self.pump.refill(FILL))
+        """Of the other strength than the program's, unless a bridge is under way."""
+        double = self.app.program_drugs[1] == 20_000_000
+        self._fill(STRENGTHS[double if self.app.infusion.bridge_left_nl() else not double])
+        self._done(self.pump.refill(self.fill))
 
     def do_stop(self):
         self._done(self.pump.stop("clinician order"))
@@ -248,11 +178,51 @@ class Commands:
         self._done(self.pump.resume())
 
     def do_prime(self):
-        self._done(self.pump.prime("0.002 mL", "0.1728 mL/day"))
+        """The host gives none where the catheter holds drug: there the pump is asked behind its back."""
+        rate_nl_day = self.draw.choice((1_000_000, 2_345_678))
+        if self.app.catheter_filled():
+            self._done(self.pump._simple(cat.PRIME, what=self.draw.choice((cat.PRIME_CATHETER, cat.PRIME_BOTH)), volume_nl=1_000, rate_nl_day=rate_nl_day))
+        else:
+            self._done(self.pump.prime("catheter", "0.001 mL", "%d nL/day" % rate_nl_day))
+
+    def _time_s(self):
+        return SCENARIO.start_pump_s + self.world.now_us // 1_000_000
 
     def do_set_clock(self):
-        self._done(self.pump.set_clock(SCENARIO.start_pump_s + self.world.now_us // 1_000_000 + self.draw.randrange(-30, 31)))
+        self._done(self.pump.set_clock(self._time_s() + self.draw.randrange(-30, 31)))
 
+    def do_bolus(self):
+        self._done(self.pump.bolus("%d ug" % self.draw.randrange(10, 40), "%d s" % self.draw.randrange(45, 180)))
+
+    def do_patient_bolus(self):
+        self._done(self.patient.request_bolus())
+
+    def do_pause(self):
+        self._done(self.pump.pause(self.draw.randrange(1, 6)))
+
+    def do_catheter(self):
+        """Emptied, or found to be full."""
+        self._done(self.pump.record_catheter(not self.app.catheter_filled()))
+
+    def do_implant_record(self):
+        self._done(self.pump.record_implant(IMPLANTED))
+
+    def do_trial_record(self):
+        self._done(self.pump.record_trial(TRIAL))
+
+    def do_silence(self):
+        self._done(self.pump.silence(0, self.draw.randrange(1, 25)))
+
+    def do_acknowledge(self):
+        self._done(self.pump.acknowledge(self.draw.choice((0, 17, 23))))
+
+    def do_alarm_test(self):
+        self._done(self.pump.alarm_test(self.draw.random() < 0.5))
+
+    def do_visit(self):
+        self._done(self.pump.sign_visit(self.draw.randbytes(8), self.draw.choice((None, True, False))))
+
+    # ------------------------------------------------------------------------------------------------ what has no block
     def do_session(self):
         before = self.exchange.sessions
         self.exchange.drop_session()
@@ -275,7 +245,7 @@ class Commands:
     def do_reduce(self):
         action = self.draw.choice(("fallback", "stop"))
         assert self.pump.reduce(action).action == action
-        assert self.app.settings.reduction and self.app.effective_rate() <= self.app.program_rate
+        assert self.app.settings.reduction and self.app.effective_rate() <= self.app.due_rate()
 
     def do_live(self):
         interval_s = self.draw.choice((0, 60, 300))
@@ -283,8 +253,8 @@ class Commands:
         assert self.app.telemetry.live_s == interval_s
 
     def do_discard(self):
-        with pytest.raises(RequestInvalid, match="not confirmed"):
-            self.pump.program(FLEX, confirm=lambda review: False, baseline=RUNNING)
+        with pytest.raises(RequestInvalid, match="not confirmed|bridge"):       # or it ended just now, and need not be restated
+            self._program("flex program", lambda review: False)
         assert self.app.telemetry.stage.kind == 0, "nothing is left that could be committed"
 
     def do_close(self):
@@ -300,8 +270,8 @@ class Commands:
         assert self.pump.status().running_digest == self.app.settings.program_digest.hex()
 
     def do_log(self):
-        since = self.app.events.head - 12
-        assert [event.seq for event in self.pump.log(since)][:12] == list(range(since, since + 12))
+        since = self.app.events.head - 8
+        assert [event.seq for event in self.pump.log(since)][:8] == list(range(since, since + 8))
 
     def do_alarms(self):
         assert self.pump.alarm_state().first == self.app.alarms.first
@@ -313,9 +283,7 @@ class Commands:
         assert self.pump.implant() == self.implant
 
     def do_card(self):
-        assert self.pump.card().drugs == SIMPLE.ingredients
-
-
+        assert blocks.wire_name(self.pump.card().drugs[0].name) == self.app.program_drugs[0]
 def play(world, commands, count):
     """Issue `count` commands, visit by visit; a Row for each kind."""
     rows, visit, visits = {kind: Row() for kind in VISIT}, [], 0
@@ -331,6 +299,7 @@ def play(world, commands, count):
         setattr(rows[kind], said, getattr(rows[kind], said) + 1)
         world.run_until(world.now_us + commands.draw.choice(PAUSES_S) * 1_000_000)
         commands.executed.book.check()
+        commands.latched |= commands.app.alarms.latched
     for digest, (kind, _) in commands.outcome.items():
         if kind in ORDER_KINDS:
             rows[kind].executed += commands.executed.count["order", digest]
@@ -341,25 +310,19 @@ def play(world, commands, count):
     return rows
 
 
-def table(rows):
-    """The rows as text, and their sum."""
-    names = [field.name for field in fields(Row)]
-    total = [sum(column) for column in zip(*map(astuple, rows.values()), strict=True)]
-    lines = [("", names), *((kind, astuple(rows[kind])) for kind in ORDER_KINDS + WRITES + READS), ("all", total)]
-    return "\n".join("%-14s" % kind + "".join("%10s" % value for value in values) for kind, values in lines)
-
-
 def report(world, commands, rows, virtual_s, wall_s):
     """What is printed, and kept beside a campaign."""
     line = world.line.counters()
     hurt = "; ".join(f"{of}: {line[of]['frames']} frames, {line[of]['lost']} lost, {line[of]['replayed']} replayed" for of in SENDERS)
     return (f"{ORDERS} commands at {LINE}, seed {SEED}: {wall_s:.0f} s, {virtual_s / DAY_S:.1f} virtual days\n{table(rows)}\n"
-            f"refused: {dict(commands.refusals)}; forgeries counted by the pump: {world.runner.app.telemetry.access.forgeries}\n{hurt}\n"
+            f"refused: {dict(commands.refusals)}; forgeries counted by the pump: {world.runner.app.telemetry.access.forgeries}; "
+            f"alarms: {', '.join(alarm.name for alarm in of_bits(commands.latched))}\n{hurt}\n"
             f"the motor turned what the orders ask for, each executed once, less {commands.executed.book.check():.0f} nL that make no pulse yet")
 
 
+@pytest.mark.req("TH-LINK-01")
 def test_every_command_is_executed_once_or_its_outcome_is_said_to_be_open(monkeypatch, capsys):
-    with world_for(SCENARIO, runtime="inprocess", seed=SEED) as world:
+    with new_world(SCENARIO, runtime="inprocess", seed=SEED) as world:
         commands = Commands(world, monkeypatch)
         world.magnet(True)
         for role in (CLINICIAN, SERVICE, PATIENT):
@@ -371,6 +334,7 @@ def test_every_command_is_executed_once_or_its_outcome_is_said_to_be_open(monkey
         with capsys.disabled():
             print("\n" + report(world, commands, rows, (world.now_us - began_us) / 1e6, time.monotonic() - started_s))
         ledger = world.runner.app.ledger
+    assert commands.kinds == set(range(1, cat.LAST_KIND + 1)), "every kind of block"
     executed = {digest: times for (what, digest), times in commands.executed.count.items() if what == "order"}
     assert set(executed) <= set(commands.outcome) and set(executed.values()) <= {0, 1}, "nothing but what the host gave, and nothing twice"
     for digest, (kind, said) in commands.outcome.items():
@@ -378,13 +342,17 @@ def test_every_command_is_executed_once_or_its_outcome_is_said_to_be_open(monkey
         assert executed.get(digest, 0) in allowed, f"{kind}: the host was told {said}, it was executed {executed.get(digest, 0)} times"
     assert (ledger.missed_ul[MISSED_LATE], ledger.missed_nl[MISSED_LATE]) == (0, 0)
     assert set(commands.executed.of("session")) == {1}, "a proof opens one session"
-    assert set(commands.refusals) <= {REASON[reason] for reason in (cat.R_STATE, cat.R_LOCKED, cat.R_NOT_STAGED)}
+    assert set(commands.refusals) <= {REASON[reason] for reason in REFUSALS}
+    assert {alarm.row for alarm in of_bits(commands.latched)} <= {al.EMERGENCY, al.ERI, al.BOLUS_CUT, al.PAUSE_LONG, al.REFUSED, al.LINK}
     for kind, row in rows.items():
         # A request fails when all eight tries do: (1 - 0.7 * 0.7)**8 = 0.5 %; one order in five loses its session on purpose.
         # Of a close every third acknowledgement is lost, and then nobody is there to repeat it.
-        assert row.issued == row.done + row.refused + row.failed + row.open and row.done > 0.5 * (row.issued - row.refused), kind
+        # Where an order before it failed there may be no bridge to give. A slice has few of a kind: two standard deviations are granted.
+        tried = row.issued - row.refused
+        assert row.issued == row.done + row.refused + row.failed + row.open and row.done > 0 and row.done > 0.5 * tried - tried**0.5, kind
 
 
+@pytest.mark.req("TH-LINK-08")
 @pytest.mark.parametrize("line", ["loss=0.3", "replay=0.5", "ber=1e-4", "host.loss=0.5", "pump.loss=0.5"])
 def test_therapy_keeps_its_timing_whatever_the_line_does(line):
     def pulses(bad):

@@ -67,6 +67,7 @@ def test_a_rinse_leaves_its_residual(bedside):
     assert bedside.oracle.expected_tip(0).reservoir_nl == 20_000_000
 
 
+@pytest.mark.req("TH-LIFE-18")
 def test_tablets_go_on_until_they_end(bedside):
     bedside.act(event("oral", drug="baclofen", dose=20_000_000, every=6 * 3600, until=DAY_S))
     bedside.world.run_until(2 * DAY_S * SECOND_US)
@@ -76,6 +77,7 @@ def test_tablets_go_on_until_they_end(bedside):
     assert bedside.swallowed_ng == {"baclofen": 85e6}
 
 
+@pytest.mark.req("TH-RULE-13")
 def test_a_stall_heals_and_the_oracle_hears_of_it_then(bedside):
     bedside.oracle.program(0, 240_000)
     bedside.act(event("fault", name="rotor_stall", **{"for": 3600}))
@@ -93,6 +95,7 @@ def test_a_stall_to_the_end_is_an_outage_too(bedside):
     assert bedside.oracle.missed_nl(3600 * SECOND_US) == {"stall": 10_000}
 
 
+@pytest.mark.req("TH-RULE-13")
 def test_other_faults_have_values_and_heal_on_their_event(bedside):
     bedside.act(event("fault", name="head_gain", value=1.5))
     assert bedside.world.plant.faults["head_gain"] == 1.5
@@ -111,6 +114,38 @@ def test_power_and_clock(bedside):
     assert bedside.world.board.rtc_s(bedside.world.now_us) == before - 600
 
 
+def test_what_is_aspirated_is_gone_for_plant_and_oracle(bedside):
+    bedside.fill(20_000_000, {"baclofen": 500.0})
+    bedside.act(event("aspirate", volume=13_000_000))
+    assert bedside.world.plant.truth()["reservoir_ul"] == 7_000
+    assert bedside.oracle.expected_tip(0).reservoir_nl == 7_000_000 and bedside.oracle.expected_tip(0).reservoir_conc_ng_ul == {"baclofen": 500}
+    bedside.act(event("aspirate", volume=13_000_000))
+    assert bedside.world.plant.truth()["reservoir_ul"] == 1_400 and bedside.oracle.expected_tip(0).reservoir_nl == 1_400_000
+
+
+def test_a_scanner_holds_the_rotor_and_closes_the_reed(bedside):
+    bedside.oracle.program(0, 240_000)
+    bedside.act(event("scan", **{"for": 3600}))
+    assert bedside.stalled and bedside.world.board.magnet
+    bedside.world.run_until(3601 * SECOND_US)
+    assert not bedside.stalled and not bedside.world.board.magnet
+    assert bedside.oracle.missed_nl(3601 * SECOND_US) == {"stall": 10_000}
+
+
+def test_a_kink_is_remembered(bedside):
+    bedside.act(event("fault", name="kink", **{"for": 60}))
+    bedside.world.run_until(61 * SECOND_US)
+    assert bedside.occluded and not bedside.world.plant.faults
+
+
+def test_an_old_catheter_is_connected_and_one_is_aspirated(bedside):
+    bedside.catheter({"baclofen": 2000.0})
+    assert bedside.world.plant.truth()["tip_ng_per_ul"] == {"baclofen": 2000.0} and bedside.oracle.expected_tip(0).conc_ng_ul == {"baclofen": 2000}
+    bedside.catheter({})
+    assert bedside.world.plant.truth()["tip_ng_per_ul"] == {"baclofen": 0.0} and bedside.oracle.expected_tip(0).conc_ng_ul == {}
+    assert bedside.world.plant.mass_error() < 1e-12
+
+
 def test_fate_can_be_scheduled(bedside):
     bedside.schedule(event("fault", name="level_stuck"), 5 * SECOND_US)
     assert not bedside.world.plant.faults
@@ -125,4 +160,8 @@ def test_trials_have_a_plant_of_their_own():
     peaks = [peak for _, peak in trial(doses, PARAMS, PatientParams.load(), 1, lambda t_s, truth: seen.append((t_s, truth)))]
     assert peaks == pytest.approx([757.6, 1136.4], rel=0.01)
     assert seen[0][0] == -3 * DAY_S and seen[-1][0] < -DAY_S + 1 and len(seen) == 48
+    infusion = [event("trial", -2 * DAY_S, drug="morphine", rate=200_000, **{"for": 36 * 3600})]
+    seen.clear()
+    (_, peak), = trial(infusion, PARAMS, PatientParams.load(), 1, lambda t_s, truth: seen.append((t_s, truth)))
+    assert len(seen) == 36 and peak == seen[-1][1]["lumbar_ng_per_ml"]["morphine"] and seen[-1][1]["mass_error"] < 1e-12
     assert list(trial([], PARAMS, PatientParams.load(), 1, lambda *_: None)) == []

@@ -2,8 +2,10 @@
 
 import pytest
 
+from thecal.firmware.event_log import DAYS, EVENTS
 from thecal.hw_sim import bench_link
 from thecal.hw_sim.runner import RuntimeMissing
+from thecal.protocol.catalogue import DAY_BYTES, EVENT_BYTES
 
 pytestmark = pytest.mark.slow      # whole runs in processes of their own: for `make test`, not for daily work
 
@@ -11,7 +13,7 @@ pytestmark = pytest.mark.slow      # whole runs in processes of their own: for `
 def test_a_full_log_comes_down_at_85_percent_of_the_line(monkeypatch):
     monkeypatch.setattr(bench_link, "STORE_BYTES", 50_000)
     found = bench_link.download("inprocess")
-    assert found["bytes"] == 2048 * 20 + 400 * 24
+    assert found["bytes"] == EVENTS * EVENT_BYTES + DAYS * DAY_BYTES
     assert 0.85 <= found["share"] < found["busy"] <= 1
     assert 170_000 / found["bytes"] * found["virtual_s"] <= 18
 

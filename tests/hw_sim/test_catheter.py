@@ -138,3 +138,21 @@ def test_mass_and_volume_close_for_any_flow_back_and_forth(flows):
         left = [x + sum(part * conc[i] for part, conc in pieces) for i, x in enumerate(left)]
     for c, x, inside in zip(came, left, line.mass_ng()):
         assert c - x == pytest.approx(inside, rel=1e-10, abs=1e-7)
+
+
+@pytest.mark.parametrize("alike", [True, False])
+def test_hands_exchange_what_lies_next_to_the_tip_to_the_drop(alike):
+    line = line_with(1)
+    if alike:
+        line.push(1_000_000, 400.0, (500.0,), 400.0)
+    else:
+        for at in range(1, 60):
+            line.push(at * 1_000_000, 3.3, (500.0,), 3.3)
+    before, volume = line.mass_ng()[0], 176.4
+    taken = line.replace(60_000_000, volume, (2000.0,))
+    assert sum(part for part, _ in taken) == pytest.approx(volume)
+    gone = sum(part * conc[0] for part, conc in taken)
+    assert line.mass_ng()[0] == pytest.approx(before - gone + volume * 2000.0)
+    assert line.tip_conc == (2000.0,)
+    pieces = line.push(61_000_000, 200.0, (500.0,), 200.0)
+    assert sum(part * conc[0] for part, conc in pieces) == pytest.approx(volume * 2000.0 + (200.0 - volume) * (500.0 if alike else pieces[-1][1][0]), rel=0.02)

@@ -21,7 +21,8 @@ from thecal.hw_sim.endpoints import EndlessRead, Server, StageWatch, VirtualPort
 from thecal.protocol import catalogue as cat
 from thecal.protocol.fields import pack, unpack
 from thecal.protocol.frame import CLASS_ROUTINE, FRAME, MAX_FRAME, Decoder, encode
-from thecal.protocol.session import CLINICIAN, Channel, HostHandshake, shelf_key
+from thecal.protocol.handshake import HostHandshake
+from thecal.protocol.session import CLINICIAN, Channel, shelf_key
 
 S = 1_000_000
 PATIENT_S = 60.0        # wall seconds that a live test may take at most; nothing below measures them
@@ -60,6 +61,7 @@ def in_thread(function):
 
 # ---------------------------------------------------------------------------------------------------- sim://
 class TestVirtualPort:
+    @pytest.mark.req("TH-RULE-10")
     def test_a_timeout_is_virtual_and_exact(self, new_world):
         world = new_world()
         port = VirtualPort(world=world, timeout=3 * 86_400.0)
@@ -95,6 +97,7 @@ class TestVirtualPort:
         port.reset_input_buffer()
         assert port.in_waiting == 0
 
+    @pytest.mark.req("TH-RULE-10")
     def test_a_read_that_would_run_time_for_ever_is_a_named_error(self, new_world):
         world = new_world()
         port = VirtualPort(world=world, timeout=None)
@@ -198,6 +201,7 @@ def filled(new_world):
 
 
 class TestLive:
+    @pytest.mark.req("TH-RULE-01")
     def test_the_same_script_gives_the_same_answers_on_every_way_in(self, filled, tmp_path):
         with Programmer(filled().port()) as pump:
             virtual = script(pump)
@@ -208,6 +212,7 @@ class TestLive:
             with serving(filled(), speed=60.0, pty=tmp_path / "pump0"), Programmer.open(str(tmp_path / "pump0"), timeout_s=PATIENT_S) as pump:
                 assert script(pump) == virtual
 
+    @pytest.mark.req("TH-RULE-09")
     def test_a_live_session_replayed_has_its_trace_hash(self, filled, tmp_path):
         record = tmp_path / "session.jsonl"
         with serving(filled(), speed=200.0, tcp=0, record=record) as server, \
@@ -365,6 +370,7 @@ class TestStage:
             server.close()
         assert speeds[1] == 1.0 and speeds[3] == 500.0
 
+    @pytest.mark.req("TH-LINK-08", "TH-PROG-04")
     def test_a_host_that_hangs_up_holds_no_stage(self, new_world):
         server = Server(new_world(ready=True), speed=500.0, tcp=0)
         client = socket.create_connection(("127.0.0.1", server.tcp_port), timeout=PATIENT_S)

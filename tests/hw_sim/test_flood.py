@@ -90,6 +90,7 @@ def judge(quiet, found, seconds, told):
         cost_mj, cost_mj / seconds, bound_mj, found["own_mj"], 100 * cost_mj / CELL.capacity_mj, CELL.capacity_mj / (cost_mj / seconds * DAY_S)))
 
 
+@pytest.mark.req("TH-LINK-08")
 @pytest.mark.slow
 @pytest.mark.timeout(300 + FLOOD_S)
 @pytest.mark.parametrize("what", FLOODS)

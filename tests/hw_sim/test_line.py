@@ -7,7 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from thecal.hw_sim.impairment import Impairment
-from thecal.hw_sim.line import RING_BYTES, WAKE_BYTES, SerialLine
+from thecal.firmware.boards.latched import TX_BYTES
+from thecal.hw_sim.line import QUEUE_BYTES, RING_BYTES, WAKE_BYTES, SerialLine
 
 WRITES = st.lists(st.tuples(st.integers(0, 30_000), st.binary(min_size=1, max_size=60)), min_size=1, max_size=20)
 
@@ -16,6 +17,7 @@ def byte_us(line, count=1):
     return count * 10_000_000 / line.baud
 
 
+@pytest.mark.req("TH-RULE-10")
 @pytest.mark.parametrize("baud", [9600, 115_200, 1_000_000])
 def test_a_byte_takes_ten_bits_either_way(baud):
     for write, take in (("host_write", "take_for_pump"), ("pump_write", "take_for_host")):
@@ -123,14 +125,15 @@ def test_a_baud_rate_out_of_range_is_refused_by_value(baud):
 
 
 def test_a_frame_that_finds_no_room_behind_those_that_wait_is_not_sent():
-    """The boards queue 2048 bytes; whole frames go or stay, and room comes back as the line takes them."""
+    """The boards queue 1280 bytes; whole frames go or stay, and room comes back as the line takes them."""
+    assert QUEUE_BYTES == TX_BYTES == 1280
     line, frame = SerialLine(), b"x" * 99 + b"\0"
-    assert line.pump_write(frame * 8, 0) == 800 and line.pump_write(frame * 13, 0) == 1200 and line.pump_write(frame, 0) == 0
-    assert line.unsent == line.counters()["unsent"] == 200 and line.bytes_to_host == 2000
-    assert line.pump_write(b"y" * 49, 0) == 0 and line.pump_write(b"y" * 48, 0) == 48       # less than the room that is left goes without a 0x00
+    assert line.pump_write(frame * 8, 0) == 800 and line.pump_write(frame * 5, 0) == 400 and line.pump_write(frame, 0) == 0
+    assert line.unsent == line.counters()["unsent"] == 200 and line.bytes_to_host == 1200
+    assert line.pump_write(b"y" * 81, 0) == 0 and line.pump_write(b"y" * 80, 0) == 80       # less than the room that is left goes without a 0x00
     assert line.pump_write(frame * 2, 10_000) == 100        # 115 bytes went in 10 ms
     line.cut()
-    assert line.pump_write(frame * 20, 10_000) == 2000
+    assert line.pump_write(frame * 20, 10_000) == 1200
 
 
 def test_a_slow_line_is_no_full_queue():

@@ -41,12 +41,21 @@ def test_drop_enable_stops_now_and_a_new_order_replaces_the_old(motor):
 
 
 @pytest.mark.parametrize("steps, hold_us, sentence", [
-    (0, 1000, "order of 0 steps"), (65536, 1000, "between 1 and 65535"), (10, 0, "hold of 0 us"),
-    (10, MAX_HOLD_US + 1, "between 1 and 500000")])
+    (0, 1000, "order of 0 steps"), (65536, 1000, "between 1 and 65535"), (10, -1, "hold of -1 us"),
+    (10, MAX_HOLD_US + 1, "between 0 and 500000")])
 def test_orders_out_of_range_are_refused(motor, steps, hold_us, sentence):
     with pytest.raises(ValueError, match=sentence):
         motor.order(0, steps, hold_us)
     assert motor.pulses == 0
+
+
+def test_a_train_against_the_open_switch_turns_nothing_unless_the_switch_is_stuck(motor):
+    motor.order(0, 13, 0)
+    assert motor.turn(1000 * MS) == 0 and motor.next_edge_us(0) is None and motor.pulses == 0
+    motor.set_faults(1000 * MS, driver_stuck_on=False, enable_stuck=True)
+    assert motor.turn(2000 * MS) == 0
+    motor.order(2000 * MS, 13, 0)
+    assert motor.next_edge_us(2000 * MS) == 2001 * MS and motor.turn(3000 * MS) == 13
 
 
 def test_driver_stuck_on_moves_only_while_enable_is_held(motor):

@@ -10,6 +10,7 @@ BACLOFEN = PlantParams.load().drugs["baclofen"].oral
 HOUR_US = 3_600_000_000
 
 
+@pytest.mark.req("TH-LIFE-18")
 def test_baclofen_tablet_rises_first_and_falls_with_the_published_half_life():
     body = Oral(BACLOFEN)
     body.swallow(0, 20.0)

@@ -279,6 +279,7 @@ def test_a_stalled_rotor_spends_energy_and_moves_nothing():
     assert plant.truth()["rotor_steps"] == 117
 
 
+@pytest.mark.req("TH-RULE-13", "TH-SUP-03")
 def test_runaway_needs_both_faults_and_shows_its_edges():
     plant = new_plant()
     plant.fill(20_000, {"baclofen": 500.0})
@@ -358,6 +359,7 @@ def test_the_head_starves_at_the_residual_and_the_inlet_pressure_shows_it():
     assert full == pytest.approx(13_200, abs=60) and plant.sense().inlet_raw < 3000
 
 
+@pytest.mark.req("TH-RULE-13")
 def test_sensor_faults_are_inputs():
     plant = new_plant()
     plant.fill(20_000, {"baclofen": 500.0})
@@ -445,3 +447,31 @@ def test_wakes_and_telemetry_draw_on_the_battery():
     plant.woken()
     truth = plant.truth()
     assert truth["battery_mj"] == truth["listening_mj"] == pytest.approx(2 * 0.0009 + 1000 * 0.00099 + 500 * 0.00087)
+
+
+def test_an_infusion_since_then_is_a_dose_in_the_middle_of_it_spread_out():
+    """The same mass, evenly over an hour: the lumbar level is between that of a bolus at its start and at its end, and mass closes."""
+    levels = []
+    for since_us, at_us in ((None, 0), (0, HOUR_US), (None, HOUR_US)):
+        plant = new_plant()
+        plant.advance(at_us)
+        plant.inject("baclofen", 50_000.0, since_us)
+        plant.advance(2 * HOUR_US)
+        levels.append(lumbar(plant))
+        assert plant.mass_error() < 1e-12
+    assert levels[0] < levels[1] < levels[2]
+
+
+def test_a_catheter_is_connected_or_emptied_by_hand():
+    plant = new_plant()
+    plant.fill(18_600.0, {"baclofen": 500.0})
+    prime(plant, 199.0)
+    before = plant.truth()["tip_ng"]["baclofen"]
+    plant.catheter({"baclofen": 2000.0})
+    assert plant.truth()["tip_ng_per_ul"]["baclofen"] == 2000.0 and plant.mass_error() < 1e-12
+    prime(plant, 100.0)
+    assert plant.truth()["tip_ng"]["baclofen"] - before == pytest.approx(200_000.0, rel=0.02)
+    plant.catheter({})
+    assert plant.truth()["tip_ng_per_ul"]["baclofen"] == 0.0 and plant.mass_error() < 1e-12
+    with pytest.raises(ValueError, match="no parameters for drug 'water'"):
+        plant.catheter({"water": 1.0})

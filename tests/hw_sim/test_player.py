@@ -70,12 +70,14 @@ def test_the_files_of_a_run(tmp_path):
     assert (tmp_path / "pins.vcd").stat().st_size > 1000
 
 
+@pytest.mark.req("TH-RULE-09")
 def test_one_hash_for_one_seed_and_another_for_another():
     scenario = short("baclofen", 1)
     first, again, other = (run(case)["trace_hash"] for case in (scenario, scenario, replace(scenario, seed=2)))
     assert first == again != other
 
 
+@pytest.mark.req("TH-RULE-09")
 def test_pace_does_not_change_the_trace():
     scenario = short("baclofen", 1)
     assert run(scenario, speed=200_000)["trace_hash"] == run(scenario)["trace_hash"]

@@ -11,6 +11,7 @@ def reservoir():
     return vessel
 
 
+@pytest.mark.req("TH-LIFE-07")
 @pytest.mark.parametrize("old, new, expected", [(500.0, 2000.0, 1895.0), (2000.0, 500.0, 605.0), (20000.0, 2000.0, 3260.0)])
 def test_residual_mixing_of_the_published_examples(reservoir, old, new, expected):
     reservoir.fill(20000.0, (old,))
@@ -68,3 +69,9 @@ def test_put_back_mixes_and_keeps_identity_when_alike(reservoir):
     assert reservoir.conc is before and reservoir.volume_ul == 10001.0
     reservoir.put_back(10001.0, (100.0,))
     assert reservoir.conc[0] == pytest.approx(300.0)
+
+
+def test_a_syringe_takes_what_it_is_told_and_no_more_than_there_is(reservoir):
+    reservoir.fill(10_000.0, (500.0,))
+    assert reservoir.withdraw(3_000.0) == 3_000.0 and reservoir.volume_ul == 7_000.0
+    assert reservoir.withdraw(30_000.0) == 5_600.0 and reservoir.volume_ul == 1_400.0

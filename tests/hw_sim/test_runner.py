@@ -116,6 +116,28 @@ def test_a_named_store_file_is_kept_and_found_again(tmp_path, runtime):
     assert path.stat().st_size == rn.STORE_BYTES
 
 
+@pytest.mark.parametrize("runtime", BOTH)
+def test_the_store_counts_its_wear_through_boots_and_cuts(start, firmware, runtime):
+    folder = firmware("self.ports.store.write(60, bytearray(70), 70)\nself.ports.store.write(640, bytearray(64), 64)\nreturn 1000")
+    runner = start(runtime, folder)
+    for counter in (1, 2):
+        runner.exchange(request(counter))
+    runner.exchange(request(3, cut=1, flags=la.FLAG_TORN))
+    runner.boot()
+    runner.exchange(request(1, cut=0))
+    runner.close()
+    wear = runner.wear()
+    assert [wear[line] for line in (0, 1, 2, 3, 10)] == [3, 3, 3, 0, 3] and sum(wear[:-1]) == 12
+    assert wear[-1] == 3 * 70 + 2 * 64 + 32
+
+
+def test_a_program_that_does_not_count_has_no_wear(tmp_path):
+    runner = Tether(tmp_path / "fram.bin", command=[sys.executable, "-c", "pass"])
+    runner.boot()
+    runner.close()
+    assert runner.wear() is None and not (tmp_path / "fram.bin.wear").exists()
+
+
 def rx_payload(reply):
     from thecal.protocol.frame import FRAME, Decoder
     decoder = Decoder(cat.schema_crc())

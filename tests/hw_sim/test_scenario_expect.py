@@ -85,12 +85,34 @@ def test_levels():
                   oral_csf=[10.0, 20.0] * 8 + [10.0], oral_ng=[80e6 * t / DAY_S for t in times], tip_ng=[400e3 * t / DAY_S for t in times])
     assert measure("lumbar_ng_per_ml", run, day=0) == pytest.approx(400)
     assert measure("lumbar_ng_per_ml", run) == pytest.approx(540)
+    assert measure("lumbar_lowest_ng_per_ml", run) == 500 and measure("lumbar_highest_ng_per_ml", run) == 600
     assert measure("lumbar_to_cisternal", run, day=0) == pytest.approx(4)
     assert measure("peak_to_trough_pump", run, days=2) == pytest.approx(1.2)
     assert measure("peak_to_trough_oral", run) == pytest.approx(2)
     assert measure("oral_to_pump_dose", run) == pytest.approx(200)
     for name in ("lumbar_ng_per_ml", "lumbar_to_cisternal", "peak_to_trough_pump", "oral_to_pump_dose"):
         assert measure(name, Observed()) is None
+
+
+def test_what_was_added_for_therapy():
+    run = Observed(days=[0, 50e3], days_of={"morphine": [0, 50e3], "bupivacaine": [0, 100e3, 260e3]}, status=told(), denied=2, boluses_nl=[20_000, 7_000],
+                   logged={"pause ended": 2, "patient bolus started": 3, "patient bolus refused": 1}, notes=["event 3 (refill): 2 mL less withdrawn than expected"],
+                   marks={10: {"tip_ng": {"morphine": 1000.0}}, 20: {"tip_ng": {"morphine": 4000.0, "bupivacaine": 5000.0}}},
+                   told={5: SimpleNamespace(rate_nl_day=2_334_000, low_reservoir_days=37, lockout_s=7800), 6: None})
+    assert measure("daily_dose_ug", run, drug="bupivacaine") == 160 and measure("daily_dose_ug", run, drug="x") is None
+    assert measure("dose_ug", run, **{"from": 10, "to": 20}) == 3 and measure("dose_ug", run, drug="bupivacaine", **{"from": 10, "to": 20}) == 5
+    assert measure("dose_ug", run, **{"from": 10, "to": 30}) is None and measure("dose_ug", Observed(marks=run.marks), **{"from": 10, "to": 20}) is None
+    assert (measure("rate_ul_day", run, at=5), measure("low_reservoir_days", run, at=5), measure("lockout_min", run, at=5)) == (2334, 37, 130)
+    assert measure("rate_ul_day", run, at=6) is None and measure("rate_ul_day", run, at=7) is None
+    assert measure("patient_boluses", run, outcome="granted") == 3 and measure("patient_boluses", run, outcome="refused") == 1
+    assert measure("patient_bolus_ul", run) == 27 and measure("logged", run, event="pause ended") == 2 and measure("logged", run, event="boot") == 0
+    assert measure("said", run, text="less withdrawn") == 1 and measure("refused_orders", run) == 2
+    assert instants([Expectation("x", "rate_ul_day", None, 1.0, {"at": 5})]) == {5}
+
+
+def test_alarms_that_stand():
+    run = Observed(status=told(), alarms=[{"code": 7, "priority": 2, "raised_s": 1, "cleared_s": 5}, {"code": 19, "priority": 3, "raised_s": 9, "cleared_s": None}])
+    assert measure("alarms_standing", run) == 1 and measure("alarms_standing", run, code=7) == 0 and measure("alarms_standing", Observed()) is None
 
 
 def test_the_rest_comes_from_the_player():

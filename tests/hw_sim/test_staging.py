@@ -49,6 +49,7 @@ def boards_in(tree):
     return {path.stem for path in (tree / "lib/thecal/firmware/boards").glob("*.mpy")} - {"__init__"}
 
 
+@pytest.mark.req("TH-RULE-05")
 def test_the_same_sources_give_the_same_bytes(tmp_path, monkeypatch):
     trees = []
     for name in ("one", "two"):
@@ -187,12 +188,14 @@ def run_micropython(micropython, tree, *args):
     return subprocess.run(command, cwd=tree, env={**os.environ, "MICROPYPATH": "lib"}, capture_output=True, text=True, timeout=60)
 
 
+@pytest.mark.req("TH-RULE-05")
 @pytest.mark.micropython
 def test_a_staged_main_runs_on_real_micropython(rooms, micropython):
     done = run_micropython(micropython, staging.stage(), "main.py")
     assert (done.returncode, done.stdout, done.stderr) == (0, "running 0\n", "")
 
 
+@pytest.mark.req("TH-RULE-05")
 @pytest.mark.micropython
 def test_every_staged_module_imports_in_silence_on_real_micropython(cache, micropython):
     """The whole tether tree at once in a board-sized heap."""
@@ -201,3 +204,16 @@ def test_every_staged_module_imports_in_silence_on_real_micropython(cache, micro
     lines = [f"import {name.removesuffix('.__init__')}" for name in names]
     done = run_micropython(micropython, tree, "-c", "\n".join(lines))
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def test_what_ram_need_not_hold_is_taken_from_rom(cache):
+    """A plain `import binascii` finds a module in Python first where a runtime has one; with all names kept nothing is changed."""
+    for named, found in ((False, b"ubinascii"), (True, b"binascii")):
+        content = (staging.stage(named=named) / "lib" / "thecal" / "protocol" / "crc.mpy").read_bytes()
+        assert found in content and (b"ubinascii" in content) is not named
+
+
+def test_inner_names_are_in_a_named_tree_alone(cache):
+    for named in (False, True):
+        content = (staging.stage(named=named) / "lib" / "thecal" / "firmware" / "app.mpy").read_bytes()
+        assert (b"_tone_due_s" in content) is named and b"effective_rate" in content

@@ -28,17 +28,19 @@ from typing import Any, NamedTuple
 
 import serial
 
-SCHEMA_CRC, PROTOCOL_VERSION, FRAME_VERSION = 0x349EACA5, 2, 1
+SCHEMA_CRC, PROTOCOL_VERSION, FRAME_VERSION = 0x693A6DD1, 3, 1
 TAG_BYTES = {0: 0, 1: 0, 2: 8, 3: 16}  # of each class: open, plain, routine, therapy
 MAX_PAYLOAD, MAX_BODY, MAX_CHUNK, EVENT_BYTES = 220, 249, 200, 20
 FIRST_WAIT, LEAST_WAIT, MOST_WAIT, MOST_DOUBLED, TRIES, LIMIT = 1.0, 0.096, 5.0, 1.0, 8, 2**30 - 1
 FILE_EVENTS, FILE_DAYS, FILE_PROGRAM, FILE_STAGE = range(4)
-MODES = ("shelf", "idle", "running", "stopped", "priming")
+MODES = ("shelf", "idle", "running", "stopped", "priming", "bridging", "bolus", "paused")
 CLINICIAN, NEEDS_SESSION, LOCKED = 1, 13, 15
 EVENTS = (
-    "?, boot, store repaired, commissioned, program committed, refill, stopped, resumed, prime started, prime ended, clock set, "
-    "delivery gap, pulse lost, alarm, alarm ended, clock jumped, order refused, bolus cut short, level compared, orders from, locked, "
-    "paired, emergency reduction"
+    "?, boot, store repaired, commissioned, program committed, refill, stopped, resumed, prime started, prime ended, clock "
+    "set, delivery gap, pulse lost, alarm, alarm ended, clock jumped, order refused, bolus cut short, level compared, "
+    "orders from, locked after wrong keys, paired, emergency reduction, bolus started, bolus ended, patient bolus "
+    "refused, paused, pause ended, bridge started, bridge ended, catheter recorded, record written, alarm silenced, alarm "
+    "acknowledged, alarm test, visit signed, soft limits overridden, self-test, level test, strong field"
 ).split(", ")
 
 # A line each: name, id (of blocks: kind), class, fields as name:type[:min:max]; behind "=" class and fields of the reply. b16 is bytes[16].
@@ -48,23 +50,29 @@ hello 0x01 0 version:u8 schema_crc:u32:0:4294967295
 session_open 0x04 0 role:u8:1:3 host_nonce:b16 = 0 device_nonce:b16 boot_count:u32 serial:u32 proof:b16
 session_confirm 0x05 0 proof:b16 = 2 role:u8:1:3 idle_s:u16
 session_close 0x19 2 = 2
-status 0x10 2 = 2 time_s:u32 mode:u8:0:4 program_mode:u8:0:2 rate_nl_day:u32:0:24000000 daily_nl:u32:0:24000000 running_digest:b8
+status 0x10 2 = 2 time_s:u32 mode:u8:0:7 program_mode:u8:0:4 rate_nl_day:u32:0:24000000 daily_nl:u32:0:24000000 running_digest:b8
     pulses:u32 pulse_nl:u16 demanded_ul:u32 demanded_nl:u16:0:999 ordered_revs:u32 ordered_steps:u16 nl_per_rev:u16 steps_per_rev:u16
     missed_stop_ul:u32 missed_stop_nl:u16:0:999 missed_reset_ul:u32 missed_reset_nl:u16:0:999 missed_stall_ul:u32
     missed_stall_nl:u16:0:999 missed_fault_ul:u32 missed_fault_nl:u16:0:999 missed_clock_ul:u32 missed_clock_nl:u16:0:999
     missed_late_ul:u32 missed_late_nl:u16:0:999 reservoir_computed_nl:i32 reservoir_sensed_ul:u32 low_reservoir_days:u16
-    prime_left_nl:u32:0:1000000 battery_mv:u16 alarms:u32 latched:u32 first_alarm:u8:0:28 boot_count:u32 reset_cause:u8
+    extra:u8:0:4 extra_left_nl:u32:0:60000000 bridge_left_nl:u32:0:2000000 paused_until_s:u32 delivered_hour_nl:u32:0:2000000
+    delivered_day_nl:u32:0:48000000 cap_hour_nl:u32 cap_day_nl:u32 boluses_granted:u8 boluses_refused:u8 lockout_s:u32
+    catheter:u8:0:1 temperature_dc:i32:-1000:1000 battery_mv:u16 alarms:u32 latched:u32 first_alarm:u8:0:28 boot_count:u32 reset_cause:u8
     next_event:u32 uptime_s:u32 frames_bad:u32 forgeries:u32 locked_s:u16 wasted_mj:u32
-file_info 0x11 2 file:u8:0:3 = 2 file:u8:0:3 first:u32 end:u32
-file_read 0x12 2 file:u8:0:3 offset:u32 length:u8:1:200 = 2 file:u8:0:3 offset:u32 data:rest:0:200
-stage 0x13 3 kind:u8:1:7 total:u16:1:700 offset:u16:0:700 data:rest:1:200 = 3 received:u16:0:700
-check 0x14 3 = 3 kind:u8:1:7 total:u16:1:700 digest:b8 expires_s:u16
+file_info 0x11 2 file:u8:0:9 = 2 file:u8:0:9 first:u32 end:u32
+file_read 0x12 2 file:u8:0:9 offset:u32 length:u8:1:200 = 2 file:u8:0:9 offset:u32 data:rest:0:200
+stage 0x13 3 kind:u8:1:17 total:u16:1:768 offset:u16:0:768 data:rest:1:200 = 3 received:u16:0:768
+check 0x14 3 = 3 kind:u8:1:17 total:u16:1:768 digest:b8 expires_s:u16
 commit 0x15 3 digest:b8 = 3 digest:b8 again:u8:0:1 running_digest:b8 time_s:u32
 refused 0xFF 0 message:u8 reason:u8 field:u8 value:i32
 refused_sealed 0xFE 2 message:u8 reason:u8 field:u8 value:i32
-block_program 2 0 order_id:u32:1:1073741823 mode:u8:1:2 fallback_nl_day:u32:0:24000000 safe_state:u8:0:1 editor:b16
+block_program 2 0 order_id:u32:1:1073741823 mode:u8:1:4 fallback_nl_day:u32:0:24000000 safe_state:u8:0:1 abrupt_stop:u8:0:1
+    editor:b16 setting:b16 library_crc:u32:0:4294967295 overrides:u16 override_why:u8
     drug_1:b16 concentration_1_ng_ml:u32:0:100000000 drug_2:b16 concentration_2_ng_ml:u32:0:100000000
-    drug_3:b16 concentration_3_ng_ml:u32:0:100000000 weekdays:b7 patterns:u8:1:7 steps:rest:7:553
+    drug_3:b16 concentration_3_ng_ml:u32:0:100000000 cap_hour_1_ng:u32 cap_day_1_ng:u32 cap_hour_2_ng:u32 cap_day_2_ng:u32
+    cap_hour_3_ng:u32 cap_day_3_ng:u32 step_pct:u16:0:1000 step_interval_h:u16:0:2400 bolus_nl:u32:0:1000000 bolus_s:u16
+    lockout_min:u16:0:10080 interval_h:u8:0:24 per_interval:u8 per_day:u8:0:48 released:u8:0:1 bridge_nl:u32:0:2000000
+    bridge_rate_nl_day:u32:0:24000000 weekdays:b7 patterns:u8:1:7 steps:rest:7:553
 block_stop 4 0 order_id:u32:1:1073741823 reason:u8
 block_resume 5 0 order_id:u32:1:1073741823
 event_record 0 0 seq:u32 time_s:u32 code:u8 cause:u8 a:i32 b:i32 crc:u16
@@ -335,12 +343,15 @@ class Client:
             self.open_session()
             return self.ask("commit", digest=digest)
 
-    def program(self, drug: str, ng_per_ml: int, nl_day: int, fallback_nl_day: int) -> Values:
-        """Order simple continuous delivery of one drug; safe state minimum rate."""
-        fields: Values = {"mode": 1, "fallback_nl_day": fallback_nl_day, "safe_state": 0, "editor": b"clean room".ljust(16, b"\0")}
+    def program(self, drug: str, ng_per_ml: int, nl_day: int, fallback_nl_day: int, cap_ng_day: int) -> Values:
+        """Order simple continuous delivery of one drug under a daily cap, a tenth of it in any hour; safe state minimum rate."""
+        fields: Values = {name: 0 for name, *_ in LAYOUTS["block_program"].fields[1:]}
+        fields |= {"mode": 1, "fallback_nl_day": fallback_nl_day, "editor": b"clean room".ljust(16, b"\0"), "setting": bytes(16)}
         for i, (name, concentration) in enumerate([(drug, ng_per_ml), ("", 0), ("", 0)], 1):
             fields |= {f"drug_{i}": name.encode("ascii").ljust(16, b"\0"), f"concentration_{i}_ng_ml": concentration}
-        return self.order("program", **fields, weekdays=bytes(7), patterns=1, steps=struct.pack("<BHI", 1, 0, nl_day))
+        fields |= {"cap_hour_1_ng": cap_ng_day // 10, "cap_day_1_ng": cap_ng_day}
+        fields |= {"weekdays": bytes(7), "patterns": 1, "steps": struct.pack("<BHI", 1, 0, nl_day)}
+        return self.order("program", **fields)
 
     def stop(self, reason: int = 1) -> Values:
         """Order the pump to stop (1: clinician order)."""
@@ -355,7 +366,7 @@ def run(client: Client) -> Values:
     """The whole visit; what was seen, by name."""
     ng_per_ml, nl_day = 500_000, 120 * 1_000_000 // 500  # baclofen 500 ug/mL at 120 ug/day
     seen: Values = {"hello": client.hello(), "session": client.open_session(), "before": client.status(), "events": client.events()}
-    seen["commit"] = client.program("baclofen", ng_per_ml, nl_day, nl_day // 2)
+    seen["commit"] = client.program("baclofen", ng_per_ml, nl_day, nl_day // 2, 1_000_000)
     after = seen["after"] = client.status()
     running = LAYOUTS["block_program"].digest(client.read_file(FILE_PROGRAM)[1])
     if not running == after["running_digest"] == seen["commit"]["running_digest"] == seen["commit"]["digest"]:

@@ -4,7 +4,8 @@ from plainwire import closed, uncobs
 from thecal.protocol import catalogue as cat
 from thecal.protocol.crc import crc32
 from thecal.protocol.frame import FRAME, MAX_FRAME, Decoder, encode
-from thecal.protocol.session import CLINICIAN, HostHandshake, PumpHandshake
+from thecal.protocol.handshake import HostHandshake
+from thecal.protocol.session import CLINICIAN, PumpHandshake
 
 SCHEMA = cat.schema_crc()
 KEY = bytes(range(100, 132))

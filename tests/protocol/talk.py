@@ -1,11 +1,11 @@
-"""Host and pump in talk over a seeded line that loses, doubles and damages, on a virtual clock: for the tests of link.py and requester.py."""
+"""Both ends of the link with a seeded line between them that loses, doubles and damages, on a virtual clock."""
 
 import random
 from collections import deque
 
 from ends import SCHEMA, sessions
 from thecal.protocol import catalogue as cat
-from thecal.protocol import link, requester
+from thecal.protocol import requester, responder
 from thecal.protocol.fields import pack, unpack
 from thecal.protocol.frame import HEADER
 from thecal.protocol.session import FORGED
@@ -42,7 +42,7 @@ class Pump:
         self.wire, self.now_ms = wire, 0
         self.executed = {}
         self.forged = 0
-        self.responder = link.Responder(schema, self.serve, self.write)
+        self.responder = responder.Responder(schema, self.serve, self.write)
 
     def write(self, buffer, length):
         self.wire.put(bytes(buffer[:length]), self.now_ms)

@@ -43,6 +43,7 @@ def test_crc16_agrees_with_the_definition(data):
     assert bitwise_16(data + b"\0\0", 0x84CF) == crc16(data, 0, len(data))
 
 
+@pytest.mark.req("TH-LINK-09")
 @given(st.binary(max_size=300), st.integers(0, 0xFFFFFFFF), st.integers(0, 300))
 def test_two_implementations_of_crc32_agree_also_when_continued(data, seed, cut):
     whole = crc32(data, seed)
@@ -57,6 +58,7 @@ def test_crc16_continues(data, cut):
     assert crc16(data, cut, len(data), crc16(data, 0, cut)) == crc16(data, 0, len(data))
 
 
+@pytest.mark.req("TH-STORE-03")
 @pytest.mark.parametrize("size", [20, 24, 43, 118])
 def test_every_flip_of_one_and_sampled_flips_of_two_and_three_bits_show_in_the_crc16_of_a_record(size):
     chance = random.Random(size)

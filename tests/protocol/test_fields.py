@@ -24,6 +24,7 @@ def values_of(rows):
     return st.tuples(*(one(field) for field in rows))
 
 
+@pytest.mark.req("TH-BAD-02")
 @pytest.mark.parametrize("rows", WITH_FIELDS)
 def test_one_beyond_each_end_is_refused_at_its_own_index_both_ways(rows):
     for index, field in enumerate(rows):

@@ -151,6 +151,7 @@ def pairs_of(size):
     return 8 * size + 8 * size * (8 * size - 1) // 2
 
 
+@pytest.mark.req("TH-LINK-09")
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
 @pytest.mark.parametrize("strike", [on_the_line, of_the_body], ids=lambda strike: strike.__name__)
@@ -171,6 +172,7 @@ def test_every_one_and_two_flipped_bits_are_refused_by_name(row, values, strike,
         assert judge.channel.open(judge.decoder.body, judge.decoder.length, judge.decoder.message_class) == OPENED
 
 
+@pytest.mark.req("TH-LINK-02")
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
 @pytest.mark.parametrize(("row", "values"), [chosen for chosen in CHOSEN if TAG_BYTES[chosen.values[0][3]]])

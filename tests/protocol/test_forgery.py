@@ -198,6 +198,7 @@ def look(target, state):
     target.say(cat.CHECK)       # keeps the stage checked, and its answer is the same
 
 
+@pytest.mark.req("TH-LINK-02")
 @pytest.mark.timeout(300 + COUNT // 1000)
 def test_no_forged_frame_is_taken_for_a_tagged_one():
     target = Target()
@@ -242,6 +243,7 @@ def hurt_ways(line, chance):
         yield bytes(data)
 
 
+@pytest.mark.req("TH-LINK-02", "TH-LINK-09")
 @pytest.mark.parametrize(("message_id", "payload"), [pytest.param(*command, id=cat.message(command[0])[1]) for command in COMMANDS])
 def test_a_fresh_command_that_came_hurt_does_nothing_and_arrives_whole_behind_it(message_id, payload):
     """Decoder and dispatcher together. Nothing but: silence and a counter, or an unsealed refusal that names no more than it may."""

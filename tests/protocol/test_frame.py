@@ -122,6 +122,7 @@ def test_seq_and_request_id_wrap_at_a_byte():
     assert decoded(framed(b"x", seq=256 + 5, request_id=512 + 6))[0] == [(1, 0x10, 5, 6, b"x")]
 
 
+@pytest.mark.req("TH-LINK-10")
 @pytest.mark.parametrize("seed", [0, 1, SEED ^ 1, 0xFFFFFFFF])
 def test_only_open_frames_pass_under_another_schema(seed):
     assert decoded(framed(b"abc", fr.CLASS_OPEN), seed)[0] == [(0, 0x10, 3, 9, b"abc")]
@@ -143,6 +144,7 @@ def test_in_garbage_every_frame_behind_a_zero_is_found(parts):
     assert counted(decoder) == events.count("bad")
 
 
+@pytest.mark.req("TH-LINK-09")
 @given(st.binary(max_size=2000))
 @settings(max_examples=200)
 def test_noise_is_counted_and_never_raised_nor_taken(noise):
@@ -151,6 +153,7 @@ def test_noise_is_counted_and_never_raised_nor_taken(noise):
     assert counted(decoder) == len(events) <= noise.count(0) + 1
 
 
+@pytest.mark.req("TH-LINK-09")
 @pytest.mark.parametrize("message_class", CLASSES)
 @pytest.mark.parametrize("length", [0, 1, 32, 220])
 def test_every_single_bit_flipped_is_refused_and_the_next_frame_survives(message_class, length):
@@ -167,6 +170,7 @@ def test_every_single_bit_flipped_is_refused_and_the_next_frame_survives(message
         assert 1 <= events.count("bad") == counted(decoder)
 
 
+@pytest.mark.req("TH-LINK-09")
 def test_sampled_pairs_of_flipped_bits_are_refused():
     chance = random.Random(2)
     data = framed(chance.randbytes(40))
@@ -178,6 +182,7 @@ def test_sampled_pairs_of_flipped_bits_are_refused():
         assert not any(event != "bad" for event in decoded(bytes(hurt) + b"\0")[0]), (one, two)
 
 
+@pytest.mark.req("TH-LINK-09")
 @pytest.mark.parametrize("change", ["drop", "double", "cut"])
 def test_every_byte_dropped_doubled_or_cut_off(change):
     data, after = framed(bytes(range(30))), framed(b"next")

@@ -20,6 +20,7 @@ RFC_4231 = [
 ]
 
 
+@pytest.mark.req("TH-LINK-02")
 @pytest.mark.parametrize(("key", "data", "expected"), RFC_4231)
 def test_published_vectors(key, data, expected):
     tag = Mac(key).tag(data)

@@ -4,10 +4,12 @@ import re
 
 import make
 import pytest
+import shown_capture
 from bare_pump import Bench
 from ends import SCHEMA
 from plainwire import prf, uncobs
-from thecal.firmware import access, alarms, event_log, limits, modes, orders
+from thecal.firmware import access, alarms, event_log, history, limits, modes, orders, orders_program, settings
+from thecal.host.alarms import TABLE as ALARMS
 from thecal.host.blocks import STOP_REASONS
 from thecal.protocol import catalogue as cat
 from thecal.protocol import frame as fr
@@ -51,7 +53,7 @@ SAYS = [
     f"| handshakes | at most {access.OPENS} may begin in a row",
     f"costs {access.BYTE_NJ / 1000:g} uJ (a 10 mW link for 87 us, a 3 mW controller for 40 us)",
     f"computed for anything else {access.TAG_NJ // 1000} uJ",
-    f"padded with zeros to {cat.DRUG_NAME_BYTES} ({cat.CONTACT_BYTES})",
+    f"`contact` to {cat.CONTACT_BYTES})",
     f"| idle session closes after | {access.IDLE_S} s",
     f"| a stage lives | {limits.STAGE_LIFE_S} s",
     f"frame version (3 bits, now {fr.VERSION})",
@@ -69,7 +71,11 @@ SAYS = [
     f"the last {event_log.DAYS} | {cat.DAY_BYTES} bytes | {cat.DAY_BYTES} x",
     "at most 200 bytes a time",
     f"when it is {limits.FLOOR_RATE_NL_DAY:,}..{limits.MAX_RATE_NL_DAY:,} nL/day",
-    f"one count (1..{cat.MAX_STEPS_A_DAY})",
+    f"one count (1..{cat.MAX_STEPS_A_DAY}; periodic 1..{2 * cat.MAX_BOLUSES_A_DAY + 1})",
+    f"the last {event_log.FAULTS}: records as in file 0", f"alarm action, the last {history.RECORDS} | {cat.HISTORY_BYTES} bytes | {cat.HISTORY_BYTES} x",
+    f"past programs, the last {settings.PAST - 1}: time u32", f"| {cat.PRESCRIPTION_BYTES} bytes | {cat.PRESCRIPTION_BYTES} x",
+    f"0x{orders_program.NO_BRIDGE:04X} a change of drug without a bridge, 0x{orders_program.STEP:04X} a step above",
+    f"logged (event {cat.E_OVERRIDE})", f"and logged (event {cat.E_DENIED})", f"`mode` has bit 0x{history.CLOCK_MOVED:X} set",
     f"floor(counts_per_rev x pulse_nl / nl_per_rev) at least {2 * limits.EDGE_COUNTS}.",
     f"+ {limits.HOLD_MARGIN_MS + 1} at most 500 ms",
     f"padded with zeros to {cat.DRUG_NAME_BYTES}",
@@ -91,7 +97,7 @@ def test_numbers_that_are_words_there():
     shortest = fr.MIN_BODY + fr.trailer_bytes(fr.CLASS_ROUTINE) + 2
     assert int(ss.MAX_COUNTER * shortest * BYTE_US / 1e6 / 86400) == 24
     assert ss.ROLES == ("", "clinician", "service", "patient")
-    assert orders.SERVICE_KINDS == (cat.COMMISSION, cat.SET_CLOCK)
+    assert orders.SERVICE_KINDS == (cat.COMMISSION, cat.SET_CLOCK, cat.ALARM_TEST)
     assert cat.message(cat.FILE_READ)[5][2][4] == cat.message(cat.STAGE)[5][3][4] == 200
 
 
@@ -102,20 +108,21 @@ def rows_of(mark):
     return rows[:1] + rows[2:]
 
 
+@pytest.mark.req("TH-MODE-03")
 def test_the_table_of_modes_and_blocks_is_the_firmwares():
     head, *rows = rows_of("modes-and-blocks")
     kinds = {name: kind for kind, name, _ in cat.BLOCKS}
-    assert head[1:] == list(kinds) and [row[0] for row in rows] == list(cat.MODES)
-    for mode, row in enumerate(rows):
-        for name, cell in zip(head[1:], row[1:]):
-            allowed = modes.leads_to(mode, orders.EVENT_OF_KIND[kinds[name]]) != modes.REFUSE
-            assert cell == ("yes" if allowed else ""), (row[0], name)
+    assert head[1:] == list(cat.MODES) and [row[0] for row in rows] == list(kinds)
+    for name, *cells in rows:
+        for mode, cell in enumerate(cells):
+            allowed = modes.leads_to(mode, kinds[name]) != modes.REFUSE
+            assert cell == ("yes" if allowed else ""), (name, cat.MODES[mode])
 
 
-def test_the_alarm_rows_are_the_firmwares():
-    words = {alarms.CONT: "program unchanged", alarms.NOBOLUS: "no bolus", alarms.FLAT: "flat rate", alarms.FALLBACK: "fallback rate",
-             alarms.MIN: "minimum rate (stop, by the program's `safe_state`)", alarms.STOP: "stop"}
-    assert rows_of("alarm-rows")[1:] == [[str(row), name, words[action]] for row, name, _, _, action, _ in alarms.TABLE]
+@pytest.mark.req("TH-ALM-30")
+def test_the_alarm_rows_of_the_page_are_the_firmwares():
+    """The words are the host's; which rows there are and how urgent each is, the firmware's."""
+    assert {row: alarm.priority for row, alarm in ALARMS.items()} == {row: alarms.priority(row) for row in range(1, alarms.ROWS + 1)}
 
 
 def test_every_reason_has_its_advice():
@@ -128,7 +135,8 @@ def test_every_file_role_and_class_is_told():
         assert row in PAGE
     for number, name in enumerate(ss.ROLES[1:], 1):
         assert f"| {number} | {name} |" in PAGE
-    assert [number for number in re.findall(r"^\| (\d) \|.*\|.*\| (?:20|24|0)", PAGE, re.MULTILINE)][-4:] == ["0", "1", "2", "3"]
+    files = re.findall(r"^\| ([\d, ]+) \| .* \|(?: \d+ bytes)? \| (?:\d+ x .*|0) \|$", PAGE, re.MULTILINE)
+    assert [int(number) for row in files for number in row.split(",")] == list(range(cat.FILE_PRESCRIPTIONS + 1))
 
 
 def test_links_within_the_page_lead_somewhere():
@@ -177,6 +185,14 @@ def pump(monkeypatch):
     monkeypatch.setattr(bench.app.telemetry.access, "_fresh_nonce", lambda: make.DEVICE_NONCE)
     assert bench.app.serial == make.SERIAL
     return bench
+
+
+def test_the_capture_shown_is_the_one_that_this_pump_and_host_make():
+    assert shown_capture.rewrite(PAGE) == PAGE, "run 'python tests/protocol/shown_capture.py'"
+    shown = shown_capture.SHOWN.search(PAGE)[0]
+    assert f"version {cat.PROTOCOL_VERSION}; schema_crc 0x{SCHEMA:08x}" in shown and shown.count("again 0") == 2
+    assert "claims to be stage_reply" in shown and "sent and lost" in shown and "its counter is old: replayed" in shown
+    assert f"A status, and its {len(cat.message(cat.STATUS | cat.REPLY_BIT)[5])} fields, left out." in PAGE
 
 
 def test_the_real_firmware_gives_the_very_bytes_of_the_examples(pump):

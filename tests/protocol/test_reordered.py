@@ -7,6 +7,7 @@ stage and check.
 
 import itertools
 
+import pytest
 from bare_pump import Bench, block_bytes, simple_program
 from ends import framed
 from plainwire import uncobs
@@ -73,6 +74,7 @@ class Patient:
         return [(body[4], body[1]) for body in map(uncobs, self.written)]
 
 
+@pytest.mark.req("TH-LINK-01")
 def test_every_order_of_a_therapy_changes_frames():
     patient = Patient()
     changed = served = 0

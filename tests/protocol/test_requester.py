@@ -157,6 +157,7 @@ def test_a_push_between_request_and_reply_disturbs_neither():
     assert [event[0] for event in events] == [requester.OUT_PUSH, requester.OUT_REPLY] and events[1][1] == request
 
 
+@pytest.mark.req("TH-LINK-10")
 def test_a_pump_with_another_schema_still_answers_hello_and_nothing_else():
     talk = Talk()
     session = talk.host.session
@@ -241,9 +242,23 @@ def test_a_sealed_refusal_is_the_pumps_word_and_an_open_request_may_be_refused_i
     request = host.submit(cat.COMMIT, digest(1), 0)
     assert host.feed(framed(pump.sending, cat.REFUSED_SEALED, payload, request_id=request), 5)[0][0] == requester.OUT_REFUSED
     request = host.submit(cat.PAIR, bytes(33), 10)
+    pack(cat.message(cat.REFUSED)[5], (cat.PAIR, cat.R_MAGNET, 0, 3), payload)
     assert host.feed(framed(None, cat.REFUSED, payload, request_id=request), 15)[0][0] == requester.OUT_REFUSED
 
 
+def test_a_refusal_of_another_message_with_the_same_request_id_is_stray():
+    """Two hosts on one line count their requests apart: what the pump says of the other's old frame refuses nothing of ours."""
+    host, pump = lone_host()
+    payload = bytearray(7)
+    pack(cat.message(cat.REFUSED)[5], (cat.COMMIT, cat.R_SESSION, 0, 0), payload)
+    for message, body in ((cat.HELLO, bytes(5)), (cat.STATUS, b"")):
+        request, stray = host.submit(message, body, 0), host.stray
+        assert host.feed(framed(None, cat.REFUSED, payload, request_id=request), 5) == []
+        assert host.feed(framed(pump.sending, cat.REFUSED_SEALED, payload, request_id=request), 5) == []
+        assert host.stray == stray + 2 and host.outstanding
+
+
+@pytest.mark.req("TH-LINK-02")
 def test_replies_that_are_forged_replayed_reflected_or_of_another_session_are_stray():
     host, pump = lone_host()
     _, other = sessions(device_nonce=b"D" * 16)

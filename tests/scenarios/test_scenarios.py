@@ -2,6 +2,7 @@
 
 import json
 from fractions import Fraction
+from functools import lru_cache
 from pathlib import Path
 
 import pytest
@@ -15,12 +16,22 @@ from thecal.hw_sim.scenario_file import DAY_S, FOLDER
 pytestmark = pytest.mark.slow      # whole runs in processes of their own: for `make test`, not for daily work
 
 NAMES = sorted(path.stem for path in FOLDER.glob("*.toml"))
-LONG = {"baclofen-b1", "baclofen-b1x", "morphine-m1", "ziconotide-z1", "bench-180d", "bench-24ml"}
 REGIMENS = ("baclofen-b1", "baclofen-b1x", "baclofen-b2", "ziconotide-z1", "morphine-m1", "oral-vs-pump", "baclofen", "stall")
 
+# What a scenario's own expectations prove (hw_sim/requirements.toml).
+PROVES = {
+    "baclofen-b1": ("TH-RATE-06", "TH-RATE-07", "TH-LIFE-13", "TH-LIFE-03"), "baclofen-b2": ("TH-RATE-03", "TH-LIFE-10", "TH-LIFE-13"),
+    "baclofen-b5-kink": ("TH-ALM-07", "TH-ALM-10"), "baclofen-b5-empty": ("TH-ALM-08", "TH-ALM-19"), "ziconotide-z1": ("TH-LIFE-13",),
+    "ziconotide-z2x": ("TH-PROG-18",), "ziconotide-z3": ("TH-PROG-18",), "ziconotide-z4": ("TH-PROG-18",), "morphine-m1": ("TH-RATE-06", "TH-LIFE-13"),
+    "morphine-m3": ("TH-BOL-01", "TH-BOL-02", "TH-BOL-03"), "mixture-x1": ("TH-PROG-11",), "stall": ("TH-RATE-02", "TH-ALM-07"),
+    "power-cut": ("TH-RATE-02",), "clock-jump": ("TH-RATE-02", "TH-ALM-12"), "mri-visit": ("TH-LIFE-15", "TH-ALM-07"),
+    "drug-change": ("TH-LIFE-03", "TH-LIFE-04"), "replacement": ("TH-LIFE-16", "TH-LIFE-02"), "emergency-overdose": ("TH-LIFE-09", "TH-ALM-17"),
+    "emergency-withdrawal": ("TH-RATE-02",), "clinic-day": ("TH-BOL-08", "TH-MODE-06"), "theft": ("TH-LIFE-06",), "oral-vs-pump": ("TH-LIFE-18",),
+}
 
-def marked(names, slow=LONG):
-    return [pytest.param(name, marks=[pytest.mark.slow] if name in slow else []) for name in names]
+
+def marked(names):
+    return [pytest.param(name, marks=[pytest.mark.req(*PROVES[name])] if name in PROVES else []) for name in names]
 
 
 def played(name, runtime, out=None):
@@ -33,7 +44,7 @@ def wrong(result):
 
 
 def test_what_the_brief_names_is_there():
-    assert set(REGIMENS) <= set(NAMES)
+    assert set(REGIMENS) | set(PROVES) <= set(NAMES)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -51,15 +62,15 @@ def test_a_scenario_passes(name):
     assert json.dumps(result)
 
 
+@pytest.mark.req("TH-RULE-09")
 @pytest.mark.micropython
-@pytest.mark.parametrize("name", marked(REGIMENS, set(REGIMENS) - {"stall"}))
+@pytest.mark.parametrize("name", NAMES)
 def test_both_runtimes_give_one_trace(name):
     real, inside = (played(name, runtime) for runtime in ("micropython", "inprocess"))
     assert real["verdict"] == "pass", wrong(real)
     assert (real["trace_hash"], real["wakes"], real["demanded_nl"]) == (inside["trace_hash"], inside["wakes"], inside["demanded_nl"])
 
 
-@pytest.mark.slow
 def test_without_the_bridge_the_dose_falls_to_a_quarter():
     """B1x against B1: the one shows withdrawal, the other never does (its expectation says so)."""
     found = {row["name"]: row["value"] for row in played("baclofen-b1x", "inprocess")["expectations"]}
@@ -75,7 +86,8 @@ def test_b1_is_refilled_before_its_low_reservoir_alarm():
     """The sums at the head of baclofen-b1.toml, by the host's own date of the alarm (7 days or 2 mL, alarms.md row 19)."""
     programs = orders("baclofen-b1", "program")
     refills = [at_s for at_s, _ in orders("baclofen-b1", "refill")]
-    bridge, bridged = orders("baclofen-b1", "bridge")[0][1]
+    bridged = orders("baclofen-b1", "bridge")[0][1]
+    bridge = bridged.bridge
     assert refills == [24 * DAY_S, 40 * DAY_S, 120 * DAY_S]
     assert (bridge.volume_nl, bridge.duration_s) == (375_000, Fraction(45, 4) * 3600)
     volume_nl, at_s = 20_000_000 - 375_000, 3600
@@ -97,8 +109,39 @@ def test_b1_is_refilled_before_its_low_reservoir_alarm():
 
 
 def test_the_bridge_of_m1_lasts_60_h():
-    bridge, program = orders("morphine-m1", "bridge")[0][1]
-    assert bridge.duration_s == 60 * 3600 and program.rate_at(0) == 75_000
+    program = orders("morphine-m1", "bridge")[0][1]
+    assert program.bridge.duration_s == 60 * 3600 and program.rate_at(0) == 75_000
+
+
+def test_z2_and_m2_are_the_steps_of_their_tables():
+    doses = [float(program.daily_dose_ng()["ziconotide"]) / 1000 for _, program in orders("ziconotide-z2", "program") if program]
+    assert doses == [2.4, 4.8, 7.2, 9.6, 12, 14.4, 16.8, 19.2]
+    doses = [float(program.daily_dose_ng()["morphine"]) / 1e6 for _, program in orders("morphine-m2", "program")]
+    assert doses == [2, 2.4, 2.88, 3.45, 4.14, 4.97, 6]
+    assert all(after / before <= 1.21 for before, after in zip(doses, doses[1:]))
+
+
+def test_b3_takes_the_basal_off_first():
+    """(400 - 12) / 4 = 97 ug = 48.5 uL a bolus, on 0.006 mL/day."""
+    program = orders("baclofen-b3", "program")[0][1]
+    basal, bolus = sorted({step.rate_nl_day for step in program.patterns[0]})
+    assert basal == 6_000 and (bolus - basal) * 1800 / DAY_S == pytest.approx(48_500)
+    assert float(program.daily_dose_ng()["baclofen"]) == pytest.approx(400_000)
+
+
+def test_the_four_requests_of_m3_are_answered_as_listed():
+    """Granted at 0 and at 3.17 h, refused at 1 h and 3.0 h: the lockout runs from the end of the bolus at 0:10 (regimens.md M3)."""
+    result = played("morphine-m3", "inprocess")
+    told = [(event["t_s"] - 2 * DAY_S, event["detail"]) for event in result["events"] if event["name"] == "request" and 2 * DAY_S - 1 <= event["t_s"] < 3 * DAY_S]
+    assert [(round(at_s), "refused" in detail) for at_s, detail in told] == [(0, False), (3600, True), (10_800, True), (11_412, False)]
+    assert sum("the lockout since the last bolus is not over" in note for note in result["notes"]) == 2
+
+
+def test_what_is_refused_is_refused_by_its_own_reason():
+    """The fast schedule and the unit mix-ups (Z3, Z4): each refusal names the drug, the dose and the bound."""
+    for name, count in (("ziconotide-z3", 3), ("ziconotide-z4", 2)):
+        scenario = load_scenario(name)
+        assert len(scenario.refusals) == count and all("ziconotide" in sentence and "ug/day" in sentence for sentence in scenario.refusals.values())
 
 
 def test_b2_sums_to_400_ug_and_less_on_physiotherapy_days():
@@ -107,7 +150,6 @@ def test_b2_sums_to_400_ug_and_less_on_physiotherapy_days():
     assert doses == [392.5, 400, 400, 392.5, 400, 400, 400]
 
 
-@pytest.mark.slow
 def test_the_report_of_b1_is_one_file(tmp_path):
     from thecal.hw_sim import report
     result = played("baclofen-b1", "inprocess", tmp_path)

@@ -35,6 +35,7 @@ def test_the_messages_have_the_documented_lengths():
     assert struct.calcsize(la.REPLY) == la.REPLY_BYTES == 28
 
 
+@pytest.mark.req("TH-RULE-07")
 def test_inputs_arrive_at_their_ports_and_stand_still(ports):
     for _ in range(3):
         assert (ports.clock.now_s(), ports.encoder.angle(), ports.level.read(), ports.inlet_pressure.read(), ports.temperature.read(),
@@ -86,12 +87,14 @@ def test_outputs_are_collected_and_gone_at_the_next_step(latch, ports):
     assert (reply["flags"], reply["steps"], reply["hold_ms"], reply["tone"], reply["clock_s"], reply["length"]) == (0, 0, 0, 0, la.NO_CLOCK, 0)
 
 
-@pytest.mark.parametrize(("steps", "hold_ms"), [(0, 100), (-1, 100), (65_536, 100), (117, 0), (117, 501), (117, -1)])
+@pytest.mark.req("TH-MODE-08", "TH-SUP-02")
+@pytest.mark.parametrize(("steps", "hold_ms"), [(0, 100), (-1, 100), (65_536, 100), (117, 501), (117, -1)])
 def test_an_order_out_of_bounds_is_refused_by_value(ports, steps, hold_ms):
     with pytest.raises(ValueError, match=rf"motor.order\({steps}, {hold_ms}\)"):
         ports.motor.order(steps, hold_ms)
 
 
+@pytest.mark.req("TH-SUP-02")
 def test_one_order_a_step(latch, ports):
     ports.motor.order(1, 1)
     with pytest.raises(ValueError, match="one order a step"):
@@ -100,12 +103,14 @@ def test_one_order_a_step(latch, ports):
     ports.motor.order(65_535, 500)
 
 
+@pytest.mark.req("TH-RULE-07")
 @pytest.mark.parametrize("delay_ms", [0, -1, 3_600_001])
 def test_a_delay_out_of_bounds_is_named(latch, ports, delay_ms):
     with pytest.raises(ValueError, match=f"step\\(\\) returned {delay_ms}"):
         ended(latch, delay_ms)
 
 
+@pytest.mark.req("TH-RULE-07")
 @pytest.mark.parametrize("read", [
     lambda ports: ports.clock.now_s(), lambda ports: ports.clock.elapsed_ms(), lambda ports: ports.encoder.angle(), lambda ports: ports.level.read(),
     lambda ports: ports.battery.read(), lambda ports: ports.uart.any(), lambda ports: ports.magnet.present()])
@@ -119,6 +124,7 @@ def test_a_busy_wait_on_any_input_is_a_named_error(latch, ports, read):
     read(ports)
 
 
+@pytest.mark.req("TH-RULE-07")
 def test_a_wait_for_a_byte_that_never_comes_is_a_named_error_too(ports):
     with pytest.raises(TooManyPolls):
         while ports.uart.read_byte() != 0x42:
@@ -149,6 +155,14 @@ def test_the_write_that_loses_power(latch):
         la.lose_power()
 
 
+def test_what_is_stored_of_the_write_that_loses_power(latch):
+    stored = []
+    for torn in range(5):
+        latch.begin(request(torn + 1, flags=la.FLAG_TORN * torn), b"")
+        stored.append([la.torn_length(latch, length) for length in (43, 2, 1)])
+    assert stored == [[0, 0, 0], [21, 1, 0], [1, 1, 1], [42, 1, 0], [43, 2, 1]]
+
+
 def test_entropy_is_the_same_for_the_same_step_and_differs_between_steps(latch, ports):
     def draw():
         buffer = bytearray(16)
@@ -161,6 +175,7 @@ def test_entropy_is_the_same_for_the_same_step_and_differs_between_steps(latch, 
     assert draw() != first and len(set(draw())) > 4
 
 
+@pytest.mark.req("TH-RULE-04")
 def test_two_latches_share_nothing():
     one, two = la.Latch(), la.Latch()
     one.begin(request(now_s=1), b"")

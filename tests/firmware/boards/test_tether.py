@@ -144,6 +144,18 @@ def test_the_store_file_keeps_what_was_written_and_its_size(tmp_path):
     assert path.read_bytes()[:2] == b"\0\0"
 
 
+def test_the_store_leaves_a_trail_of_its_writes(tmp_path):
+    path = tmp_path / "fram.bin"
+    path.write_bytes(bytes(1024))
+    store = te.FileStore(str(path), la.Latch())
+    for number in range(te.TRAIL + 3):
+        store.write(number, bytearray(100), 64)
+    trail = tmp_path / "fram.bin.wear"
+    assert trail.stat().st_size == 4 * te.TRAIL
+    store.flush()
+    assert struct.unpack("<%dI" % (te.TRAIL + 3), trail.read_bytes()) == tuple(number << 12 | 64 for number in range(te.TRAIL + 3))
+
+
 def test_read_exactly_gathers_pieces_and_says_when_there_are_no_more():
     class Pieces:
         def __init__(self, *parts):

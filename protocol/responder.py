@@ -1,23 +1,22 @@
-"""The pump's end of the link, sans I/O and sans clock; the host's is in requester.py, and the pump has no copy of it.
+"""The pump's end of the link, sans I/O; the host's is protocol/requester.py, which a pump never loads.
 
-Host-driven. The pump keeps its last sealed reply and answers a repeated request id from that cache: executed at most once. Across a pump
-reset the cache is gone, so what changes therapy is stage -> commit with the digest in the store (firmware/settings.py).
+The pump keeps its last sealed reply and answers a repeated request id from that cache: executed at most once. Across a pump reset
+the cache is gone, so what changes therapy is stage -> commit with the digest in the store (firmware/settings.py).
 """
 
-from .catalogue import REPLY_BIT, message
-from .crc import crc32
-from .frame import FRAME, MAX_FRAME, TAG_BYTES, Decoder, encode
+from .catalogue import REPLY_BIT, head
+from .frame import FRAME, MAX_FRAME, MAX_PAYLOAD, TAG_BYTES, Decoder, encode
 from .session import FORGED, OPENED, REPEATED
 
 
 class Responder:
-    """The pump's end: takes bytes, hands whole requests to `serve`, keeps the last sealed reply for repeats.
+    """Takes bytes, hands whole requests to `serve`, keeps the last sealed reply for repeats.
 
     `serve(decoder, outcome) -> (reply id, length)`: outcome OPENED (also for open classes) or FORGED (a tagged frame without a
     session, or with a wrong tag: never to be executed). It reads the request off the decoder and writes the reply into
     `responder.payload`. `write(buffer, length)` puts a finished frame on the line. Requests of open classes are executed as often
-    as they come: all of them may be. Counters: repeats, replays; `unproved` (bytes taken, and sent in answer, but for those of sealed
-    requests that were new) and `tags_wasted` (computed for others); the caller sets both back when it has booked them.
+    as they come: all of them may be. Counters: repeats, replays; `unproved` (bytes taken, and sent in answer, but for those of new
+    sealed requests) and `tags_wasted` (computed for others); the caller sets both back when it has booked them.
     """
 
     def __init__(self, schema_crc, serve, write):
@@ -25,8 +24,8 @@ class Responder:
         self.decoder = Decoder(schema_crc)
         self._serve = serve
         self._write = write
-        self.payload = bytearray(256)       # `serve` and `push` callers write reply payloads here
-        self._kept = bytearray(256)         # the last sealed request's reply, in clear: a repeat is sealed anew
+        self.payload = bytearray(MAX_PAYLOAD)   # `serve` and `push` callers write reply payloads here
+        self._kept = bytearray(MAX_PAYLOAD)     # the last sealed request's reply, in clear: a repeat is sealed anew
         self._kept_id = 0
         self._kept_length = 0
         self._last_request = -1
@@ -89,8 +88,7 @@ class Responder:
 
     def _frame_out(self, message_id, seq, request_id, payload, length):
         channel = self.session.sending if self.session is not None else None
-        size = encode(self._frame, message(message_id)[3], message_id, seq, request_id, payload, length, self._schema_crc,
-                      crc32, channel)
+        size = encode(self._frame, head(message_id)[3], message_id, seq, request_id, payload, length, self._schema_crc, channel=channel)
         self._write(self._frame, size)
         return size
 

@@ -8,6 +8,7 @@ from thecal.protocol import requester
 from thecal.protocol.session import OPENED
 
 
+@pytest.mark.req("TH-LINK-01")
 @pytest.mark.parametrize("seed", range(4))
 def test_at_most_once_over_a_line_that_loses_a_third_and_doubles_a_third(seed):
     talk = Talk(seed, loss=0.3, double=0.3, damage=0.1)
@@ -39,6 +40,7 @@ def test_the_pump_takes_no_reply_and_no_echo_for_a_request():
     assert not talk.pump.executed and not talk.back.sent and not talk.pump.forged
 
 
+@pytest.mark.req("TH-LINK-01")
 @pytest.mark.parametrize("message_id", [cat.COMMIT, cat.STATUS])
 def test_a_repeat_gets_the_kept_reply_sealed_anew_and_executes_nothing(message_id):
     talk = Talk()
@@ -59,6 +61,7 @@ def test_a_repeat_gets_the_kept_reply_sealed_anew_and_executes_nothing(message_i
     assert clear[0] == clear[1] == clear[2] and clear[0][0] == OPENED
 
 
+@pytest.mark.req("TH-LINK-02")
 def test_an_older_frame_is_a_replay_counted_and_not_answered():
     talk = Talk()
     lines = []

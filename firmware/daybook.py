@@ -1,0 +1,45 @@
+"""The days and the clock: totals of the day that ended, and how long ago things were when the clock is moved."""
+
+from . import alarms as al
+from .limits import DAY_S
+
+
+def open_day(app):
+    """The day's beginning is kept in the state record: a reset loses nothing from its row."""
+    settings = app.settings
+    settings.last_day = app.now_s // DAY_S
+    settings.day_pulses = app.ledger.pulses
+    settings.day_missed_nl = _missed_nl(app.ledger)
+
+
+def _missed_nl(ledger):
+    total = 0
+    for cause in range(len(ledger.missed_ul)):
+        total += ledger.missed_ul[cause] % 500000 * 1000 + ledger.missed_nl[cause]
+    return total
+
+
+def close_day(app):
+    """Write the day that ended into the ring. After a clock jump the partial day stands under its old number."""
+    settings, ledger = app.settings, app.ledger
+    pulses = ledger.pulses - settings.day_pulses
+    missed_nl = max(0, _missed_nl(ledger) - settings.day_missed_nl)
+    try:
+        app.days.write(settings.last_day, pulses, pulses * ledger.pulse_nl, missed_nl, app.contents.sensed_ul, app.alarms.active)
+    except OSError:
+        app.alarm(al.STORE, True, 2)
+    open_day(app)
+    app.save_state()
+
+
+def shift(app, by_s):
+    """The clock was moved by `by_s`: how long ago things were, and how long they still last, is no matter of the clock."""
+    settings = app.settings
+    settings.stopped_at_s = max(0, settings.stopped_at_s + by_s)
+    settings.filled_s = max(0, settings.filled_s + by_s)
+    settings.rise_s = max(0, settings.rise_s + by_s)
+    settings.changed_s = max(0, settings.changed_s + by_s)
+    if settings.paused_until_s:
+        settings.paused_until_s = max(1, settings.paused_until_s + by_s)
+    if settings.reduction:
+        settings.reduction_until_s = max(1, settings.reduction_until_s + by_s)

@@ -1,0 +1,121 @@
+"""The level test: does the reservoir empty as the rotor turned? The one hand that sees an over-infusing head (R11, alarms.md 4).
+
+Each reading is corrected by all that was ordered up to it at the *factory* stroke volume, so that it stays where it is while the
+head is sound; hourly means of that are compared. What is missing beyond the orders is summed with the weight that the hypothesis
+"30 % too much" has in that hour (a likelihood ratio, a CUSUM): the test follows any schedule, and its threshold is one number.
+A second sum looks for 150 uL a day whatever was ordered. The sensor's own random walk, 50 uL per root day, sets what can be found how
+fast; tests/firmware/test_level_test.py has the figures. At and below BLIND_NL_DAY, of the mean of some 16 hours (by the hour it would
+flicker with the pulses, and the readings' noise would no longer cancel), an over-infusing head is declared undetectable but for what
+the second sum finds, 3x in five days; and up to 0.1 mL a day 1.3x drowns in the walk: weeks, and the refill may be first.
+
+A third sum tells a dead encoder from a stall: what was ordered and not seen to turn has left the reservoir, or has not. It is a
+sequential test from the stall's first hour on: noise late in a long stall has all that stood before it against it.
+"""
+
+from .limits import SMALL
+
+QUIET, OVER, UNDER, SENSOR, FREE, ENCODER = range(6)     # the cause of E_LEVEL_TEST
+
+BLIND_NL_DAY = 50000    # alarms.md 4: the excess drowns in the drift; the refill finds it
+HOUR_S = 3600
+READINGS = 16           # of an hour at least
+# Thresholds, in (0.1 uL) x uL: walk variance of an hour (104 uL^2) x nats, from the simulation in the test.
+LEAK_MOST = 13000       # two nats above the 30 % at 0.5 mL a day: a slow program has no other false alarms than this sum's
+SLOW_MOST, SLOPE = 9600, 21     # of the sums of 30 %: lower for a slow program, where a chance excursion takes longer
+LESS_URGENT = 1500      # under-infusion may take longer: its false alarms are a quarter of the others
+DEAD_MOST, DOUBT = 7000, 30000      # and 0.8 hours' worth more for the readings' noise; as sure as DOUBT that it is a stall, no surer
+LEAK = 63               # 0.1 uL an hour: 150 uL a day
+GAIN = 4                # what a head delivers beyond the order is at most four times the order: more is no head, it is a free flow
+FREE_UL = 450           # an hour
+JUMP_UL, FALL_UL = 400, 250     # from reading to reading, six sigma: a flow when the next one falls on, else the sensor jumped
+STEP_UL = 120           # what one hour may add to a sum: no single outlier is an alarm
+X_MOST_UL = 2000
+BOOK_MOST_NL = 500000000
+
+
+class LevelTest:
+    """`look()` once a sensor round; `restart()` behind a refill. Allocates nothing."""
+
+    def __init__(self):
+        self._hourly_nl = 0         # ordered in an hour, over some 16: pulses of 1 uL are too few in one to tell a slow program's rate
+        self.restart()
+
+    def restart(self):
+        """The contents changed: begin anew."""
+        self._book_nl = 0           # ordered since the restart
+        self._before = self._mean = -1      # the reading before, and the mean of the hour before
+        self._suspect = False
+        self._over = self._leak = self._under = self._dead = 0
+        self.excess_ul = self._since_nl = self.since_s = 0      # since both sums of too much were last nothing
+        self._next()
+
+    def _next(self):
+        self._sum = self._n = self._s = self._hour_nl = self._lost_nl = 0
+
+    def look(self, level_ul, ordered_nl, lost_nl, seconds):
+        """One reading, and what was ordered since the last, of it `lost_nl` that the encoder did not see turn. QUIET, or what was found."""
+        self._book_nl += ordered_nl
+        if self._book_nl > BOOK_MOST_NL:
+            self.restart()
+        self._hour_nl += ordered_nl
+        self._lost_nl += lost_nl
+        self._s += seconds
+        level_ul += self._book_nl // 1000
+        fall = self._before - level_ul - GAIN * ordered_nl // 1000 if self._before >= 0 else 0
+        rise = level_ul - self._before if self._before >= 0 else 0
+        self._before = level_ul
+        if self._suspect:
+            self._suspect = False
+            if fall > FALL_UL:
+                return FREE
+            rise = SMALL
+        if rise > JUMP_UL:
+            self.restart()
+            return SENSOR
+        self._suspect = fall > JUMP_UL
+        self._sum += level_ul
+        self._n += 1
+        if self._suspect or self._s < HOUR_S or self._n < READINGS:
+            return QUIET
+        mean, found = self._sum // self._n, QUIET
+        if self._mean >= 0:
+            found = self.hour(self._mean - mean, self._hour_nl, self._lost_nl, self._s)
+        self._mean = mean
+        self._next()
+        return found
+
+    def hour(self, x_ul, ordered_nl, lost_nl, seconds):
+        """Judge one mean against the last: `x_ul` went beyond what was ordered in these `seconds`. QUIET, or what was found."""
+        x_ul = max(-X_MOST_UL, x_ul)
+        if x_ul > FREE_UL + GAIN * ordered_nl // 1000:
+            return FREE
+        if self._over == 0 and self._leak == 0:
+            self.excess_ul = self._since_nl = self.since_s = 0
+        self.excess_ul += x_ul
+        self._since_nl += ordered_nl
+        self.since_s += seconds
+        lost = lost_nl // 100
+        if lost:
+            self._dead = max(-DOUBT, self._dead + lost * (20 * x_ul + lost) // 20)
+        elif ordered_nl:
+            self._dead = 0
+        x, lack = 20 * min(STEP_UL, x_ul), 20 * min(STEP_UL, -x_ul - lost_nl // 1000)    # in 1/20 uL: half of a hypothesis in 0.1 uL
+        self._leak = max(0, self._leak + LEAK * (x - LEAK * seconds // HOUR_S) // 20)
+        weight = 0
+        self._hourly_nl += (ordered_nl // seconds * HOUR_S + ordered_nl % seconds * HOUR_S // seconds - self._hourly_nl) >> 4
+        if self._hourly_nl > BLIND_NL_DAY // 24:
+            # 30 %, in 0.1 uL an hour; above 0.5 mL a day a larger one would be judged by the readings' noise
+            weight = min(LEAK, ordered_nl * 3 // 1000 * HOUR_S // seconds)
+            expected = weight * seconds // HOUR_S
+            self._over = max(0, self._over + weight * (x - expected) // 20)
+            self._under = max(0, self._under + weight * (lack - expected) // 20)
+        if self._dead > DEAD_MOST + lost * lost // 25:
+            self._dead = 0
+            return ENCODER
+        if self._over > SLOW_MOST + SLOPE * weight or self._leak > LEAK_MOST:
+            self._over = self._leak = 0
+            return FREE if self.excess_ul > GAIN * self._since_nl // 1000 else OVER
+        if self._under > LESS_URGENT + SLOW_MOST + SLOPE * weight:
+            self._under = 0
+            return UNDER
+        return QUIET

@@ -1,0 +1,155 @@
+"""Orders that change records and not what is delivered now: commission, refill, catheter, implant and trial records, and the
+orders of a visit (silence, acknowledge, alarm test, signature). And `store`, by which every order becomes atomic.
+"""
+
+from ..protocol import catalogue as cat
+from . import alarms as al
+from . import loading
+from .blocks import drugs_of
+from .infusion import BRIDGE
+
+
+def store(app, block, changes):
+    """Set `changes` ({attribute of Settings: value}) and write them in one record with this order's digest: 0, or R_STORE and nothing changed."""
+    settings, before = app.settings, {}
+    changes["last_kind"], changes["order_digest"] = block.kind, block.digest
+    for name in changes:
+        before[name] = getattr(settings, name)
+        setattr(settings, name, changes[name])
+    if app.save_state():
+        return 0
+    for name in before:
+        setattr(settings, name, before[name])
+    return cat.R_STORE
+
+
+def acknowledge(app):
+    """What a clinician has just looked at is acknowledged: only standing causes stay latched. An answered bolus is no alarm any more."""
+    app.alarm(al.BOLUS_CUT, False)
+    cleared = app.alarms.acknowledge(0)
+    if cleared:
+        app.log(cat.E_ACKNOWLEDGE, 0, cleared)
+        app.save_state()
+
+
+def commission(app, block, values):
+    """Head, sensor and line constants."""
+    try:
+        slot = app.settings.save_commission(block.canonical, len(block.canonical))
+    except OSError:
+        return cat.R_STORE
+    reason = store(app, block, {"commissioned": slot})
+    if reason == 0:
+        loading.commission(app, block.canonical)
+        supervisor, settings = app.supervisor, app.settings
+        supervisor.take(supervisor.keep(settings.fallback_nl_day, app.minimum_rate_nl_day, settings.safe_state))
+        app.log(cat.E_COMMISSION, 0, values["serial"], values["nl_per_rev"])
+    return reason
+
+
+def residual_ul(app):
+    """What stays in the bellows when it is emptied; nothing before the first fill."""
+    return app.contents.residual_ul if app.ledger.base_nl else 0
+
+
+def refill_refusal(app, block, values):
+    """A fill that fits the bellows, of drug within its life; while a bridge waits for its end, of the drug it bridges to."""
+    if values["volume_ul"] > app.contents.capacity_ul - residual_ul(app) or 0 < values["expires_s"] <= app.now_s:
+        return cat.R_LIMIT
+    if app.infusion.bridge_left_nl() and app.fill_drugs and app.fill_drugs != drugs_of(values):
+        return cat.R_BRIDGE
+    return 0
+
+
+def refill(app, block, values):
+    """New contents, on record with drug, concentration, lot and expiry."""
+    ledger = app.ledger
+    before = ledger.base_nl, ledger.base_pulses, ledger.lost_pulses
+    try:
+        slot = app.settings.save_record(block.kind, block.canonical, len(block.canonical))
+    except OSError:
+        return cat.R_STORE
+    ledger.refill((values["volume_ul"] + residual_ul(app)) * 1000)
+    reason = store(app, block, {"filled_s": app.now_s, "fill_slot": slot})
+    if reason:
+        ledger.base_nl, ledger.base_pulses, ledger.lost_pulses = before
+        return reason
+    loading.fill(app, block.canonical)
+    app.sensing.refilled()
+    app.log(cat.E_REFILL, 0, values["volume_ul"], values["withdrawn_ul"])
+    return 0
+
+
+def catheter(app, block, values):
+    """What lies in the catheter now. One that was emptied has nothing left to bridge; the tubing before it stays as it is."""
+    state, infusion, ledger = values["state"], app.infusion, app.ledger
+    changes = {"catheter": state}
+    left_nl = 0
+    if state == cat.CATHETER_EMPTY:
+        changes["line_pulses"] = ledger.pulses - min(app.line_nl(), app.tubing_nl) // ledger.pulse_nl
+        left_nl = infusion.bridge_left_nl()
+        if left_nl:
+            infusion.cut_extra()
+            changes["old_cap_hour_nl"] = changes["old_cap_day_nl"] = 0
+            changes["switched_s"] = app.settings.steady_s
+    reason = store(app, block, changes)
+    if reason:
+        if left_nl:
+            infusion.start_extra(BRIDGE, left_nl, app.bridge_rate_nl_day)
+        return reason
+    if left_nl:
+        app.caps.release_old()
+        app.supervisor.allow(0)
+        app.log(cat.E_BRIDGE_END, 0, left_nl)
+    app.log(cat.E_CATHETER, state)
+    return 0
+
+
+def record(app, block, values):
+    """The implant's or the trial's record: kept and shown, never judged by the pump."""
+    try:
+        slot = app.settings.save_record(block.kind, block.canonical, len(block.canonical))
+    except OSError:
+        return cat.R_STORE
+    reason = store(app, block, {"implant_slot" if block.kind == cat.IMPLANT_RECORD else "trial_slot": slot})
+    if reason == 0:
+        app.log(cat.E_RECORD, block.kind)
+    return reason
+
+
+def silence(app, block, values):
+    """No tone of this row for some hours; a cause that comes back sounds again."""
+    reason = store(app, block, {})
+    if reason == 0:
+        app.alarms.silence(values["row"], app.uptime_s + values["hours"] * 3600)
+        app.log(cat.E_SILENCE, values["row"], values["hours"])
+    return reason
+
+
+def acknowledged(app, block, values):
+    """The clinician has seen it: what has passed is latched no more."""
+    reason = store(app, block, {})
+    if reason == 0:
+        if values["row"] in (0, al.BOLUS_CUT):
+            app.alarm(al.BOLUS_CUT, False)
+        app.log(cat.E_ACKNOWLEDGE, values["row"], app.alarms.acknowledge(values["row"]))
+        app.save_state()
+    return reason
+
+
+def alarm_test(app, block, values):
+    """Sound a tone now, for the patient to hear."""
+    reason = store(app, block, {})
+    if reason == 0:
+        app.ports.tone.sound(values["tone"])
+        app.log(cat.E_ALARM_TEST, values["tone"])
+    return reason
+
+
+def visit(app, block, values):
+    """The report of a visit is signed: what was refused to the patient has been looked at (row 26)."""
+    reason = store(app, block, {})
+    if reason == 0:
+        app.alarm(al.REFUSED, False)
+        app.log(cat.E_VISIT, values["alarm_heard"])
+    return reason

@@ -1,0 +1,90 @@
+"""How long the pump lasts: drug to its low-reservoir date with and without the patient's boluses, battery to its elective replacement.
+
+A lithium cell's voltage says little until it is nearly empty, so the forecast counts energy: what the pump draws standing still, and each pulse
+that it has ordered since the implant. Constructed figures of the reference pump, as in hw_sim/params/battery-reference.toml and motor-reference.toml.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any
+
+from . import units
+from .fill import empty_date, low_reservoir_date
+from .implant import Implant
+from .life import Contents, ImplantRecord
+from .prescription import Prescription
+from .records import Status
+
+CAPACITY_MJ = 2.2e7     # 100 uW for 7 years (clinical.md 1.1)
+STANDING_UW = 50.0      # sleeping controller, RTC, sensors: half of the 100 uW budget
+PULSE_MJ = 0.5 + 117 * 0.074   # waking the driver for a train, and its steps: 1 uL is 117 steps at 35 uL a revolution
+ERI_DAYS = 90           # from the replacement indicator to the end of service (clinical.md 1.1, Medtronic UK patient page)
+HARD_STOP_DAYS = 7 * 365    # the battery's certified life whatever is left (same page)
+SPREAD = 0.2            # of the time left: cells and their loads differ [judgement of this project]
+DAYS_A_MONTH = 365.25 / 12
+
+
+@dataclass(frozen=True)
+class Battery:
+    """Months to the replacement indicator: expected, and the range that a fifth either way makes."""
+
+    months: float
+    least: float
+    most: float
+
+    def text(self) -> str:
+        return "%.0f months to replacement (%.0f .. %.0f)" % (self.months, self.least, self.most)
+
+    def to_dict(self) -> dict[str, Any]:
+        return {name: round(value, 1) for name, value in self.__dict__.items()}
+
+
+@dataclass(frozen=True)
+class Reservoir:
+    """Pump times (s) at which the reservoir is low (alarms.md row 19) and empty, with every patient bolus granted and with none; and of the drug's end."""
+
+    low_s: int
+    low_without_boluses_s: int
+    empty_s: int
+    expires_s: int | None
+
+    @property
+    def refill_by_s(self) -> int:
+        """The latest time of the next refill: before the reservoir is low in the worst case, and before the drug is past its life."""
+        return min(self.low_s, self.expires_s) if self.expires_s else self.low_s
+
+    def to_dict(self) -> dict[str, Any]:
+        return {"low": units.pump_time_text(self.low_s), "low_without_boluses": units.pump_time_text(self.low_without_boluses_s),
+                "empty": units.pump_time_text(self.empty_s), "expires": units.pump_time_text(self.expires_s)[:10] if self.expires_s else None,
+                "refill_by": units.pump_time_text(self.refill_by_s)}
+
+
+def battery(status: Status, record: ImplantRecord | None, program: Prescription | None) -> Battery | None:
+    """The forecast at the running program, None before the implant is on record. 84 months from the implant are the most there are."""
+    if record is None or status.pulse_nl == 0:
+        return None
+    age_days = max(0, status.time_s - record.implanted_s) / units.DAY_S
+    daily_nl = program.worst_daily_nl() if program else Fraction(0)
+    a_day_mj = STANDING_UW * 1e-3 * units.DAY_S + float(daily_nl / status.pulse_nl) * PULSE_MJ
+    used_mj = STANDING_UW * 1e-3 * units.DAY_S * age_days + status.pulses * PULSE_MJ
+    left_days = max(0.0, (CAPACITY_MJ - used_mj) / a_day_mj - ERI_DAYS)
+    most_days = max(0.0, HARD_STOP_DAYS - ERI_DAYS - age_days)
+    return Battery(*(min(left_days * factor, most_days) / DAYS_A_MONTH for factor in (1.0, 1 - SPREAD, 1 + SPREAD)))
+
+
+def reservoir(status: Status, implant: Implant, program: Prescription | None, contents: Contents | None) -> Reservoir | None:
+    """The dates of what the pump holds at the running program, None where nothing is delivered."""
+    return reservoir_of(program, status.reservoir_computed_nl, status.time_s, implant, contents)
+
+
+def reservoir_of(program: Prescription | None, volume_nl: int, now_s: int, implant: Implant, contents: Contents | None) -> Reservoir | None:
+    """The dates of `volume_nl` in the reservoir at pump time `now_s` under a program, None where it delivers nothing."""
+    if program is None or program.weekly_nl() == 0:
+        return None
+    residual = implant.residual_ul * 1000
+    low = low_reservoir_date(program, volume_nl, now_s, residual_nl=residual, boluses=True)
+    plain = low_reservoir_date(program, volume_nl, now_s, residual_nl=residual)
+    empty = empty_date(program, volume_nl, now_s, residual_nl=residual, boluses=True)
+    return Reservoir(low, plain, empty, contents.expires_s or None if contents else None)

@@ -1,0 +1,221 @@
+"""Records of the pump's life beside the program: what was filled in, whose pump it is and how it lies, the trial that came before it."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from fractions import Fraction
+from typing import Any, Iterable, Mapping
+
+from ..protocol import catalogue
+from . import blocks, drug_library, units
+from .drug_library import Drug
+from .errors import RequestInvalid
+from .limits import START, Finding, check_bolus, check_daily
+from .prescription import Ingredient, Prescription
+
+RESPONSES = ("none", "partial", "yes")      # to a trial dose; wire value = index
+DOSE_KINDS = ("bolus", "infusion")          # wire value = index + 1
+_DOSE_BYTES = 10
+MAX_DOSES = 10                              # of a trial, protocol/catalogue.py
+MRI_CLASSES = ("unknown", "safe", "conditional", "unsafe")
+
+
+@dataclass(frozen=True)
+class Contents:
+    """The last fill: its drugs, what went in and what had been taken out (uL), the pump time at which its drug is past its life (0: not known)."""
+
+    ingredients: tuple[Ingredient, ...]
+    volume_ul: int
+    withdrawn_ul: int
+    expires_s: int
+    lot: str
+
+    @classmethod
+    def read(cls, data: bytes, library: dict[str, Drug]) -> Contents | None:
+        """From the fill file's bytes, None for none. Raises ProtocolProblem."""
+        if not data:
+            return None
+        values = blocks.unpack(catalogue.REFILL, data)
+        return cls(blocks.read_drugs(values, library), values["volume_ul"], values["withdrawn_ul"], values["expires_s"], blocks.read_text(values["lot"]))
+
+    def text(self) -> str:
+        """'baclofen 500 ug/mL, 18.6 mL, lot A1'."""
+        drugs = " + ".join("%s %s" % (item.name, item.show_concentration()) for item in self.ingredients)
+        return "%s, %s%s" % (drugs, units.show(self.volume_ul * 1000, units.VOLUME, "mL", places=3), ", lot %s" % self.lot if self.lot else "")
+
+    def to_dict(self) -> dict[str, Any]:
+        return {"drugs": [{"name": item.name, "concentration": item.show_concentration()} for item in self.ingredients], "volume_ul": self.volume_ul,
+                "withdrawn_ul": self.withdrawn_ul, "expires_s": self.expires_s, "lot": self.lot}
+
+
+@dataclass(frozen=True)
+class ImplantRecord:
+    """Whose pump this is and how it lies; `implanted_s` is pump time, `mri` one of MRI_CLASSES (alarms.md 5)."""
+
+    patient: str
+    indication: str
+    implanted_s: int
+    tip_level: str = ""
+    access_port: bool = True
+    mri: str = "unknown"
+
+    def values(self) -> dict[str, Any]:
+        """The block's fields. Raises RequestInvalid for a text that is too long or not ascii, or an unknown MRI class."""
+        if self.mri not in MRI_CLASSES:
+            raise RequestInvalid("MRI class %r is none of: %s" % (self.mri, ", ".join(MRI_CLASSES)), "mri")
+        return {"implanted_s": self.implanted_s, "patient": _fixed(self.patient, "patient", 8), "indication": _fixed(self.indication, "indication", 16),
+                "tip_level": _fixed(self.tip_level, "tip level", 8), "access_port": int(self.access_port), "mri": _fixed(self.mri, "mri", 16)}
+
+    @classmethod
+    def read(cls, data: bytes) -> ImplantRecord | None:
+        """From the implant file's bytes, None for none. Raises ProtocolProblem."""
+        if not data:
+            return None
+        raw = blocks.unpack(catalogue.IMPLANT_RECORD, data)
+        return cls(blocks.read_text(raw["patient"]), blocks.read_text(raw["indication"]), raw["implanted_s"], blocks.read_text(raw["tip_level"]),
+                   bool(raw["access_port"]), blocks.read_text(raw["mri"]))
+
+    def to_dict(self) -> dict[str, Any]:
+        return {**asdict(self), "implanted": units.pump_time_text(self.implanted_s)}
+
+
+@dataclass(frozen=True)
+class TrialDose:
+    """One dose of a screening trial and what was seen: hours it was given and watched for, the response, hours it lasted, adverse effects, pain score 0-10."""
+
+    kind: str
+    dose_ng: int
+    hours: int
+    response: str
+    effect_h: int = 0
+    adverse: bool = False
+    score: int = 0
+
+    def __post_init__(self) -> None:
+        for name, value, names in (("kind", self.kind, DOSE_KINDS), ("response", self.response, RESPONSES)):
+            if value not in names:
+                raise RequestInvalid("trial dose: %s %r is none of: %s" % (name, value, ", ".join(names)), name)
+        for name, number, most in (("dose", self.dose_ng, 2**32 - 1), ("hours", self.hours, 255), ("effect", self.effect_h, 255), ("score", self.score, 10)):
+            if not 0 <= number <= most:
+                raise RequestInvalid("trial dose: %s is %d; allowed are 0 .. %d" % (name, number, most), name)
+
+
+@dataclass(frozen=True)
+class TrialRecord:
+    """The trial before the implant, the step that decides whether a person gets a pump: its drug, doses and verdict."""
+
+    ingredient: Ingredient
+    doses: tuple[TrialDose, ...]
+    indicated: bool
+
+    @classmethod
+    def of(cls, drug: str, concentration: str, doses: Iterable[Mapping[str, Any]], indicated: bool, library: dict[str, Drug] | None = None) -> TrialRecord:
+        """`of('baclofen', '50 ug/mL', [{'dose': '50 ug', 'response': 'none'}, {'dose': '75 ug', 'response': 'yes', 'effect': '6 h'}], True)`.
+
+        A dose may name `kind` ('bolus' or 'infusion': then a dose a day, with `hours`), `watched`, `effect`, `adverse`, `score`. Raises RequestInvalid for a
+        dose above the trial's hard limit, an unknown key, or more than 10 doses; a pump that is indicated without a dose that worked is refused too.
+        """
+        entry = drug_library.find(drug, library)
+        strength = units.concentration_ng_ml(concentration, "concentration")
+        made = tuple(_dose(entry, given) for given in doses)
+        if not 1 <= len(made) <= MAX_DOSES:
+            raise RequestInvalid("a trial of %d doses; allowed are 1 .. %d" % (len(made), MAX_DOSES), "doses")
+        if indicated and all(dose.response == "none" for dose in made):
+            raise RequestInvalid("no dose of the trial had a response: no pump is indicated", "indicated")
+        return cls(Ingredient(entry.name, int(strength), entry), made, indicated)
+
+    def values(self) -> dict[str, Any]:
+        """The block's fields."""
+        tail = bytearray()
+        for dose in self.doses:
+            tail += bytes((DOSE_KINDS.index(dose.kind) + 1,)) + dose.dose_ng.to_bytes(4, "little")
+            tail += bytes((dose.hours, RESPONSES.index(dose.response), dose.effect_h, int(dose.adverse), dose.score))
+        return {"drug": blocks.wire_name(self.ingredient.name), "concentration_ng_ml": self.ingredient.concentration_ng_ml,
+                "indicated": int(self.indicated), "doses": bytes(tail)}
+
+    @classmethod
+    def read(cls, data: bytes, library: dict[str, Drug]) -> TrialRecord | None:
+        """From the trial file's bytes, None for none. Raises ProtocolProblem."""
+        if not data:
+            return None
+        raw = blocks.unpack(catalogue.TRIAL_RECORD, data)
+        name = blocks.read_text(raw["drug"])
+        parts = [raw["doses"][at:at + _DOSE_BYTES] for at in range(0, len(raw["doses"]), _DOSE_BYTES)]
+        doses = tuple(TrialDose(DOSE_KINDS[part[0] - 1], int.from_bytes(part[1:5], "little"), part[5], RESPONSES[part[6]], part[7], bool(part[8]), part[9])
+                      for part in parts)
+        return cls(Ingredient(name, raw["concentration_ng_ml"], library.get(name)), doses, bool(raw["indicated"]))
+
+    @property
+    def effective(self) -> TrialDose | None:
+        """The smallest dose that worked, a single one before an infusion; None where none did."""
+        worked = [dose for dose in self.doses if dose.response == "yes"]
+        return min(worked, key=lambda dose: (dose.kind != "bolus", dose.dose_ng), default=None)
+
+    def usual_start_ng_day(self) -> int | None:
+        """The daily dose that a pump starts with behind this trial: what an infusion of it gave, or the library's multiple of a single dose.
+
+        Baclofen: twice the effective dose, once where its effect lasted over 8 h (regimens.md 1). None where no dose worked or the library has no rule.
+        """
+        dose, drug = self.effective, self.ingredient.drug
+        if dose is None or (dose.kind == "bolus" and (drug is None or drug.trial_start == 0)):
+            return None
+        if dose.kind == "infusion" or drug is None:
+            return dose.dose_ng
+        return dose.dose_ng * (1 if dose.effect_h * 3600 > drug.trial_long_effect_s else drug.trial_start)
+
+    def lines(self) -> list[str]:
+        """One line a dose, and the verdict."""
+        show = self.ingredient.drug.show_amount if self.ingredient.drug else (lambda ng: units.show(ng, units.DOSE))
+        told = ["%s %s: response %s%s%s%s" % (
+            show(Fraction(dose.dose_ng)), dose.kind, dose.response, " for %d h" % dose.effect_h if dose.effect_h else "",
+            ", adverse effects" if dose.adverse else "", ", pain score %d" % dose.score if dose.score else "") for dose in self.doses]
+        return [*told, "a pump is %sindicated" % ("" if self.indicated else "NOT ")]
+
+    def to_dict(self) -> dict[str, Any]:
+        return {"drug": self.ingredient.name, "concentration": self.ingredient.show_concentration(), "indicated": self.indicated,
+                "doses": [asdict(dose) for dose in self.doses]}
+
+
+def trial_findings(trial: TrialRecord | None, program: Prescription) -> list[Finding]:
+    """What the screening trial says of a first program: nothing on record, no pump indicated, or its dose beside the start that the trial found."""
+    if trial is None:
+        return [Finding("no screening trial is on record")]
+    if not trial.indicated:
+        return [Finding.soft(START, "the screening trial of %s says that no pump is indicated" % trial.ingredient.name)]
+    dose = program.daily_dose_ng().get(trial.ingredient.name)
+    if dose is None:
+        return [Finding("the screening trial was of %s, which this program does not give" % trial.ingredient.name)]
+    shown, usual = trial.ingredient.show_dose, trial.usual_start_ng_day()
+    if usual is None:
+        return [Finding("the screening trial of %s found no dose to start with: %s" % (trial.ingredient.name, "; ".join(trial.lines())))]
+    sentence = "screening trial: %s; the usual start is %s, this program starts with %s" % ("; ".join(trial.lines()), shown(usual), shown(dose))
+    return [Finding.soft(START, sentence + ", which is more") if dose > usual else Finding(sentence)]
+
+
+def _dose(drug: Drug, given: Mapping[str, Any]) -> TrialDose:
+    for key in given:
+        if key not in ("dose", "kind", "watched", "response", "effect", "adverse", "score"):
+            raise RequestInvalid("trial dose has the unknown key %r" % key, str(key))
+    kind = given.get("kind", "bolus")
+    if kind == "infusion":
+        amount = units.dose_rate_ng_day(given["dose"], "dose")
+        check_daily(drug, amount, "trial")
+    else:
+        amount = units.dose_ng(given["dose"], "dose")
+        check_bolus(drug, amount, "trial")
+    return TrialDose(kind, round(amount), _hours(given, "watched"), given.get("response", "none"), _hours(given, "effect"),
+                     bool(given.get("adverse", False)), int(given.get("score", 0)))
+
+
+def _hours(given: Mapping[str, Any], key: str) -> int:
+    return units.duration_s(given[key], key) // 3600 if key in given else 0
+
+
+def _fixed(text: str, field: str, size: int) -> bytes:
+    try:
+        raw = text.encode("ascii")
+    except UnicodeEncodeError as error:
+        raise RequestInvalid("%s %r must be plain ascii" % (field, text), field) from error
+    if len(raw) > size:
+        raise RequestInvalid("%s %r has %d characters; at most %d" % (field, text, len(raw), size), field)
+    return raw.ljust(size, b"\0")

@@ -1,0 +1,295 @@
+"""What a clinician (or the patient) orders: each goes STAGE -> CHECK -> read-back compared byte for byte -> COMMIT(digest), see host/ordering.py."""
+
+from __future__ import annotations
+
+import binascii
+from dataclasses import replace
+from typing import Callable
+
+from ..protocol import catalogue
+from . import blocks, ordering, review, units
+from .alarms import TABLE as ALARM_ROWS
+from .errors import RequestInvalid
+from .fill import Fill
+from .implant import Implant
+from .life import ImplantRecord, TrialRecord, trial_findings
+from .limits import NO_BRIDGE, OVERRIDE_REASONS, Baseline, Finding, check, has_ceiling, overridden
+from .outcome import OrderResult, ProgramResult, Review
+from .prescription import Bridge, Prescription, same_drugs
+from .readings import Readings
+from .records import Event, Status
+from .review import BolusReview, PrimeReview, RefillReview
+
+EVENT_TAIL = 200  # events searched for the last program change: 4 KB, 0.4 s at 115200
+PRIME_RATE = "24 mL/day"  # near 1 mL/h, the head's fastest (clinical.md 1.2)
+MAX_ORDER = 2**30 - 1
+UNCONFIRMED = "not confirmed; nothing was sent"
+NO_BRIDGE_DUE = "no bridge is due: the catheter is empty, or the program's drugs and concentrations are those that run"
+
+
+class Orders(Readings):
+    """Orders over one exchange. What a method's docstring does not name it may still raise as Readings does."""
+
+    _orders = 0
+
+    # ---------------------------------------------------------------------------------------------- making and implanting
+    def commission(self, implant: Implant) -> OrderResult:
+        """Write the pump's constants: head, sensors, reservoir, catheter, and the serial, under which its keys are kept from then on."""
+        self._exchange.serial()
+        self._exchange.expect_serial(implant.serial)
+        done = self._order(catalogue.COMMISSION, lambda order: blocks.commission_block(implant, order))
+        self._exchange.serial_became(implant.serial)
+        return done
+
+    def examine_clock(self, pump_s: int) -> list[str]:
+        """What setting the clock to `pump_s` does to the running program's steps; nothing is sent."""
+        return review.clock_warnings(self.program_running(), self.status().time_s, pump_s)
+
+    def set_clock(self, pump_s: int) -> OrderResult:
+        """Set the pump's clock to seconds since its epoch, 0 .. 2^30 - 1. Warnings tell which steps of the day move."""
+        warnings = self.examine_clock(pump_s)
+        return replace(self._simple(catalogue.SET_CLOCK, time_s=pump_s), warnings=warnings)
+
+    def record_implant(self, record: ImplantRecord) -> OrderResult:
+        """Write whose pump this is and how it lies."""
+        return self._simple(catalogue.IMPLANT_RECORD, **record.values())
+
+    def record_trial(self, record: TrialRecord) -> OrderResult:
+        """Write the screening trial, to be shown at the first programming."""
+        return self._simple(catalogue.TRIAL_RECORD, **record.values())
+
+    def record_catheter(self, filled: bool) -> OrderResult:
+        """Put on record that the catheter is drug-filled (left in place at a replacement) or empty (revised, aspirated)."""
+        return self._simple(catalogue.CATHETER, state=catalogue.CATHETER_FILLED if filled else catalogue.CATHETER_EMPTY)
+
+    # ---------------------------------------------------------------------------------------------- programs
+    def program(
+        self, prescription: Prescription, confirm: bool | Callable[[Review], bool] = True, baseline: Baseline | None = None, override: str | None = None
+    ) -> ProgramResult:
+        """Replace the program after checking it against the library and the dose that runs.
+
+        Soft limits that it meets must be overridden with a reason (limits.OVERRIDE_REASONS), which the pump logs with the editor. `confirm` is asked
+        with a Review between read-back and COMMIT; the pump keeps its program when it says no. Without `baseline` the pump's own program and log
+        tell where the patient stands. Raises RequestInvalid at a hard limit, at a soft one without `override`, before anything is sent, or without
+        confirmation.
+        """
+        current, found = self.examine(prescription, baseline)
+        pending = overriding(prescription, found, override)
+
+        def agreed(digest: bytes) -> bool:
+            return confirm(Review(current, pending, list(found), digest.hex())) if callable(confirm) else confirm
+
+        done = self._order(catalogue.PROGRAM, lambda order: blocks.program_block(pending, order), agreed)
+        return ProgramResult(done.kind, done.digest, done.again, done.running_digest, done.time_s, list(found), pending)
+
+    def examine(self, prescription: Prescription, baseline: Baseline | None = None) -> tuple[Prescription | None, list[Finding]]:
+        """The program that runs and what is to be said of this one; nothing is sent. Refuses at hard limits as `program` does."""
+        current = self.program_running()
+        if baseline is None:
+            baseline = self._baseline(current, needs_day=has_ceiling(prescription))
+        found = check(prescription, baseline, pulse_nl=self._pulse_nl())
+        if not baseline.doses_ng_day:
+            found += trial_findings(self.trial_record(), prescription)
+        return current, found + self._bridge_findings(prescription, current)
+
+    def _bridge_findings(self, prescription: Prescription, current: Prescription | None) -> list[Finding]:
+        """A bridge that is missing is a soft limit. Raises RequestInvalid where the pump would refuse: one that is not due, or not restated while it runs."""
+        due, given, left_nl = self.bridge_due(prescription), prescription.bridge, self.status().bridge_left_nl
+        if due is None and given is not None:
+            raise RequestInvalid(NO_BRIDGE_DUE, "bridge")
+        if left_nl and current is not None and not same_drugs(current.ingredients, prescription.ingredients):
+            raise RequestInvalid("a bridge is under way: until it ends only a program of %s may follow" % review.named(current.ingredients), "drug")
+        if left_nl and due is not None and given is None:
+            raise RequestInvalid("a bridge is under way, %s: a program must restate it" % due.text(), "bridge")
+        if due is not None and given is None:
+            return [Finding.soft(NO_BRIDGE, "a bridge is due, %s: without it the old drug in tubing and catheter comes at the new rate" % due.text())]
+        return []
+
+    def bridge_due(self, prescription: Prescription) -> Bridge | None:
+        """The bridge that `prescription` needs before its own rate may reach the patient; None where the catheter holds its drug already.
+
+        A bridge that is under way is what is left of it, at the rate that it runs at (alarms.md 3: a program change must restate it).
+        """
+        status = self.status()
+        running = self.program_running()
+        if status.bridge_left_nl and running is not None and running.bridge is not None:
+            return Bridge(status.bridge_left_nl, running.bridge.rate_nl_day)
+        if not status.catheter_filled:
+            return None
+        return review.bridge_for(running, prescription.ingredients, (self.implant() or Implant()).dead_volume_nl)
+
+    def bridge(self, prescription: Prescription, confirm: bool | Callable[[Review], bool] = True, baseline: Baseline | None = None,
+               override: str | None = None) -> ProgramResult:
+        """`program` behind the bridge that is due: the pump gives the old drug at its old rate until it has left, then switches by itself.
+
+        Raises RequestInvalid when no bridge is due.
+        """
+        span = self.bridge_due(prescription)
+        if span is None:
+            raise RequestInvalid(NO_BRIDGE_DUE, "bridge")
+        return self.program(prescription.with_bridge(span), confirm, baseline, override)
+
+    # ---------------------------------------------------------------------------------------------- fills and primes
+    def examine_refill(self, fill: Fill) -> RefillReview:
+        """What this fill would do beside the program that runs; nothing is sent. Refuses as `refill` does."""
+        status, running, implant = self.status(), self.program_running(), self.implant() or Implant()
+        review.check_fits(fill, implant, status.time_s, first=self.contents() is None)
+        events = self.log() if fill.withdrawn_ul else []
+        return RefillReview(status, running, implant, review.refill_warnings(status, running, fill, implant, events))
+
+    def refill(self, fill: Fill, confirm: bool | Callable[[RefillReview], bool] = True) -> OrderResult:
+        """Record a refill. Warnings tell of another drug or concentration than the program's, of mixing, of a bridge due, of an odd volume.
+
+        Raises RequestInvalid when the fill, or what the running rate gives of it, breaks a hard limit (host/review.py), or without confirmation.
+        """
+        seen = self.examine_refill(fill)
+        if not (confirm(seen) if callable(confirm) else confirm):
+            raise RequestInvalid(UNCONFIRMED)
+        expires_s = fill.use_before_s(seen.status.time_s, first=self.contents() is None)
+        done = self._order(catalogue.REFILL, lambda order: blocks.refill_block(fill, order, expires_s))
+        return replace(done, warnings=seen.warnings)
+
+    def empty(self, withdrawn: str) -> OrderResult:
+        """Record that the reservoir was emptied to its residual and `withdrawn` ('12.3 mL') came out: an overdose's first aid, or an explant.
+
+        Raises RequestInvalid where no fill is on record, and for a volume that is no whole number of uL up to 60 mL.
+        """
+        contents = self.contents()
+        if contents is None:
+            raise RequestInvalid("no fill is on record: there is nothing to empty")
+        taken_ul = units.whole_ul(withdrawn, "withdrawn")
+        return self._order(catalogue.REFILL, lambda order: blocks.emptied_block(contents.ingredients, taken_ul, order))
+
+    def examine_prime(self, what: str = "both", volume: str | None = None) -> PrimeReview:
+        """What this prime would give a patient whose catheter is drug-filled; nothing is sent. Refuses as `prime` does."""
+        implant = self.implant() or Implant()
+        status = self.status()
+        return review.prime_review(status, self.program_running(), implant, what, _prime_nl(status, implant, what, volume))
+
+    def prime(self, what: str = "both", volume: str | None = None, rate: str = PRIME_RATE) -> OrderResult:
+        """Fill 'tubing', 'catheter' or 'both' with drug, by what is empty of them or by `volume` ('0.375 mL'), at `rate`, 0.048 .. 24 mL/day.
+
+        Raises RequestInvalid for more than the part holds, and where the catheter is on record as drug-filled for anything but the tubing.
+        """
+        seen = self.examine_prime(what, volume)
+        done = self._simple(catalogue.PRIME, what=review.PARTS.index(what) + 1, volume_nl=seen.volume_nl, rate_nl_day=round(units.flow_nl_day(rate, "rate")))
+        return replace(done, warnings=seen.warnings)
+
+    # ---------------------------------------------------------------------------------------------- delivery
+    def stop(self, reason: str = "not given") -> OrderResult:
+        """Stop delivery; `reason` is one of blocks.STOP_REASONS. What is not delivered meanwhile is missed, never made up."""
+        return self._simple(catalogue.STOP, reason=blocks.stop_reason(reason))
+
+    def resume(self) -> OrderResult:
+        """Take the committed program up again: ends a stop, a pause and an emergency reduction."""
+        return self._simple(catalogue.RESUME)
+
+    def pause(self, minutes: int = 60) -> OrderResult:
+        """Deliver nothing for 1 .. 1440 minutes (default 60, alarms.md row 24), then the program again by itself."""
+        return self._simple(catalogue.PAUSE, minutes=minutes)
+
+    def examine_bolus(self, dose: str, over: str) -> BolusReview:
+        """What this single bolus makes of the day; nothing is sent. Refuses as `bolus` does."""
+        running = self.program_running()
+        if running is None:
+            raise RequestInvalid("no program runs: there is no drug to give a bolus of")
+        return review.single_bolus(running, dose, over)
+
+    def bolus(self, dose: str, over: str, confirm: bool | Callable[[BolusReview], bool] = True) -> OrderResult:
+        """A single bolus of the running program's first drug on top of it: `bolus('0.2 mg', '10 min')`.
+
+        Raises RequestInvalid where the day with it breaks a hard limit, or without confirmation; the pump holds it to the caps.
+        """
+        seen = self.examine_bolus(dose, over)
+        if not (confirm(seen) if callable(confirm) else confirm):
+            raise RequestInvalid(UNCONFIRMED)
+        done = self._simple(catalogue.BOLUS, volume_nl=seen.volume_nl, seconds=seen.seconds)
+        return replace(done, warnings=list(seen.warnings))
+
+    def request_bolus(self) -> OrderResult:
+        """The patient asks for a bolus, as the program grants it. Raises PumpRefused with the reason of a denial. For the role 'patient'."""
+        return self._simple(catalogue.PATIENT_BOLUS)
+
+    # ---------------------------------------------------------------------------------------------- alarms and visits
+    def silence(self, alarm: int | str = 0, hours: int = 24) -> OrderResult:
+        """Silence one alarm (row or name of alarms.md) or all (0) for 1 .. 24 h; it comes back when the cause recurs."""
+        return self._simple(catalogue.SILENCE, row=row_number(alarm), hours=hours)
+
+    def acknowledge(self, alarm: int | str = 0) -> OrderResult:
+        """Acknowledge one latched alarm or all (0); one whose cause stands stays."""
+        return self._simple(catalogue.ACKNOWLEDGE, row=row_number(alarm))
+
+    def alarm_test(self, critical: bool = True) -> OrderResult:
+        """Sound the two-tone (or the single) alarm once, for the patient to say whether it was heard."""
+        return self._simple(catalogue.ALARM_TEST, tone=2 if critical else 1)
+
+    def sign_visit(self, report_digest: bytes, alarm_heard: bool | None = None) -> OrderResult:
+        """End a visit: the digest (8 bytes) of the signed report goes on record, and whether the alarm test was heard (None: not tested)."""
+        return self._simple(catalogue.VISIT, alarm_heard=2 if alarm_heard is None else int(alarm_heard), report=report_digest)
+
+    # ---------------------------------------------------------------------------------------------- within
+    def _simple(self, kind: int, **values: int | bytes) -> OrderResult:
+        return self._order(kind, lambda order: blocks.pack(kind, {"order_id": order, **values}))
+
+    def _order(self, kind: int, build: Callable[[int], bytes], agreed: Callable[[bytes], bool] | None = None) -> OrderResult:
+        return ordering.give(self._exchange, kind, build(self._order_id()), agreed)
+
+    def _order_id(self) -> int:
+        """1 .. 2^30 - 1 another for each order: the pump's event counter moves with every order, so two equal orders in a row differ.
+
+        The pump compares with its last order only; orders far apart may draw the same number.
+
+        Made from the pump's own state and not drawn at random: a scenario's clinician must do the same bytes twice (R9).
+        """
+        status = self.status()
+        self._orders += 1
+        seed = "%d.%d.%d.%d" % (status.next_event, status.time_s, status.boot_count, self._orders)
+        return binascii.crc32(seed.encode()) % MAX_ORDER + 1
+
+    def _pulse_nl(self) -> int:
+        implant = self.implant()
+        return implant.pulse_nl if implant else Implant.pulse_nl
+
+    def _tail(self, status: Status) -> list[Event]:
+        return self.log(max(0, status.next_event - EVENT_TAIL))
+
+    def _baseline(self, current: Prescription | None, needs_day: bool) -> Baseline:
+        """Where the patient stands, from the running program, the end of the log and (where a limit asks for it) the first day on record."""
+        if current is None:
+            return Baseline()
+        status = self.status()
+        changes = [event for event in self._tail(status) if event.code == catalogue.E_PROGRAM]
+        since = status.time_s - changes[-1].time_s if changes else None
+        days = [day for day in self.history() if day.pulses] if needs_day else []
+        return Baseline.of(current, since, status.time_s // units.DAY_S - days[0].day if days else 0)
+
+
+def _prime_nl(status: Status, implant: Implant, what: str, volume: str | None) -> int:
+    return review.empty_nl(status, implant, what) if volume is None else units.volume_nl(volume, "volume")
+
+
+def overriding(prescription: Prescription, found: list[Finding], why: str | None) -> Prescription:
+    """The program with the bits of the soft limits it meets. Raises RequestInvalid when there are some and no reason is given, or one that is not listed."""
+    bits = overridden(found)
+    if bits == 0:
+        return replace(prescription, guard=replace(prescription.guard, overrides=0, why="none"))
+    if why is None:
+        raise RequestInvalid("%s; to do it all the same give a reason to override" % "; ".join(str(finding) for finding in found if finding.bit), "override")
+    return replace(prescription, guard=replace(prescription.guard, overrides=bits, why=override_reason(why)))
+
+
+def row_number(alarm: int | str) -> int:
+    """The row of alarms.md behind a number or a name; 0 stands for all. Raises RequestInvalid."""
+    if alarm == 0 or alarm in ALARM_ROWS:
+        return int(alarm)
+    found = [row for row, known in ALARM_ROWS.items() if known.name == alarm]
+    if not found:
+        raise RequestInvalid("alarm %r is neither 0 (all), a row (1 .. 28) nor a name of the table" % (alarm,), "alarm")
+    return found[0]
+
+
+def override_reason(why: str) -> str:
+    """A reason of the list, 'none' excepted. Raises RequestInvalid."""
+    if why not in OVERRIDE_REASONS[1:]:
+        raise RequestInvalid("reason %r is none of: %s" % (why, ", ".join(OVERRIDE_REASONS[1:])), "override")
+    return why

@@ -1,0 +1,253 @@
+"""The program order beside drug, catheter, bridge, step limits and caps: what is refused, what overrides it, and what a commit leaves behind."""
+
+import pytest
+from bare_pump import A_BOLUS, DRUG, Bench, block_bytes, flex_program, named, simple_program
+from thecal.firmware import modes, orders_program
+from thecal.firmware.blocks import values_of
+from thecal.protocol import catalogue as cat
+from thecal.protocol.fields import unpack
+
+DAY_S = 86_400
+DOUBLE = {**DRUG, "concentration_1_ng_ml": 1_000_000}
+MORPHINE = {**DRUG, "drug_1": named(b"morphine")}
+
+
+def program(bench, values, **changes):
+    """The reason why not, or 0."""
+    return bench.order(cat.PROGRAM, {**values, **changes}).get("reason", 0)
+
+
+def events(bench, code):
+    log, found, rows = bench.app.events, [], cat.record("event")
+    for at in range(log.first_byte(), log.end_byte(), cat.EVENT_BYTES):
+        values = [0] * len(rows)
+        assert unpack(rows, log.read(at, cat.EVENT_BYTES), 0, cat.EVENT_BYTES, values) > 0
+        if values[2] == code:
+            found.append(tuple(values[3:6]))
+    return found
+
+
+@pytest.fixture
+def filled():
+    """Running 480 uL a day of baclofen 500 with a catheter on record as filled."""
+    bench = Bench()
+    bench.must(cat.CATHETER, {"state": cat.CATHETER_FILLED})
+    bench.program(480_000)
+    bench.run_s(600)
+    return bench
+
+
+class TestDrugs:
+    @pytest.mark.req("TH-PROG-07")
+    @pytest.mark.parametrize("drug", [DOUBLE, MORPHINE])
+    def test_a_program_is_of_what_the_pump_was_filled_with(self, drug):
+        bench = Bench()
+        assert program(bench, {**simple_program(480_000), **drug}) == cat.R_DRUG
+        bench.refill(10_000, drug)
+        assert program(bench, {**simple_program(480_000), **drug}) == 0
+        bench.reboot()
+        assert program(bench, simple_program(480_000)) == cat.R_DRUG, "also behind a reset"
+
+    def test_without_a_fill_on_record_any_drug_may_be_programmed(self):
+        bench = Bench(ready=False)
+        from bare_pump import COMMISSION
+        bench.must(cat.COMMISSION, COMMISSION)
+        assert program(bench, {**simple_program(480_000), **MORPHINE}) == 0
+
+
+class TestBridges:
+    def change(self, bench, bridge_nl=375_000, rate_nl_day=480_000, **changes):
+        return program(bench, {**simple_program(240_000), **DOUBLE, "bridge_nl": bridge_nl, "bridge_rate_nl_day": rate_nl_day, **changes})
+
+    @pytest.mark.req("TH-LIFE-04", "TH-PROG-16")
+    def test_a_change_over_a_filled_catheter_needs_one_or_an_override_that_is_logged(self, filled):
+        filled.refill(17_000, DOUBLE)
+        assert self.change(filled, 0, 0) == cat.R_BRIDGE
+        assert self.change(filled, 0, 0, overrides=orders_program.STEP, override_why=3) == cat.R_BRIDGE, "another soft limit's bit"
+        assert self.change(filled, 0, 0, overrides=orders_program.NO_BRIDGE, override_why=3) == 0
+        assert filled.app.mode == modes.RUNNING and events(filled, cat.E_OVERRIDE) == [(3, 1, 0)]
+
+    def test_over_an_empty_one_there_is_nothing_to_bridge(self):
+        bench = Bench()
+        bench.program(480_000)
+        bench.refill(17_000, DOUBLE)
+        assert self.change(bench) == cat.R_BRIDGE
+        assert self.change(bench, 0, 0) == 0
+
+    def test_nor_without_a_change(self, filled):
+        assert program(filled, simple_program(480_000), bridge_nl=100_000, bridge_rate_nl_day=480_000) == cat.R_BRIDGE
+
+    @pytest.mark.req("TH-LIFE-04")
+    def test_it_holds_at_most_the_line(self, filled):
+        filled.refill(17_000, DOUBLE)
+        assert self.change(filled, 375_001) == cat.R_BRIDGE
+        assert self.change(filled, 375_000) == 0
+
+    def test_a_catheter_left_in_place_at_a_replacement_may_be_bridged(self):
+        bench = Bench()
+        bench.must(cat.CATHETER, {"state": cat.CATHETER_FILLED})
+        assert program(bench, simple_program(240_000), bridge_nl=176_000, bridge_rate_nl_day=480_000) == 0
+        assert bench.app.mode == modes.BRIDGING
+        assert program(bench, simple_program(240_000)) == cat.R_BRIDGE
+
+    @pytest.mark.req("TH-LIFE-03")
+    def test_the_old_drug_at_the_old_rate_and_then_the_new_by_itself(self, filled):
+        filled.refill(17_000, DOUBLE)
+        assert self.change(filled) == 0
+        orders = filled.orders
+        filled.run_s(375 * 180 - 2)
+        assert filled.app.mode == modes.BRIDGING and filled.status()["rate_nl_day"] == 480_000
+        filled.run_s(4)
+        assert filled.app.mode == modes.RUNNING and filled.status()["rate_nl_day"] == 240_000
+        assert abs(filled.orders - orders - 375) <= 1 and len(events(filled, cat.E_BRIDGE_END)) == 1
+
+    @pytest.mark.req("TH-LIFE-04")
+    def test_a_bridge_with_less_than_a_pulse_left_ends_with_a_program_that_does_not_restate_it(self, filled):
+        filled.refill(17_000, DOUBLE)
+        assert self.change(filled, 2_000) == 0
+        while filled.app.infusion.bridge_left_nl() > 1000:
+            filled.run_s(30)
+        assert filled.app.infusion.bridge_left_nl() > 0
+        assert program(filled, {**simple_program(250_000), **DOUBLE}) == 0
+        status = filled.status()
+        assert (status["mode"], status["rate_nl_day"], status["bridge_left_nl"]) == (modes.RUNNING, 250_000, 0)
+        assert filled.app.settings.old_cap_day_nl == 0 and filled.app.caps.day_nl == filled.app.caps._day_nl
+        assert len(events(filled, cat.E_BRIDGE_END)) == 1
+        before = filled.app.ledger.pulses
+        filled.reboot()
+        filled.run_s(3600)
+        assert filled.app.ledger.pulses - before in (10, 11) and filled.status()["bridge_left_nl"] == 0
+
+    @pytest.mark.req("TH-LIFE-04")
+    def test_a_new_program_under_a_bridge_restates_what_is_left_of_it(self, filled):
+        filled.refill(17_000, DOUBLE)
+        assert self.change(filled) == 0
+        filled.run_s(7200)
+        left_nl = filled.status()["bridge_left_nl"]
+        assert self.change(filled, 0, 0) == self.change(filled, left_nl - 1001) == self.change(filled, 376_000) == cat.R_BRIDGE
+        assert self.change(filled, left_nl - 1000) == 0 and filled.status()["bridge_left_nl"] == left_nl - 1000
+        assert self.change(filled, 375_000, 240_000) == 0 and filled.status()["rate_nl_day"] == 240_000
+        assert program(filled, simple_program(480_000)) == cat.R_DRUG
+
+    def test_stopped_it_waits_and_a_catheter_that_is_emptied_ends_it(self, filled):
+        filled.refill(17_000, DOUBLE)
+        assert self.change(filled) == 0
+        filled.stop()
+        filled.must(cat.CATHETER, {"state": cat.CATHETER_EMPTY})
+        assert filled.status()["bridge_left_nl"] == 0 and filled.app.settings.old_cap_day_nl == 0
+        filled.resume()
+        assert filled.app.mode == modes.RUNNING and filled.status()["rate_nl_day"] == 240_000
+
+    def test_under_a_fallback_the_old_drug_is_slowed_in_proportion(self, filled):
+        filled.refill(17_000, DOUBLE)
+        assert self.change(filled, fallback_nl_day=120_000) == 0
+        filled.magnet = True
+        assert abs(filled.ask(cat.REDUCE, (cat.REDUCE_FALLBACK,))[1]["rate_nl_day"] - 240_000) <= 2000
+        left_nl = filled.status()["bridge_left_nl"]
+        filled.run_s(DAY_S // 2)
+        assert abs(left_nl - filled.app.infusion.bridge_left_nl() - 120_000) <= 2500
+
+    @pytest.mark.req("TH-CAP-06")
+    def test_the_old_caps_count_while_it_runs(self, filled):
+        filled.refill(17_000, DOUBLE)
+        old_nl = filled.status()["cap_day_nl"]
+        assert self.change(filled, cap_day_1_ng=500_000_000, cap_hour_1_ng=500_000_000) == 0
+        assert filled.status()["cap_day_nl"] == old_nl
+        filled.reboot(60)
+        assert filled.status()["cap_day_nl"] == old_nl
+        filled.run_s(DAY_S)
+        assert filled.status()["cap_day_nl"] == 500_000_000
+
+
+class TestSteps:
+    LIMITS = {"step_pct": 30, "step_interval_h": 24}
+
+    @pytest.fixture
+    def bench(self):
+        made = Bench()
+        assert program(made, simple_program(400_000), **self.LIMITS) == 0
+        made.run_s(DAY_S + 60)
+        return made
+
+    @pytest.mark.req("TH-RATE-04")
+    def test_a_rise_is_bounded_and_comes_no_sooner_than_its_interval(self, bench):
+        assert program(bench, simple_program(520_001), **self.LIMITS) == cat.R_STEP
+        assert program(bench, simple_program(520_000), **self.LIMITS) == 0
+        assert program(bench, simple_program(530_000), **self.LIMITS) == cat.R_STEP, "too soon"
+        bench.run_s(DAY_S - 120)
+        assert program(bench, simple_program(530_000), **self.LIMITS) == cat.R_STEP
+        bench.run_s(240)
+        assert program(bench, simple_program(530_000), **self.LIMITS) == 0
+
+    def test_a_fall_is_free_and_an_equal_dose_too(self, bench):
+        assert program(bench, simple_program(48_000), **self.LIMITS) == 0
+        assert program(bench, simple_program(48_000), **self.LIMITS) == 0
+
+    def test_the_start_counts_as_a_rise(self):
+        bench = Bench()
+        assert program(bench, simple_program(400_000), **self.LIMITS) == 0
+        assert program(bench, simple_program(401_000), **self.LIMITS) == cat.R_STEP
+
+    @pytest.mark.req("TH-RATE-04", "TH-PROG-16")
+    def test_a_limit_that_was_overridden_is_logged_with_why(self, bench):
+        assert program(bench, simple_program(800_000), **self.LIMITS, overrides=orders_program.STEP, override_why=7) == 0
+        assert events(bench, cat.E_OVERRIDE) == [(7, orders_program.STEP, 0)]
+
+    @pytest.mark.req("TH-RATE-04")
+    def test_the_dose_counts_and_not_the_volume(self, bench):
+        bench.refill(17_000, DOUBLE)
+        doubled = {**simple_program(200_000), **DOUBLE, "overrides": orders_program.NO_BRIDGE, "override_why": 1, **self.LIMITS}
+        assert program(bench, doubled) == 0, "half the volume of twice the concentration is the same dose"
+        assert bench.app.settings.changed_s == bench.app.now_s
+        assert program(bench, {**doubled, **simple_program(300_000), **DOUBLE, **self.LIMITS}) == cat.R_STEP
+
+    def test_the_heaviest_day_counts(self, bench):
+        week = flex_program([[(0, 400_000)], [(0, 600_000)]], [0, 0, 0, 0, 0, 0, 1])
+        assert program(bench, week, **self.LIMITS) == cat.R_STEP
+
+    @pytest.mark.req("TH-RATE-04")
+    def test_of_a_mixture_any_drug(self):
+        both = {"drug_2": named(b"bupivacaine"), "concentration_2_ng_ml": 20_000, "cap_hour_2_ng": 1 << 29, "cap_day_2_ng": 1 << 29}
+        bench = Bench()
+        bench.refill(10_000, {**DRUG, **{key: both[key] for key in ("drug_2", "concentration_2_ng_ml")}})
+        assert program(bench, {**simple_program(400_000), **both}, **self.LIMITS) == 0
+        bench.run_s(DAY_S + 60)
+        stronger = {**both, "concentration_2_ng_ml": 40_000}
+        bench.refill(10_000, {**DRUG, **{key: stronger[key] for key in ("drug_2", "concentration_2_ng_ml")}})
+        assert program(bench, {**simple_program(400_000), **stronger}, **self.LIMITS, overrides=1, override_why=1) == cat.R_STEP
+
+    def test_without_an_interval_a_clock_that_slipped_back_delays_no_rise(self, filled):
+        filled.app.settings.rise_s = filled.app.now_s + 290
+        assert program(filled, simple_program(490_000)) == 0
+
+    def test_a_bridge_is_no_faster_than_the_old_day_and_its_step(self):
+        bench = Bench()
+        bench.must(cat.CATHETER, {"state": cat.CATHETER_FILLED})
+        bench.program(400_000)
+        bench.refill(17_000, DOUBLE)
+        values = {**simple_program(200_000), **DOUBLE, "bridge_nl": 375_000, "step_pct": 30}
+        assert program(bench, values, bridge_rate_nl_day=520_001) == cat.R_STEP
+        assert program(bench, values, bridge_rate_nl_day=520_000) == 0
+
+
+@pytest.mark.req("TH-CAP-02")
+def test_a_program_above_a_cap_is_refused():
+    bench = Bench()
+    capped = {"cap_hour_1_ng": 20_000, "cap_day_1_ng": 240_000}     # 40 uL an hour, 480 uL a day
+    assert program(bench, simple_program(490_000), **capped) == cat.R_CAP
+    assert program(bench, simple_program(480_000), **capped) == 0
+    assert program(bench, flex_program([[(0, 48_000), (600, 1_000_000), (700, 48_000)]], bytes(7)), **capped) == cat.R_CAP, "an hour of it"
+
+
+def test_a_commit_leaves_the_program_its_copy_and_its_prescription():
+    bench = Bench()
+    values = {**simple_program(480_000, 240_000), **A_BOLUS}
+    for order_id in (7001, 7002):
+        bench.order(cat.PROGRAM, values, order_id=order_id)
+    app = bench.app
+    assert app.settings.prescriptions == 2 and app.supervisor.fallback_nl_day == 240_000
+    data = bench.ask(cat.FILE_READ, (cat.FILE_PRESCRIPTIONS, cat.PRESCRIPTION_BYTES, 200))[1]["data"]
+    assert block_bytes(cat.PROGRAM, {**values, "order_id": 7002})[:150] in data
+    assert values_of(cat.PROGRAM, app.program_block)["order_id"] == 7002
+    bench.reboot()
+    assert bench.app.settings.prescriptions == 2 and bench.app.bolus.volume_nl == 20_000

@@ -1,0 +1,287 @@
+"""A pump's therapy as alarms.md and DESIGN 7 describe it, written a second time for test_stateful_therapy.py. Shares no code with the firmware.
+
+Exact fractions, whole seconds of the time that the pump has lived through (`t`, outages included). It is told of each order, of what was
+ordered of the motor, and of the alarms that stood behind each wake (which rows *should* stand is judged here too: `alarms_due`); what a
+standing alarm makes of delivery is reckoned from the table of alarms.md below.
+"""
+
+from collections import deque
+from fractions import Fraction
+
+DAY_S, HOUR_S = 86_400, 3600
+PULSE_NL = 1000
+CONT, NOBOLUS, FLAT, FALLBACK, MIN, STOP = range(6)
+ACTIONS = {4: NOBOLUS, 5: FALLBACK, 6: FALLBACK, 7: NOBOLUS, 8: STOP, 9: NOBOLUS, 10: NOBOLUS, 12: FLAT, 13: FALLBACK, 14: FLAT, 17: FALLBACK,
+           23: NOBOLUS, 27: NOBOLUS}        # alarms.md 2; rows that the machine's faults cannot bring are left out
+PRIORITY_2 = range(1, 19)                   # rows 1..18 have priority 1 or 2
+NOT_ALLOWED, BUSY, ALARM, RESERVE, FRESH, LOCKOUT, COUNT, CAP, STATE = (
+    "not allowed", "busy", "alarm", "reserve", "fresh", "lockout", "count", "cap", "state")
+
+
+class Program:
+    """`steps`: [(second of the day, nL/day)]; `bolus` is None or (nL, s, lockout s, per day, interval h, per interval, released)."""
+
+    def __init__(self, steps, fallback, bolus=None, hour_nl=None, day_nl=None, abrupt=False, drug=500_000):
+        self.steps, self.fallback, self.bolus, self.abrupt, self.drug = steps, fallback, bolus, abrupt, drug
+        self.hour_nl, self.day_nl = hour_nl, day_nl
+
+    def rate(self, rtc_s):
+        return [rate for start, rate in self.steps if start <= rtc_s % DAY_S][-1]
+
+    def next_change(self, rtc_s):
+        """Seconds until a step of the day begins."""
+        return min((start - rtc_s) % DAY_S or DAY_S for start, _ in self.steps)
+
+    def daily_nl(self):
+        ends = [start for start, _ in self.steps[1:]] + [DAY_S]
+        return sum(Fraction(rate * (end - start), DAY_S) for (start, rate), end in zip(self.steps, ends))
+
+    def highest(self):
+        return max(rate for _, rate in self.steps)
+
+    def most_boluses(self, seconds):
+        """How many a patient can get in a span, one starting at its first second."""
+        if self.bolus is None:
+            return 0
+        _, over_s, lockout_s, per_day, _, _, _ = self.bolus
+        return min(per_day, 1 + seconds // (over_s + lockout_s)) if seconds < DAY_S else per_day
+
+
+class Model:
+    """Advance with `run`; orders are told by the methods named after them, each checks nothing: `refusal_*` say what must come of it."""
+
+    def __init__(self, rtc_s):
+        self.t, self.rtc_s = 0, rtc_s
+        self.program = None
+        self.stopped_at = None
+        self.pause_end = None
+        self.extra = None                   # [kind, nL left, nL/day], kind "bolus" (clinician), "patient" or "bridge"
+        self.bridge_left = Fraction(0)
+        self.active = set()                 # rows that the pump says are active
+        self.demanded = Fraction(0)
+        self.missed = {"stop": Fraction(0), "fault": Fraction(0), "reset": Fraction(0)}
+        self.slack = 2
+        self.granted, self.denied = [], []
+        self.bolus_end = None               # of the last patient's or clinician's bolus
+        self.changed_t = -2 * DAY_S         # of the last change of concentration: what was delivered before counts as so much of the new
+        self.ended_between = None           # where a reset leaves that open
+        self.fresh_t = self.commit_t = 0
+        self.pulses = deque()               # (t, nL) of a day and a bit, as ordered of the motor
+        self.lost = deque()                 # ... and which of them did not turn
+        self.drifted_s = 0
+        self.jumped = False                 # the clock jumped by over 5 min and was not set since
+        self.cut = False                    # a bolus was cut by a reset or an alarm, and its lockout runs
+        self.visited_t = -DAY_S
+        self.reduced = None                 # (action, until)
+        self.volume_nl = None               # of the reservoir above the residual
+
+    # ---- what alarms make of the rate
+    def action(self):
+        rows = [STOP if row == 17 and self.reduced == "stop" else ACTIONS[row] for row in self.active if row in ACTIONS]
+        return max(rows, default=CONT)
+
+    def basal(self, rtc_s):
+        if self.program is None:
+            return 0
+        action, rate = self.action(), self.program.rate(rtc_s)
+        if action == FLAT:
+            return self.program.daily_nl()
+        if action == FALLBACK:
+            return min(self.program.fallback, rate) if 17 in self.active else self.program.fallback
+        return rate
+
+    def mode(self):
+        if self.stopped_at is not None:
+            return "stopped"
+        if self.pause_end is not None:
+            return "paused"
+        if self.extra:
+            return "bridging" if self.extra[0] == "bridge" else "bolus"
+        return "running" if self.program else "idle"
+
+    # ---- time
+    def run(self, seconds):
+        """Let time pass with power."""
+        while seconds > 0:
+            part = seconds
+            if self.pause_end is not None:
+                part = min(part, self.pause_end - self.t)
+            if self.program:
+                part = min(part, self.program.next_change(self.rtc_s))
+            if part == 0:                   # the pause is over
+                self.pause_end = None
+                continue
+            self._flow(part)
+            self.t += part
+            self.rtc_s += part
+            seconds -= part
+            if self.pause_end is not None and self.t >= self.pause_end:
+                self.pause_end = None
+
+    def drift(self, seconds):
+        """The clock moved by less than a jump: what ends at a time of the clock ends earlier or later."""
+        self.drifted_s += seconds
+        if self.pause_end is not None:
+            self.pause_end = max(self.t, self.pause_end - seconds)
+
+    def _flow(self, seconds):
+        rate, extra = self.basal(self.rtc_s), self.extra
+        due = extra[2] if extra and extra[0] == "bridge" else (self.program.rate(self.rtc_s) if self.program else 0)
+        if self.stopped_at is not None or self.pause_end is not None:
+            self.missed["stop"] += Fraction(due * seconds, DAY_S)
+            return
+        if self.action() == STOP:
+            self.missed["fault"] += Fraction(due * seconds, DAY_S)
+            return
+        if extra:
+            needed = -(-extra[1] * DAY_S // extra[2])       # whole seconds that it still takes
+            part = min(seconds, needed)
+            given = min(extra[1], Fraction(extra[2] * part, DAY_S))
+            self.demanded += given + (0 if extra[0] == "bridge" else Fraction(rate * part, DAY_S))
+            extra[1] -= given
+            seconds -= part
+            if extra[1] == 0 or part == needed:
+                self.extra = None
+                self.slack += 2
+                if extra[0] != "bridge":
+                    self.bolus_end = self.t + part
+        self.demanded += Fraction(rate * seconds, DAY_S)
+
+    def outage(self, seconds):
+        """Time without power: missed, a bolus ended, a bridge waiting. Books of RAM may be short by a pulse."""
+        due = self.extra[2] if self.extra and self.extra[0] == "bridge" else None
+        start, end = self.t, self.t + seconds
+        while self.t < end:
+            part = min(end - self.t, self.program.next_change(self.rtc_s) if self.program else end - self.t)
+            if self.pause_end is not None and self.pause_end > self.t:
+                part = min(part, self.pause_end - self.t)
+            idle = self.stopped_at is not None or (self.pause_end is not None and self.t < self.pause_end)
+            rate = due if due is not None else (self.program.rate(self.rtc_s) if self.program else 0)
+            self.missed["stop" if idle else "reset"] += Fraction(rate * part, DAY_S)
+            self.t += part
+            self.rtc_s += part
+        self.cut_bolus(start)
+        if self.pause_end is not None and self.t >= self.pause_end:
+            self.pause_end = None
+
+    def cut_bolus(self, at, alarm=True):
+        """What was running ends for good; its lockout runs from there."""
+        if self.extra and self.extra[0] != "bridge":
+            self.extra, self.bolus_end = None, at
+            self.cut = self.cut or alarm
+
+    def pulse(self, nl, turned):
+        self.pulses.append((self.t, nl))
+        self.lost.append((self.t, not turned))
+        for ring in (self.pulses, self.lost):
+            while ring and ring[0][0] < self.t - 2 * DAY_S:
+                ring.popleft()
+
+    def delivered(self, seconds):
+        """nL that the motor was ordered in the last `seconds`."""
+        return sum(nl for t, nl in self.pulses if t > self.t - seconds)
+
+    # ---- orders
+    def commit(self, program, bridge=None):
+        if self.program is None or (program.steps, program.drug, program.bolus) != (self.program.steps, self.program.drug, self.program.bolus) or bridge:
+            self.fresh_t = self.t
+        self.program, self.reduced, self.commit_t = program, None, self.t
+        # Caps that are lowered may be exceeded already; a fall of the dose is never refused for that, and no window may hold more than now.
+        self.held = {seconds: self.delivered(seconds) for seconds in (HOUR_S, DAY_S)}
+        if bridge:
+            self.extra = ["bridge", Fraction(bridge[0]), bridge[1]]
+            self.slack += 2
+        elif self.extra and self.extra[0] == "bridge":      # restated as nothing: less than a pulse of it was left
+            self.extra = None
+
+    def bolus(self, kind, nl, seconds):
+        self.extra = [kind, Fraction(nl), -(-nl * DAY_S // seconds)]
+        self.cut = False
+        if kind == "patient":
+            self.granted.append(self.t)
+
+    def stop(self):
+        self.cut_bolus(self.t, alarm=False)
+        self.stopped_at, self.pause_end = self.t, None
+
+    def pause(self, seconds):
+        self.cut_bolus(self.t, alarm=False)
+        self.pause_end = self.t + seconds
+
+    def resume(self):
+        self.stopped_at = self.pause_end = self.reduced = None
+
+    # ---- what must come of a request
+    def lockout_left(self):
+        if self.bolus_end is None or self.program is None or self.program.bolus is None:
+            return 0
+        return max(0, self.bolus_end + self.program.bolus[2] - self.t)
+
+    def recent(self, times, seconds):
+        return sum(1 for t in times if self.t - t < seconds)
+
+    def denial(self):
+        """The first reason of alarms.md 3 against a request now (CAP apart), None when there is none; and whether a second more or less decides."""
+        mode = self.mode()
+        if mode in ("stopped", "paused", "idle"):
+            return STATE, False
+        bolus = self.program.bolus
+        if bolus is None:
+            return NOT_ALLOWED, False
+        if self.extra:
+            return BUSY, False
+        if any(row in PRIORITY_2 for row in self.active) or 27 in self.active:
+            return ALARM, False
+        if self.volume_nl is not None and self.volume_nl < 2 * self.program.daily_nl() * Fraction(9, 10):
+            return RESERVE, False
+        doubt = self.volume_nl is not None and self.volume_nl < 2 * self.program.highest() * Fraction(11, 10)
+        if not bolus[6] and self.t - self.fresh_t < DAY_S:
+            return FRESH, doubt or DAY_S - (self.t - self.fresh_t) <= 2 + abs(self.drifted_s)
+        doubt = doubt or (not bolus[6] and self.t - self.fresh_t < DAY_S + abs(self.drifted_s))
+        left = self.lockout_left()
+        if left:
+            return LOCKOUT, doubt or left <= 400
+        count = self.recent(self.granted, DAY_S) >= bolus[3] or (bolus[4] > 0 and self.recent(self.granted, bolus[4] * HOUR_S) >= bolus[5])
+        near = any(abs(self.t - t - span) <= 2 for t in self.granted for span in (DAY_S, bolus[4] * HOUR_S))
+        return (COUNT if count else None), doubt or near
+
+    def rises_above(self, nl, rate):
+        """Whether a bolus of `nl` may break a cap of the program: (surely, possibly), by the coarse sum of a whole window."""
+        surely, possibly = False, self.program.hour_nl is not None and self.t - self.changed_t < DAY_S
+        for seconds, cap in ((HOUR_S, self.program.hour_nl), (DAY_S, self.program.day_nl)):
+            if cap is None:
+                continue
+            held = self.delivered(seconds)
+            ahead = Fraction(self.program.highest() * min(seconds, DAY_S), DAY_S)
+            possibly = possibly or held + nl + ahead + 3 * PULSE_NL + Fraction(600 * (self.program.highest() + rate), DAY_S) > cap
+            surely = surely or nl > cap
+        return surely, possibly
+
+    # ---- which alarms must stand, which must not
+    def alarms_due(self):
+        """({rows that must be active}, {rows that must not}) of those that this model judges; what is a matter of seconds is in neither."""
+        must, never = set(), set()
+
+        def judge(row, on, doubtful=False):
+            if not doubtful:
+                (must if on else never).add(row)
+
+        judge(12, self.jumped)
+        judge(17, self.reduced is not None)
+        if self.stopped_at is None:
+            never.add(16)
+        else:
+            limit_s, since_s = (6 if self.program and self.program.abrupt else 24) * HOUR_S, self.t - self.stopped_at
+            # An idle pump looks once an hour; what rang by the rule of the program before rings until a resume.
+            judge(16, since_s >= limit_s, self.t - self.commit_t <= HOUR_S or abs(since_s - limit_s) <= HOUR_S or (since_s < limit_s and since_s >= 6 * HOUR_S))
+        in_a_row = 0
+        for _, lost in reversed(self.lost):
+            if not lost:
+                break
+            in_a_row += 1
+        first_lost = self.lost[-in_a_row][0] if in_a_row else self.t
+        judge(7, in_a_row >= 3, (in_a_row in (1, 2) and self.t - first_lost > 1000) or (in_a_row and self.t - self.lost[-1][0] < 2))
+        judge(23, self.cut and self.lockout_left() > 0, self.cut or self.lockout_left() > 0 or 23 in self.active)
+        many = self.recent(self.denied, DAY_S) >= 3 and self.denied[-1] >= self.visited_t
+        judge(26, many, not many and (self.recent(self.denied, DAY_S + 700) >= 3 or 26 in self.active))
+        return must, never
