@@ -5,6 +5,8 @@ latched stop after a passing cause is a withdrawal. What ends by a session stays
 only when its cause is gone. The first cause is kept.
 """
 
+from .limits import TONE_CRITICAL_S, TONE_NOTICE_S
+
 CONT, NOBOLUS, FLAT, FALLBACK, MIN, STOP = range(6)
 AUTO, SESSION, REFILLED, CLOCK_SET, REPLACED, RESUMED, CORRECTED, VISITED, SESSION_OR_DAY = range(9)
 SILENT, NOTICE, CRITICAL, ONCE = range(4)
@@ -20,7 +22,6 @@ _ACTIONS = bytes((0o35, 0o55, 0o34, 0o31, 0o33, 0o33, 0o11, 0o55, 0o11, 0o11, 0o
 _KINDS = bytes((0x81, 0x81, 0x81, 0x81, 0x81, 0x81, 0x90, 0x92, 0x92, 0x91, 0x90, 0x93, 0x91, 0x91,
                 0x94, 0x95, 0x98, 0x96, 0x62, 0x64, 0x61, 0x30, 0xE0, 0x60, 0x62, 0x37, 0x30, 0x30))
 ROWS = 28
-C_S, N_S = 600, 3600        # alarms.md 2: C every 10 min, N hourly
 
 
 def action_of(row, shifted=False):
@@ -182,5 +183,5 @@ class Alarms:
     def tone_period_s(self):
         """Seconds between two sounds of the present tone; 0 for silence."""
         if self.tone == CRITICAL:
-            return C_S
-        return N_S if self.tone == NOTICE else 0
+            return TONE_CRITICAL_S
+        return TONE_NOTICE_S if self.tone == NOTICE else 0

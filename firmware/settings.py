@@ -23,7 +23,6 @@ import struct
 from ..protocol import catalogue as cat
 from ..protocol.fields import MAX_SMALL
 from . import slots as sl
-from .ledger import CAUSES
 
 NO_PROGRAM = sl.NONE
 

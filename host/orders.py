@@ -235,7 +235,7 @@ class Orders(Readings):
         return ordering.give(self._exchange, kind, build(self._order_id()), agreed)
 
     def _order_id(self) -> int:
-        """1 .. 2^30 - 1 another for each order: the pump's event counter moves with every order, so two equal orders in a row differ.
+        """1 .. 2^30 - 1, another for each order: the pump's event counter moves with every order, so two equal orders in a row differ.
 
         The pump compares with its last order only; orders far apart may draw the same number.
 

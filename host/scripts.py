@@ -7,7 +7,6 @@ It ends well or not (`ok`), and says why in its last step. Waits are on the pump
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from fractions import Fraction
 from typing import Any, Callable
 
 from . import present, screen, units

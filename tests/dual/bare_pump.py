@@ -412,3 +412,16 @@ def read(message_id, payload):
     end = unpack(rows, payload, 0, len(payload), values)
     assert end >= 0, (message_id, -1 - end)
     return {rows[index][0]: values[index] for index in range(len(rows))}
+
+
+def events(bench, code=None):
+    """(code, cause, a, b) of every event on record; of one code only: (cause, a, b)."""
+    log, found, rows = bench.app.events, [], cat.record("event")
+    for at in range(log.first_byte(), log.end_byte(), cat.EVENT_BYTES):
+        values = [0] * len(rows)
+        assert unpack(rows, log.read(at, cat.EVENT_BYTES), 0, cat.EVENT_BYTES, values) > 0
+        if code is None:
+            found.append(tuple(values[2:6]))
+        elif values[2] == code:
+            found.append(tuple(values[3:6]))
+    return found

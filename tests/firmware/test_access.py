@@ -1,7 +1,7 @@
 """Who may speak: handshakes, roles, idle close, lockout, pairing. Therapy goes its way whatever is said on the line."""
 
 import pytest
-from bare_pump import SCHEMA, Bench, block_bytes, read, simple_program
+from bare_pump import SCHEMA, Bench, block_bytes, events, read, simple_program
 from thecal.firmware.access import BYTE_NJ, FIRST_LOCK_S, FREE_FORGERIES, IDLE_S, LONGEST_LOCK_S, OPENS, TAG_NJ
 from thecal.protocol import catalogue as cat
 from thecal.protocol.frame import CLASS_ROUTINE, MAX_FRAME, MIN_BODY, encode, trailer_bytes
@@ -16,17 +16,6 @@ def bench():
     made = Bench()
     made.program(500_000)
     return made
-
-
-def events(bench, code):
-    """(cause, a, b) of every event of a code."""
-    log, found = bench.app.events, []
-    data = log.read(log.first_byte(), log.end_byte() - log.first_byte())
-    for at in range(0, len(data), cat.EVENT_BYTES):
-        if data[at + 8] == code:
-            found.append((data[at + 9], int.from_bytes(data[at + 10:at + 14], "little", signed=True),
-                          int.from_bytes(data[at + 14:at + 18], "little", signed=True)))
-    return found
 
 
 def pair(bench, role, key):

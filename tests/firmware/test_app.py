@@ -3,7 +3,7 @@
 import random
 
 import pytest
-from bare_pump import MONDAY_S, Bench, simple_program
+from bare_pump import MONDAY_S, Bench, events, simple_program
 from thecal.firmware import alarms as al
 from thecal.firmware import limits as li
 from thecal.firmware import modes
@@ -23,16 +23,6 @@ def running(rate_nl_day=500_000, **options):
 
 def active(bench):
     return [row for row in range(1, 29) if bench.app.alarms.is_active(row)]
-
-
-def events(bench):
-    """(code, cause, a, b) of every event on record."""
-    log, found = bench.app.events, []
-    for at in range(log.first_byte(), log.end_byte(), cat.EVENT_BYTES):
-        values = [0] * len(cat.EVENT_FIELDS)
-        assert unpack(cat.EVENT_FIELDS, log.read(at, cat.EVENT_BYTES), 0, cat.EVENT_BYTES, values) > 0
-        found.append(tuple(values[2:6]))
-    return found
 
 
 def days(bench):

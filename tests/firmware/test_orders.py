@@ -1,13 +1,12 @@
 """Orders: at most once even across a reset, power lost at every store write of every order, a store that refuses, what each changes."""
 
 import pytest
-from bare_pump import A_BOLUS, COMMISSION, DRUG, Bench, block_bytes, flex_program, named, simple_program
+from bare_pump import A_BOLUS, COMMISSION, DRUG, Bench, block_bytes, events, flex_program, named, simple_program
 from thecal.firmware import alarms as al
 from thecal.firmware import limits as li
 from thecal.firmware import modes
 from thecal.firmware.ports import PowerCut
 from thecal.protocol import catalogue as cat
-from thecal.protocol.fields import unpack
 from thecal.protocol.session import CLINICIAN, PATIENT
 
 REFILL = {**DRUG, "withdrawn_ul": 1000, "volume_ul": 10_000, "expires_s": 0, "lot": named(b"lot 2")}
@@ -58,16 +57,6 @@ def effect(bench):
             app.settings.fallback_nl_day, app.schedule.rate_at(app.now_s) if app.program_block else 0, app.settings.order_digest,
             app.settings.paused_until_s > 0, app.settings.catheter, app.infusion.bridge_left_nl() > 0, app.settings.old_cap_day_nl,
             *(app.settings.load_record(kind) for kind in (cat.REFILL, cat.IMPLANT_RECORD, cat.TRIAL_RECORD)))
-
-
-def events(bench):
-    """(code, cause, a, b) of every event on record."""
-    log, found, rows = bench.app.events, [], cat.record("event")
-    for at in range(log.first_byte(), log.end_byte(), cat.EVENT_BYTES):
-        values = [0] * len(rows)
-        assert unpack(rows, log.read(at, cat.EVENT_BYTES), 0, cat.EVENT_BYTES, values) > 0
-        found.append(tuple(values[2:6]))
-    return found
 
 
 def writes_of(name):

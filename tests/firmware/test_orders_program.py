@@ -1,11 +1,10 @@
 """The program order beside drug, catheter, bridge, step limits and caps: what is refused, what overrides it, and what a commit leaves behind."""
 
 import pytest
-from bare_pump import A_BOLUS, DRUG, Bench, block_bytes, flex_program, named, simple_program
+from bare_pump import A_BOLUS, DRUG, Bench, block_bytes, events, flex_program, named, simple_program
 from thecal.firmware import modes, orders_program
 from thecal.firmware.blocks import values_of
 from thecal.protocol import catalogue as cat
-from thecal.protocol.fields import unpack
 
 DAY_S = 86_400
 DOUBLE = {**DRUG, "concentration_1_ng_ml": 1_000_000}
@@ -15,16 +14,6 @@ MORPHINE = {**DRUG, "drug_1": named(b"morphine")}
 def program(bench, values, **changes):
     """The reason why not, or 0."""
     return bench.order(cat.PROGRAM, {**values, **changes}).get("reason", 0)
-
-
-def events(bench, code):
-    log, found, rows = bench.app.events, [], cat.record("event")
-    for at in range(log.first_byte(), log.end_byte(), cat.EVENT_BYTES):
-        values = [0] * len(rows)
-        assert unpack(rows, log.read(at, cat.EVENT_BYTES), 0, cat.EVENT_BYTES, values) > 0
-        if values[2] == code:
-            found.append(tuple(values[3:6]))
-    return found
 
 
 @pytest.fixture

@@ -1,11 +1,10 @@
 """Records and visits: what they write, and that delivery does not notice."""
 
 import pytest
-from bare_pump import DRUG, Bench, block_bytes, named
+from bare_pump import DRUG, Bench, block_bytes, events, named
 from thecal.firmware import alarms as al
 from thecal.firmware import modes, orders_records
 from thecal.protocol import catalogue as cat
-from thecal.protocol.fields import unpack
 
 FILL = {**DRUG, "withdrawn_ul": 0, "volume_ul": 10_000, "expires_s": 0, "lot": named(b"lot 9")}
 IMPLANT = {"implanted_s": 5, "patient": b"AB" + bytes(6), "indication": named(b"spasticity"), "tip_level": b"T10" + bytes(5), "access_port": 1, "mri": named(b"conditional")}
@@ -17,16 +16,6 @@ def bench():
     made = Bench()
     made.program(480_000)
     return made
-
-
-def events(bench, code):
-    log, found, rows = bench.app.events, [], cat.record("event")
-    for at in range(log.first_byte(), log.end_byte(), cat.EVENT_BYTES):
-        values = [0] * len(rows)
-        assert unpack(rows, log.read(at, cat.EVENT_BYTES), 0, cat.EVENT_BYTES, values) > 0
-        if values[2] == code:
-            found.append(tuple(values[3:6]))
-    return found
 
 
 @pytest.mark.req("TH-LIFE-01")

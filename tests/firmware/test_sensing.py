@@ -6,11 +6,10 @@ Row 11 has no sensor in this hardware.
 """
 
 import pytest
-from bare_pump import A_BOLUS, Bench, simple_program
+from bare_pump import A_BOLUS, Bench, events, simple_program
 from thecal.firmware import alarms as al
 from thecal.firmware import sensing as se
 from thecal.protocol import catalogue as cat
-from thecal.protocol.fields import unpack
 from thecal.protocol.session import CLINICIAN, PROOF_BYTES
 
 RATE, FALLBACK, MINIMUM = 500_000, 250_000, 6000
@@ -54,17 +53,6 @@ class Sick(Bench):
 
 def active(bench):
     return [row for row in range(1, 29) if bench.app.alarms.is_active(row)]
-
-
-def events(bench, code):
-    """(cause, a, b) of every event of this code on record."""
-    log, found = bench.app.events, []
-    for at in range(log.first_byte(), log.end_byte(), cat.EVENT_BYTES):
-        values = [0] * len(cat.EVENT_FIELDS)
-        assert unpack(cat.EVENT_FIELDS, log.read(at, cat.EVENT_BYTES), 0, cat.EVENT_BYTES, values) > 0
-        if values[2] == code:
-            found.append(tuple(values[3:6]))
-    return found
 
 
 def running(rate=RATE, fallback=FALLBACK, more=None, **options):

@@ -12,7 +12,7 @@ from thecal.host.programmer import Programmer
 from thecal.hw_sim.params import PatientParams, PlantParams
 from thecal.hw_sim.world import World
 
-sys.path.append(str(Path(__file__).resolve().parent))      # command_book and therapy_model: helpers of one test each
+sys.path.append(str(Path(__file__).resolve().parent))      # command_book, stall_case, therapy_model: helpers of tests
 PARAMS, ADULT = PlantParams.load("reference"), PatientParams.load("adult")
 
 

@@ -4,6 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from stall_case import REFILL, loaded, with_events
 
 from thecal.host.errors import PumpRefused
 from thecal.host.programmer import Programmer
@@ -13,18 +14,6 @@ from thecal.hw_sim.scenario import load_scenario, new_world, world_for
 from thecal.hw_sim.scenario_file import DAY_S, FOLDER, ScenarioError
 
 FOREIGN = Path(__file__).parent / "foreign"
-STALL = (FOLDER / "stall.toml").read_text(encoding="utf-8").replace('name = "stall"', 'name = "case"', 1)
-REFILL = '[[event]]\nat = "%s"\nkind = "refill"\ndrug = "%s"\nvolume = "10 mL"\nconcentration = "%s"\n'
-
-
-def loaded(tmp_path, text):
-    path = tmp_path / "case.toml"
-    path.write_text(text, encoding="utf-8")
-    return load_scenario(path)
-
-
-def with_events(text):
-    return STALL.replace("[[expect]]", text + "\n[[expect]]", 1)
 
 
 def clinician_of(scenario, world):

@@ -1,25 +1,14 @@
 """What the host says of a scenario's events before anything is played: one sentence for everything that cannot be, and what was meant to be refused."""
 
 import pytest
+from stall_case import REFILL, STALL, loaded, with_events
 
 from thecal.hw_sim.scenario import load_scenario
 from thecal.hw_sim.scenario_file import FOLDER, ScenarioError
 from thecal.hw_sim.scenario_therapy import drugs_of, fill_of, prescription
 
-STALL = (FOLDER / "stall.toml").read_text(encoding="utf-8").replace('name = "stall"', 'name = "case"', 1)
 PROGRAM = '\n[[event]]\nat = "2 d"\nkind = "program"\nmode = "simple"\ndose = "%s"\n'
-REFILL = '[[event]]\nat = "%s"\nkind = "refill"\ndrug = "%s"\nvolume = "10 mL"\nconcentration = "%s"\n'
 TRIAL = '[[event]]\nat = "-%d d"\nkind = "trial"\ndrug = "baclofen"\nconcentration = "50 ug/mL"\ndose = "%s"\nresponse = "%s"\n\n'
-
-
-def loaded(tmp_path, text):
-    path = tmp_path / "case.toml"
-    path.write_text(text, encoding="utf-8")
-    return load_scenario(path)
-
-
-def with_events(text):
-    return STALL.replace("[[expect]]", text + "\n[[expect]]", 1)
 
 
 def with_trials(*trials):
