@@ -160,6 +160,8 @@ def _show(result: dict[str, Any], page: Path | None) -> None:
         shown = "" if value is None else "%.6g" % value if isinstance(value, (int, float)) else str(value)
         table.add_row(*(str(cell).replace("[", "\\[") for cell in (marks[row["ok"]], row["name"], shown, row["bound"], row["unit"])))
     _console(sys.stdout).print(table)
+    if result["story"]:
+        click.echo("\nfield action, %(when)s\n  the real device: %(real)s\n  here: %(ours)s\n" % result["story"])
     told = [("demanded", "demanded_nl"), ("ordered", "ordered_nl"), ("delivered", "delivered_nl"), ("missed", "missed_nl")]
     click.echo(", ".join("%s %.6f mL" % (name, result[key] / 1e6) for name, key in told if result[key] is not None))
     for alarm in result["alarms"]:

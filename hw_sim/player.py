@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from ..protocol import catalogue
-from . import scenario_expect
+from . import scenario_expect, story
 from .bedside import DAY_S, HOUR_S, SECOND_US, oracle_for, trial
 from .clinician import Clinician, alarm_of
 from .judge import FAULTY_REL, Bounds, judge
@@ -327,6 +327,7 @@ class Player:
             "alarms": self.observed.alarms, "expectations": rows, "events": self.events, "repeat": repeat,
             "out": str(out) if out else None, "firmware": clinician.firmware if clinician else {"runtime": world.runner.name, "version": None},
             "drugs": self.drugs, "notes": notes[:KEPT_NOTES],
+            "story": story.tell(scenario, rows),
             "days": self.oracle.day_table(min(world.now_us, scenario.duration_s * SECOND_US)) if status else [],
             "line": world.line.counters(), "child_peak_kib": world.runner.peak_kib()}
 

@@ -15,10 +15,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from . import story
 from .params import ParamError, PatientParams, PlantParams
 from .plant import FAULTS
 from .scenario_expect import QUANTITIES
-from .scenario_values import EXPECT, IMPLANT, KINDS, ORACLE, PATIENT, TOP, ScenarioError, quantity, read_table
+from .scenario_values import EXPECT, FIELD_ACTION, IMPLANT, KINDS, ORACLE, PATIENT, TOP, ScenarioError, quantity, read_table
 
 SCHEMA = "thecal.scenario/1"
 FOLDER = Path(__file__).parent / "scenarios"
@@ -47,18 +48,19 @@ class Event:
 
 @dataclass(frozen=True)
 class Expectation:
-    """One bound on a quantity of scenario_expect.QUANTITIES: low <= value <= high, a missing end is open."""
+    """One bound on a quantity of scenario_expect.QUANTITIES: low <= value <= high, a missing end is open; `key` names its value in the story."""
 
     name: str
     quantity: str
     low: float | None
     high: float | None
     options: dict[str, Any]
+    key: str = ""
 
 
 @dataclass(frozen=True)
 class Scenario:
-    """A loaded scenario. Times in seconds from the implant; `start_pump_s` is the pump's local time then.
+    """A loaded scenario (`field_action`: see story.py). Times in seconds from the implant; `start_pump_s` is the pump's local time then.
 
     By event number: `orders` holds what the host made of an event (a prescription, a fill), `refusals` what it said of one that was meant
     to be refused; see scenario_therapy.py.
@@ -80,6 +82,7 @@ class Scenario:
     expectations: tuple[Expectation, ...]
     orders: dict[int, Any] = field(default_factory=dict)
     refusals: dict[int, str] = field(default_factory=dict)
+    field_action: dict[str, str] = field(default_factory=dict)
 
 
 def find(given: str, folder: Path = FOLDER) -> Path:
@@ -123,14 +126,17 @@ def read(path: Path, units: Any) -> Scenario:
     known = read_table(patient, PATIENT, where + ": [patient]", units)
     if ("drug" in patient) != ("dose" in patient):
         raise ScenarioError("%s: [patient] needs drug and dose together: the therapy reached before this implant" % where)
-    return Scenario(
+    scenario = Scenario(
         file=where, name=table["name"], title=table["title"], source=table["source"], confidence=table["confidence"],
         duration_s=duration_s, start_pump_s=top["start"], seed=table.get("seed", 1), sample_s=sample_s,
         implant={**table["implant"], **read_table(table["implant"], IMPLANT, where + ": [implant]", units)},
         patient={**patient, **known}, oracle=read_table(table.get("oracle", {}), ORACLE, where + ": [oracle]", units),
         events=_events(table["event"], duration_s, where, units),
         expectations=tuple(_expectation(entry, "%s: expectation %d" % (where, number), units)
-                           for number, entry in enumerate(table.get("expect", []), 1)))
+                           for number, entry in enumerate(table.get("expect", []), 1)),
+        field_action=read_table(table["field_action"], FIELD_ACTION, where + ": [field_action]", units) if "field_action" in table else {})
+    story.check(scenario)
+    return scenario
 
 
 def _within(where: str, key: str, text: Any, value: int, low: int, high: int) -> int:
@@ -234,4 +240,4 @@ def _expectation(entry: dict[str, Any], here: str, units: Any) -> Expectation:
         raise ScenarioError("%s (%s): a bound is missing: give min, max or both" % (here, entry["name"]))
     if "min" in entry and "max" in entry and entry["min"] > entry["max"]:
         raise ScenarioError("%s (%s): min is %r, it must not be above max %r" % (here, entry["name"], entry["min"], entry["max"]))
-    return Expectation(entry["name"], entry["quantity"], entry.get("min"), entry.get("max"), {key: known[key] for key in options if key in known})
+    return Expectation(entry["name"], entry["quantity"], entry.get("min"), entry.get("max"), {key: known[key] for key in options if key in known}, entry.get("as", ""))

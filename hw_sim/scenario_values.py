@@ -58,11 +58,12 @@ BOLUS_KEYS = {"dose": "dose!", "over": "duration!", "lockout": "duration!", "per
               "released": "switch"}
 TOP = {"schema": "text!", "name": "text!", "title": "text!", "source": "text!", "confidence": "text!", "duration": "duration!",
        "start": "moment!", "seed": "seed", "sample": "duration", "implant": "table!", "patient": "table", "oracle": "table",
-       "event": "tables!", "expect": "tables"}
+       "event": "tables!", "expect": "tables", "field_action": "table"}
+FIELD_ACTION = {"when": "text!", "real": "text!", "ours": "text!"}       # a recall as a scenario: what the real device did, what ours does (story.py)
 IMPLANT = {"head": "text!", "reservoir": "text!", "catheter": "length!", "serial": "count!", "contact": "contact"}
 PATIENT = {"model": "text", "sigma": "number", "seed": "seed", "drug": "text", "dose": "rate", "also": "doses"}
 ORACLE = {"delivered_pct": "number", "dose_pct": "number", "front_pct": "number"}
-EXPECT = {"name": "text!", "quantity": "quantity!", "min": "number", "max": "number"}
+EXPECT = {"name": "text!", "quantity": "quantity!", "min": "number", "max": "number", "as": "text"}
 
 
 class ScenarioError(ValueError):
