@@ -17,7 +17,7 @@ from typing import Any
 
 from . import story
 from .params import ParamError, PatientParams, PlantParams
-from .plant import FAULTS
+from .plant_faults import FAULTS
 from .scenario_expect import QUANTITIES
 from .scenario_values import EXPECT, FIELD_ACTION, IMPLANT, KINDS, ORACLE, PATIENT, TOP, ScenarioError, quantity, read_table
 
