@@ -18,7 +18,7 @@ from typing import Any
 from .environment import Environment
 from .params import ParamError, PatientParams, PlantParams
 from .scenario_expect import QUANTITIES
-from .scenario_surroundings import RandomFault, environment, random_faults
+from .scenario_surroundings import RandomFault, check_bind, environment, random_faults
 from .scenario_values import EXPECT, IMPLANT, KINDS, ORACLE, PATIENT, TOP, ScenarioError, check_fault, quantity, read_table
 
 SCHEMA = "thecal.scenario/1"
@@ -128,16 +128,19 @@ def read(path: Path, units: Any) -> Scenario:
     known = read_table(patient, PATIENT, where + ": [patient]", units)
     if ("drug" in patient) != ("dose" in patient):
         raise ScenarioError("%s: [patient] needs drug and dose together: the therapy reached before this implant" % where)
+    events = _events(table["event"], duration_s, where, units)
+    surroundings = environment(table.get("environment", []), where, duration_s, units)
+    chances = random_faults(table.get("random_fault", []), where, units)
+    check_bind(where, events, surroundings, chances)
     return Scenario(
         file=where, name=table["name"], title=table["title"], source=table["source"], confidence=table["confidence"],
         duration_s=duration_s, start_pump_s=top["start"], seed=table.get("seed", 1), sample_s=sample_s,
         implant={**table["implant"], **read_table(table["implant"], IMPLANT, where + ": [implant]", units)},
         patient={**patient, **known}, oracle=read_table(table.get("oracle", {}), ORACLE, where + ": [oracle]", units),
-        events=_events(table["event"], duration_s, where, units),
+        events=events,
         expectations=tuple(_expectation(entry, "%s: expectation %d" % (where, number), units)
                            for number, entry in enumerate(table.get("expect", []), 1)),
-        folder=path.resolve().parent, line=table.get("line"), environment=environment(table.get("environment", []), where, duration_s, units),
-        random_faults=random_faults(table.get("random_fault", []), where, units))
+        folder=path.resolve().parent, line=table.get("line"), environment=surroundings, random_faults=chances)
 
 
 def _within(where: str, key: str, text: Any, value: int, low: int, high: int) -> int:

@@ -67,6 +67,17 @@ def environment(entries: Iterable[Any], where: str, duration_s: int, units: Any)
         raise ScenarioError("%s: %s" % (where, error)) from error
 
 
+def check_bind(where: str, events: Iterable[Any], table: Environment, chances: Iterable[RandomFault]) -> None:
+    """A gear binds behind a field: without one in the scenario the fault has no part to act on. Raises ScenarioError."""
+    events = list(events)
+    fields = table.has("field_t") or any(event.kind == "scan" or event.values.get("name") == "field_t" for event in events) or any(
+        fault.name == "field_t" for fault in chances)
+    for event in events:
+        if event.kind == "fault" and event.values["name"] == "gear_bind" and not fields:
+            raise ScenarioError("%s: event %d (fault): gear_bind acts behind a magnetic field, and the scenario has none: no scan, no field_t, no field "
+                                "in its environment" % (where, event.number))
+
+
 def random_faults(entries: Iterable[Any], where: str, units: Any) -> tuple[RandomFault, ...]:
     """The [[random_fault]] entries. Raises ScenarioError."""
     found = []
