@@ -129,9 +129,9 @@ class Plant(Flows):
         volume = self._head.volume_ul(rotor, steps, back_kpa)
         if self._aging and steps:
             self._prove(rotor, steps, end_us)
+        if self._pressed:
+            volume = self._drawn_ul(volume, back_kpa, (start_us + end_us) >> 1)
         if volume >= 0:
-            if self._pressed:
-                volume = self._drawn_ul(volume, back_kpa, (start_us + end_us) >> 1)
             available = reservoir.available_ul()
             if volume > available:
                 volume = available
@@ -190,6 +190,11 @@ class Plant(Flows):
                 self.faults.fire(name, end_us)
 
     # ---- faults and surroundings
+
+    @property
+    def bound_until_us(self) -> int:
+        """When a gear that a field has bound lets go; in the past if none is bound."""
+        return self._bound_us
 
     def field_t(self, t_us: int) -> float:
         """Static magnetic field at the pump."""
