@@ -91,19 +91,20 @@ def gather(plan: Plan, say: Say) -> list[Part]:
         for number, future in enumerate(as_completed(under_way), 1):
             part = done[under_way[future]] = future.result()
             say("%d of %d: %s: %s" % (number, len(first) + len(last), part.name, part.state))
-    for number, (name, words) in enumerate(last, len(first) + 1):       # they measure time, so nothing runs beside them
+    for number, (name, words) in enumerate(last, len(first) + 1):       # benches measure time, so nothing runs beside them
         part = done[name] = _piece(plan, name, words, found, committed_s)
         say("%d of %d: %s: %s" % (number, len(first) + len(last), part.name, part.state))
-    parts += [done[name] for name, _ in (*first, *last)]
+    parts += [done[name] for name, _ in (*last, *first)]
     return [*parts, *_traces(parts, plan), _anomalies(plan)]
 
 
 def _wanted(plan: Plan) -> tuple[list[Wanted], list[Wanted]]:
-    """(name, words of the command): first those that may run side by side, then the benches."""
-    pieces: list[Wanted] = [("ledger", ("faults", "--json")), ("physics", ("physics", "--json"))]
+    """(name, words of the command): first those that may run side by side; then the ledger, which takes all jobs itself, and the benches."""
+    pieces: list[Wanted] = [("physics", ("physics", "--json"))]
     pieces += [("run %s %s" % (Path(scenario).name.removesuffix(".toml"), runtime), ("run", scenario, "--runtime", runtime, "--json", "--quiet"))
                for scenario in plan.scenarios for runtime in plan.runtimes]
-    return pieces, [("bench %s" % name, ("bench", name, "--json")) for name in BENCHES]
+    alone: list[Wanted] = [("ledger", ("faults", "--jobs", str(plan.jobs), "--json"))]
+    return pieces, alone + [("bench %s" % name, ("bench", name, "--json")) for name in BENCHES]
 
 
 def _piece(plan: Plan, name: str, words: tuple[str, ...], found: dict[str, tuple[Path, dict[str, Any]]], committed_s: int | None) -> Part:

@@ -58,7 +58,9 @@ def judged(data: dict[str, Any]) -> tuple[bool, str]:
     if data["schema"] == RUN:
         told = "%s, seed %s, trace %s; %s" % (data["verdict"], data.get("seed"), data["trace_hash"], told)
     told += "; NOT: " + ", ".join(wrong) if wrong else ""
-    return bool(rows) and not wrong and data.get("verdict", "pass") == "pass", told
+    apart = data.get("differences") or []       # of the ledger, from the committed one: a hazard that is caught later than before still holds
+    told += "; NOT AS COMMITTED: " + ", ".join(map(str, apart)) if apart else ""
+    return bool(rows) and not wrong and not apart and data.get("verdict", "pass") == "pass", told
 
 
 def _name(row: dict[str, Any]) -> str:

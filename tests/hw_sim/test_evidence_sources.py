@@ -22,6 +22,7 @@ def test_a_piece_holds_when_its_rows_do():
     failed = copy.deepcopy(LEDGER)
     failed["rows"][0]["ok"] = False
     assert es.judged(failed)[0] is False and es.judged(failed)[1].endswith("; NOT: stall-basal")
+    assert es.judged({**LEDGER, "differences": ["stall-basal: later"]}) == (False, es.judged(LEDGER)[1] + "; NOT AS COMMITTED: stall-basal: later")
     assert es.judged({**RUN, "verdict": "fail"})[0] is False, "a firmware that failed has met every expectation so far"
     assert es.judged({**PHYSICS, "rows": []})[0] is False, "nothing proves nothing"
 
