@@ -352,6 +352,14 @@ def pin_to_one_core(pid: int) -> bool:
     return True
 
 
+def keep_to(index: int) -> None:
+    """This process and its pumps live on one core from now on, the `index`th (modulo their number): a worker of a pool."""
+    if _all_cores:
+        core = sorted(_all_cores)[index % len(_all_cores)]
+        _all_cores.intersection_update({core})
+        restore_cores()
+
+
 def restore_cores() -> None:
     """Let this process run on every core again."""
     if _all_cores:
