@@ -54,7 +54,7 @@ class Bench:
     def options(self) -> dict[str, Any]:
         """As World.build takes them."""
         return {"runtime": self.runtime, "firmware_dir": self.firmware_dir, "exec_cmd": list(self.exec_cmd) if self.exec_cmd else None,
-                "seed": self.seed}
+                "seed": self.seed, "source_dir": self.source_dir}
 
 
 @dataclass
