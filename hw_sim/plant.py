@@ -21,6 +21,8 @@ from .head import Head
 from .motor import Motor
 from .oral import Oral
 from .params import PatientParams, PlantParams
+from .plasma import Plasma
+from .plasma import modes as plasma_modes
 from .reservoir import Conc, Reservoir
 from .sensors import Sensed, Sensors
 
@@ -43,6 +45,10 @@ FAULTS: dict[str, FaultKind] = {
     "enable_stuck": FaultKind(True),            # the switch no longer opens
     "head_gain": FaultKind(1.3, "", 0.0, 5.0),  # volume per turn against nominal: over-infusing head, worn tube
     "kink": FaultKind(0.0, "uL/(kPa s)", 0.0, 10.0),    # conductance left in the catheter, 0 is closed
+    "catheter_leak": FaultKind(0.5, "", 0.0, 1.0),      # share of the flow that leaves before the tip, into tissue
+    "disconnect": FaultKind(True),              # the catheter is off the pump: all of it goes into tissue
+    "migration": FaultKind(0.0, "", 0.0, 1.0),  # share of what leaves at the tip that still reaches the spinal fluid
+    "bubble_ul": FaultKind(50.0, "uL", 0.0, 1000.0),    # gas in the line, at 101.3 kPa
     "level_stuck": FaultKind(True),
     "level_offset_ul": FaultKind(1000.0, "uL", -50_000.0, 50_000.0),
     "encoder_stuck": FaultKind(True),
@@ -98,9 +104,10 @@ def _kind(name: str) -> FaultKind:
 class Plant:
     """One pump in one patient. `t_us` is the instant everything has been advanced to."""
 
-    __slots__ = ("params", "patient", "faults", "t_us", "_motor", "_head", "_reservoir", "_line", "_battery", "_sensors", "_index", "_csf",
+    __slots__ = ("params", "patient", "faults", "t_us", "_motor", "_head", "_reservoir", "_line", "_battery", "_sensors", "_index", "_csf", "_plasma",
                  "_oral", "_rotor", "_stalled", "_temperature_c", "_drop_mv", "_line_us", "_wakes", "_received", "_sent", "_lost_steps",
-                 "_head_ul", "_delivered_ul", "_filled_ng", "_injected_ng", "_withdrawn_ng", "_tip_ng")
+                 "_head_ul", "_delivered_ul", "_filled_ng", "_injected_ng", "_withdrawn_ng", "_tip_ng", "_stray_share", "_strayed_ul",
+                 "_strayed_ng")
 
     def __init__(self, params: PlantParams, patient: PatientParams, seed: int = 1):
         self.params = params
@@ -114,6 +121,7 @@ class Plant:
         self._sensors = Sensors(params.sensors, params.motor.steps_per_rev, seed)
         self._index: dict[str, int] = {}        # drugs in their order of appearance: the order of every Conc
         self._csf: list[Csf] = []
+        self._plasma: list[Plasma] = []
         self._oral: dict[str, Oral] = {}
         self._rotor = 0                         # steps turned since the start
         self._stalled = False
@@ -130,6 +138,9 @@ class Plant:
         self._injected_ng: list[float] = []
         self._withdrawn_ng: list[float] = []
         self._tip_ng: list[float] = []
+        self._stray_share = 0.0                 # of what leaves at the tip: a tip that is no longer in the spinal fluid
+        self._strayed_ul = 0.0                  # left the line, did not reach the fluid
+        self._strayed_ng: list[float] = []
         self.faults = PlantFaults(self._faults_changed)
 
     # ---- time and motion
@@ -181,11 +192,11 @@ class Plant:
             if volume > available:
                 volume = available
             out = line.outflow_ul(volume, (end_us - start_us) * 1e-6)
-            pieces = line.push(end_us, volume, reservoir.conc, out)
+            pieces = line.push(start_us, end_us, volume, reservoir.conc, out)
             reservoir.volume_ul -= volume
         else:
             out = line.outflow_ul(volume, (end_us - start_us) * 1e-6)
-            taken, pieces = line.pull(-volume, out)
+            taken, pieces = line.pull(start_us, end_us, -volume, out)
             reservoir.put_back(-volume, taken)
         if line.kinked:
             self._line_us = end_us
@@ -198,14 +209,17 @@ class Plant:
         if line.stored_ul and t_us >= self._line_us:
             out = line.outflow_ul(0.0, (t_us - self._line_us) * 1e-6)
             if out:
-                self._deliver(line.release(out), self._line_us if line.kinked else t_us, t_us)
+                since_us = self._line_us if line.kinked else t_us
+                self._deliver(line.release(since_us, t_us, out), since_us, t_us)
         self._line_us = max(t_us, self._line_us)
 
     def _deliver(self, pieces: Pieces, start_us: int, end_us: int) -> None:
-        """Bring what left at the tip between two instants into the lumbar fluid."""
+        """Bring what left at the tip between two instants into the lumbar fluid, and what strayed into the tissue."""
+        if self._line.lost or self._stray_share:
+            pieces = self._stray(pieces, start_us, end_us)
         if end_us - start_us <= IMPULSE_US:
             middle_us = (start_us + end_us) >> 1
-            tip_ng = self._tip_ng
+            tip_ng, plasma = self._tip_ng, self._plasma
             for volume, conc in pieces:
                 self._delivered_ul += volume
                 i = 0
@@ -214,6 +228,7 @@ class Plant:
                     if dose_ng:
                         tip_ng[i] += dose_ng
                         csf.dose(middle_us, dose_ng)
+                        plasma[i].follow(middle_us, middle_us, dose_ng)
                     i += 1
             return
         total = sum(volume for volume, _ in pieces)
@@ -223,14 +238,31 @@ class Plant:
             self._delivered_ul += volume
             gone += volume
             until_us = start_us + round((end_us - start_us) * gone / total) if total else end_us
-            for i, csf in enumerate(self._csf):
+            for i in range(len(self._csf)):
                 dose_ng = volume * conc[i]
                 self._tip_ng[i] += dose_ng
-                if until_us > begin_us:
-                    csf.infuse(begin_us, until_us, dose_ng)
-                else:
-                    csf.dose(until_us, dose_ng)
+                self._infuse(i, begin_us, until_us, dose_ng)
             begin_us = until_us
+
+    def _stray(self, pieces: Pieces, start_us: int, end_us: int) -> Pieces:
+        """Bring into the tissue what left at a leak, and of `pieces` what a migrated tip does not put into the fluid; returns the rest."""
+        share = self._stray_share
+        astray = self._line.lost + [(volume * share, conc) for volume, conc in pieces if share]
+        self._line.lost = []
+        for i, plasma in enumerate(self._plasma):
+            dose_ng = math.fsum(volume * conc[i] for volume, conc in astray)
+            self._strayed_ng[i] += dose_ng
+            plasma.leak(start_us, end_us, dose_ng)
+        self._strayed_ul += math.fsum(volume for volume, _ in astray)
+        return [(volume * (1 - share), conc) for volume, conc in pieces]
+
+    def _infuse(self, drug: int, start_us: int, end_us: int, dose_ng: float) -> None:
+        """`dose_ng` into the lumbar fluid, evenly between two instants (at once if they are equal)."""
+        if end_us > start_us:
+            self._csf[drug].infuse(start_us, end_us, dose_ng)
+        else:
+            self._csf[drug].dose(end_us, dose_ng)
+        self._plasma[drug].follow(start_us, end_us, dose_ng)
 
     # ---- hands of the clinic
 
@@ -276,10 +308,7 @@ class Plant:
             raise ValueError("injection of %g ng %s: the dose must be 0 or more" % (dose_ng, drug))
         i = self._drug(drug)
         self._injected_ng[i] += dose_ng
-        if since_us is None or since_us >= self.t_us:
-            self._csf[i].dose(self.t_us, dose_ng)
-        else:
-            self._csf[i].infuse(since_us, self.t_us, dose_ng)
+        self._infuse(i, self.t_us if since_us is None else min(since_us, self.t_us), self.t_us, dose_ng)
 
     def oral(self, drug: str, dose_mg: float) -> None:
         """A tablet of `dose_mg` now, into compartments of its own, for comparison only. Raises ValueError."""
@@ -306,12 +335,14 @@ class Plant:
     def _drug(self, drug: str) -> int:
         """Index of a drug; on its first appearance every body learns of it."""
         if drug not in self._index:
-            kinetics = for_patient(self._drug_params(drug), self.patient)
+            drug_params = self._drug_params(drug)
+            csf = Csf(for_patient(drug_params, self.patient), self.t_us)
             self._index[drug] = len(self._index)
-            self._csf.append(Csf(kinetics, self.t_us))
+            self._csf.append(csf)
+            self._plasma.append(Plasma(plasma_modes(drug_params.plasma, csf.solved, self.patient.weight_kg), self.t_us))
             self._reservoir.add_drug()
             self._line.add_drug()
-            for ledger in (self._filled_ng, self._injected_ng, self._withdrawn_ng, self._tip_ng):
+            for ledger in (self._filled_ng, self._injected_ng, self._withdrawn_ng, self._tip_ng, self._strayed_ng):
                 ledger.append(0.0)
         return self._index[drug]
 
@@ -328,11 +359,9 @@ class Plant:
         self._sensors.encoder_stuck = "encoder_stuck" in present
         self._drop_mv = present.get("battery_drop_mv", 0.0)
         self._temperature_c = present.get("temperature_c", self.patient.temperature_c)
-        line = self._line
-        was_kinked, line.kinked = line.kinked, "kink" in present
-        line.leak_ul_kpa_s = present.get("kink", 0.0)
-        if line.kinked != was_kinked:
-            self._relax(self.t_us)
+        self._stray_share = 1 - present.get("migration", 1.0)
+        self._line.set_faults(present.get("kink"), present.get("catheter_leak", 0.0), "disconnect" in present, present.get("bubble_ul", 0.0))
+        self._relax(self.t_us)
 
     # ---- looking
 
@@ -353,11 +382,11 @@ class Plant:
         oral = {drug: body.levels(self.t_us) for drug, body in self._oral.items()}
         return {
             "t_us": self.t_us,
-            "delivered_ul": self._delivered_ul, "head_ul": self._head_ul,
+            "delivered_ul": self._delivered_ul, "strayed_ul": self._strayed_ul, "head_ul": self._head_ul,
             "reservoir_ul": self._reservoir.volume_ul,
             "reservoir_kpa": self._reservoir.pressure_kpa(self._temperature_c),
             "overfilled_ul": max(0.0, self._reservoir.volume_ul - self.params.reservoir.capacity_ul),
-            "line_stored_ul": self._line.stored_ul, "line_kpa": self.patient.csf_kpa + self._line.back_kpa,
+            "line_ul": self._line.dead_ul + self._line.stored_ul, "line_stored_ul": self._line.stored_ul, "line_kpa": self.patient.csf_kpa + self._line.back_kpa,
             "rotor_steps": self._rotor, "commanded_steps": self._motor.commanded, "lost_steps": self._lost_steps,
             "battery_mj": self._used_mj(),
             "listening_mj": self._battery.listening_mj(self._wakes, self._received, self._sent), "temperature_c": self._temperature_c,
@@ -365,9 +394,12 @@ class Plant:
             "reservoir_ng_per_ul": dict(zip(names, self._reservoir.conc)),
             "tip_ng_per_ul": dict(zip(names, self._line.tip_conc)),
             "tip_ng": dict(zip(names, self._tip_ng)),
+            "strayed_ng": dict(zip(names, self._strayed_ng)),
             "lumbar_ng_per_ml": {drug: level.lumbar for drug, level in zip(names, now)},
             "cisternal_ng_per_ml": {drug: level.cisternal for drug, level in zip(names, now)},
             "effect_ng_per_ml": {drug: level.effect for drug, level in zip(names, now)},
+            "plasma_ng_per_ml": {drug: body.level(self.t_us, csf.amplitudes(self.t_us))
+                                 for drug, body, csf in zip(names, self._plasma, self._csf)},
             "oral_plasma_ng_per_ml": {drug: plasma for drug, (plasma, _) in oral.items()},
             "oral_csf_ng_per_ml": {drug: csf for drug, (_, csf) in oral.items()},
         }
@@ -378,9 +410,8 @@ class Plant:
         line_ng: Conc = self._line.mass_ng()
         for i, csf in enumerate(self._csf):
             came_ng = self._filled_ng[i] + self._injected_ng[i]
-            in_fluid_ng, cleared_ng = csf.mass_ng(self.t_us)
-            found_ng = (self._reservoir.conc[i] * self._reservoir.volume_ul + line_ng[i] + in_fluid_ng + cleared_ng
-                        + self._withdrawn_ng[i])
+            found_ng = (self._reservoir.conc[i] * self._reservoir.volume_ul + line_ng[i] + sum(csf.mass_ng(self.t_us))
+                        + sum(self._plasma[i].mass_ng(self.t_us)) + self._withdrawn_ng[i])
             if came_ng:
                 worst = max(worst, abs(found_ng - came_ng) / came_ng)
         return worst
