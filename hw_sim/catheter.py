@@ -19,8 +19,9 @@ from __future__ import annotations
 import math
 
 from .dispersion import Shear, diffused
+from .environment import STANDARD_KPA
 from .params import CatheterParams
-from .reservoir import ATMOSPHERE_KPA, Conc
+from .reservoir import Conc
 
 CELL_UL = 1.0       # widest cell: 0.45 cm of the reference bore, against a front of 1.2 cm at 0.5 mL/day
 BATCH_UL = 2.0      # flow between two dispersion steps: about 0.5 % of the dead volume
@@ -33,7 +34,7 @@ Pieces = list[tuple[float, Conc]]       # volume (uL) and concentrations that le
 class Catheter:
     """The line's content. Either `_alike` holds its one concentration, or `_widths` and `_columns` its cells, tip first."""
 
-    __slots__ = ("dead_ul", "stored_ul", "outlet_ul_kpa_s", "kinked", "leak_share", "lost", "_params", "_compliance_ul_kpa", "_bubble_ul",
+    __slots__ = ("dead_ul", "stored_ul", "outlet_ul_kpa_s", "kinked", "leak_share", "lost", "compliance_ul_kpa", "_params", "_bubble_ul",
                  "_ambient_kpa", "_leak_ul", "_shear", "_area_ul2_m2", "_alike", "_widths", "_columns", "_highest", "_moved_ul", "_spread_us")
 
     def __init__(self, params: CatheterParams):
@@ -44,9 +45,9 @@ class Catheter:
         self.leak_share = 0.0           # of what leaves the line
         self.lost: Pieces = []          # what left elsewhere than at the tip, in order, until the plant takes it
         self._params = params
-        self._compliance_ul_kpa = params.compliance_ul_kpa
-        self._bubble_ul = 0.0           # gas, at ATMOSPHERE_KPA
-        self._ambient_kpa = ATMOSPHERE_KPA
+        self.compliance_ul_kpa = params.compliance_ul_kpa
+        self._bubble_ul = 0.0           # gas, at STANDARD_KPA
+        self._ambient_kpa = STANDARD_KPA
         self._leak_ul = 0.0             # volume between the leak and the tip
         area_m2 = params.bore_ul_cm * 1e-7      # 1 uL/cm is 1e-9 m3 per 1e-2 m
         self._shear = Shear(params.diffusion_m2_s, math.sqrt(area_m2 / math.pi))
@@ -59,10 +60,11 @@ class Catheter:
         self._spread_us = 0                 # ... which was at this instant
 
     def set_faults(self, kink_ul_kpa_s: float | None = None, leak: float = 0.0, disconnected: bool = False, bubble_ul: float = 0.0,
-                   ambient_kpa: float = ATMOSPHERE_KPA) -> None:
-        """The line's faults from now on: conductance left in a kink (None: no kink), share 0..1 that leaks, gas (uL at ATMOSPHERE_KPA).
+                   ambient_kpa: float = STANDARD_KPA) -> float:
+        """The line's faults from now on: conductance left in a kink (None: no kink), share 0..1 that leaks, gas (uL at STANDARD_KPA).
 
         What the line has stored stays in it; call outflow_ul() up to now before, and after it if the line has opened.
+        Returns by how much the gas has grown with another ambient pressure (uL).
         """
         params = self._params
         leak = 1.0 if disconnected else leak
@@ -76,11 +78,12 @@ class Catheter:
             through_ul_kpa_s = leak / (1 - leak) / beyond
             self.outlet_ul_kpa_s += through_ul_kpa_s
             self.leak_share = through_ul_kpa_s / self.outlet_ul_kpa_s
-        grown_ul = self._bubble_ul * ATMOSPHERE_KPA * (1 / ambient_kpa - 1 / self._ambient_kpa)
+        grown_ul = self._bubble_ul * STANDARD_KPA * (1 / ambient_kpa - 1 / self._ambient_kpa)
         self.dead_ul -= grown_ul        # the gas takes the liquid's room ...
         self.stored_ul += grown_ul      # ... and presses on it
         self._bubble_ul, self._ambient_kpa = bubble_ul, ambient_kpa
-        self._compliance_ul_kpa = params.compliance_ul_kpa + bubble_ul * ATMOSPHERE_KPA / (ambient_kpa * ambient_kpa)
+        self.compliance_ul_kpa = params.compliance_ul_kpa + bubble_ul * STANDARD_KPA / (ambient_kpa * ambient_kpa)
+        return grown_ul
 
     def add_drug(self) -> None:
         """One more drug exists from now on; none of it is here yet."""
@@ -92,7 +95,7 @@ class Catheter:
     @property
     def back_kpa(self) -> float:
         """Line pressure above CSF that the head works against."""
-        return self.stored_ul / self._compliance_ul_kpa
+        return self.stored_ul / self.compliance_ul_kpa
 
     @property
     def tip_conc(self) -> Conc:
@@ -165,7 +168,7 @@ class Catheter:
         before = self.stored_ul
         after = before + in_ul
         if self.outlet_ul_kpa_s and dt_s > 0:
-            decades = dt_s * self.outlet_ul_kpa_s / self._compliance_ul_kpa
+            decades = dt_s * self.outlet_ul_kpa_s / self.compliance_ul_kpa
             gone = -math.expm1(-decades)
             after = before * (1 - gone) + in_ul / decades * gone
         self.stored_ul = after
@@ -173,7 +176,7 @@ class Catheter:
 
     def room_ul(self, limit_kpa: float) -> float:
         """What the head can still push before the line reaches `limit_kpa` above CSF; endless in an open line."""
-        return self._compliance_ul_kpa * limit_kpa - self.stored_ul if self.kinked else math.inf
+        return self.compliance_ul_kpa * limit_kpa - self.stored_ul if self.kinked else math.inf
 
     def replace(self, t_us: int, volume_ul: float, conc: Conc) -> Pieces:
         """The `volume_ul` next to the tip is exchanged by hand for liquid of `conc`; returns what was there."""
@@ -195,6 +198,39 @@ class Catheter:
             if left <= SPECK_UL:
                 break
         return taken
+
+    def port_push(self, t_us: int, at_ul: float, in_ul: float, conc: Conc) -> Pieces:
+        """A needle brings `in_ul` > 0 in at `at_ul` before the tip; returns what left there: the content between first, then the injected."""
+        if self._alike is not None:
+            self._open_cells(t_us, self._alike)
+        self._highest = [max(known, new) for known, new in zip(self._highest, conc)]
+        self._cut(at_ul)
+        nearer, at = 0.0, 0
+        while at < len(self._widths) and nearer < at_ul - SPECK_UL:
+            nearer += self._widths[at]
+            at += 1
+        left, cells = in_ul, 0
+        while left > 0 and cells * CELL_UL < at_ul + CELL_UL:       # a queue no longer than the catheter: the first of it leaves as one piece
+            part = left if left <= CELL_UL + SPECK_UL or (cells + 1) * CELL_UL >= at_ul + CELL_UL else CELL_UL
+            self._widths.insert(at, part)
+            for column, new in zip(self._columns, conc):
+                column.insert(at, new)
+            left -= part
+            cells += 1
+        self._shear.flow(t_us, t_us, in_ul)
+        return self._leave(in_ul)
+
+    def _cut(self, at_ul: float) -> None:
+        """Cut the cell that reaches over `at_ul` before the tip in two."""
+        passed = 0.0
+        for at, width in enumerate(self._widths):
+            if passed + width > at_ul + SPECK_UL:
+                if at_ul - passed > SPECK_UL:
+                    self._widths[at:at + 1] = [at_ul - passed, passed + width - at_ul]
+                    for column in self._columns:
+                        column.insert(at, column[at])
+                return
+            passed += width
 
     def _push_alike(self, alike: Conc, in_ul: float, conc: Conc, out_ul: float) -> Pieces | None:
         """Take a barely different inflow as alike; None if it differs by more than ALIKE.
@@ -312,7 +348,7 @@ class Catheter:
         if dt_s <= 0:
             return
         still_ul2 = self._params.diffusion_m2_s * dt_s * self._area_ul2_m2
-        sheared_ul2 = self._shear.variance_ul2 / 2
+        sheared_ul2 = min(self._shear.variance_ul2 / 2, self.dead_ul * self.dead_ul)        # a whole line is no more than mixed
         spreads = [still_ul2 + sheared_ul2] * (len(self._widths) - 1)
         if self.leak_share:
             at, flowing = self._place(), 1 - self.leak_share
