@@ -24,7 +24,7 @@ from .params import CatheterParams
 from .reservoir import Conc
 
 CELL_UL = 1.0       # widest cell: 0.45 cm of the reference bore, against a front of 1.2 cm at 0.5 mL/day
-BATCH_UL = 2.0      # flow between two dispersion steps: about 0.5 % of the dead volume
+BATCH_UL = 4.0      # flow between two dispersion steps: about 1 % of the dead volume
 SPECK_UL = 1e-6     # less than this is mixed into its neighbour whatever it holds: no cell is too thin to compute with
 ALIKE = 1e-6        # spread below which content counts as one parcel, relative to the drug's highest inflow
 

@@ -153,31 +153,55 @@ def levels(solved: CsfModes, state: State) -> Levels:
 
 
 class Csf:
-    """One drug's spinal fluid on the virtual clock. Stepped only when a dose arrives; looking at it changes nothing."""
+    """One drug's spinal fluid on the virtual clock. Stepped only when a dose arrives; looking at it changes nothing.
 
-    __slots__ = ("solved", "_state", "_t_us", "_known")
+    `blood` are the rates (1/s) of two modes that follow the fluid without taking mass from it, and their amplitudes per ng
+    that comes into the lumbar fluid (plasma.py): they are kept here because they move with the same doses.
+    """
+
+    __slots__ = ("solved", "_state", "_t_us", "_known", "_blood", "_blood_rates", "_jumps")
 
     def __init__(self, params: CsfParams, t_us: int = 0):
         self.solved = modes(params)
         self._state = EMPTY
         self._t_us = t_us
-        self._known: dict[int, Decay] = {}
+        self._known: dict[int, tuple[Decay, float, float]] = {}
+        self._blood = self._blood_rates = self._jumps = (0.0, 0.0)
+
+    def follow(self, rates: tuple[float, float], jumps: tuple[float, float]) -> None:
+        """Keep the blood's two modes from now on; nothing has come into the fluid yet."""
+        self._blood_rates, self._jumps = rates, jumps
 
     def dose(self, t_us: int, dose_ng: float) -> None:
         """An impulse into the lumbar fluid at `t_us`."""
         dt_us = t_us - self._t_us
-        over = self._known.get(dt_us)
-        if over is None:
-            if len(self._known) >= KNOWN_INTERVALS:
-                self._known.clear()
-            over = self._known[dt_us] = decay(self.solved, dt_us * 1e-6)
-        self._state = _moved(self.solved, self._state, over, dose_ng)
+        known = self._known.get(dt_us)
+        if known is None:
+            known = self._decay(dt_us)
         self._t_us = t_us
+        over, kept_fast, kept_slow = known
+        self._state = _moved(self.solved, self._state, over, dose_ng)
+        (fast, slow), (jump_fast, jump_slow) = self._blood, self._jumps
+        self._blood = fast * kept_fast + jump_fast * dose_ng, slow * kept_slow + jump_slow * dose_ng
+
+    def _decay(self, dt_us: int) -> tuple[Decay, float, float]:
+        if len(self._known) >= KNOWN_INTERVALS:
+            self._known.clear()
+        dt_s = dt_us * 1e-6
+        fast, slow = self._blood_rates
+        self._known[dt_us] = found = decay(self.solved, dt_s), math.exp(-fast * dt_s), math.exp(-slow * dt_s)
+        return found
 
     def infuse(self, start_us: int, end_us: int, dose_ng: float) -> None:
         """`dose_ng` evenly from `start_us` to `end_us` (later than it)."""
         self.dose(start_us, 0.0)
-        self._state = infused(self.solved, self._state, (end_us - start_us) * 1e-6, dose_ng)
+        dt_s = (end_us - start_us) * 1e-6
+        self._state = infused(self.solved, self._state, dt_s, dose_ng)
+        blood = []
+        for own, rate, jump in zip(self._blood, self._blood_rates, self._jumps):
+            rest = dose_ng / dt_s * jump / rate if rate else 0.0
+            blood.append(own + (rest - own) * -math.expm1(-rate * dt_s))
+        self._blood = blood[0], blood[1]
         self._t_us = end_us
 
     def _at(self, t_us: int) -> State:
@@ -187,9 +211,11 @@ class Csf:
         """Concentrations at `t_us` if nothing more arrives until then."""
         return levels(self.solved, self._at(t_us))
 
-    def amplitudes(self, t_us: int) -> tuple[float, float]:
-        """Fast and slow lumbar amplitude (ng/mL) at `t_us`: what drives the plasma."""
-        return self._at(t_us)[:2]
+    def amplitudes(self, t_us: int) -> tuple[tuple[float, float], tuple[float, float]]:
+        """At `t_us`, what drives the blood: fast and slow lumbar amplitude (ng/mL), and the two modes of its own."""
+        dt_s = (t_us - self._t_us) * 1e-6
+        fast, slow = (own * math.exp(-rate * dt_s) for own, rate in zip(self._blood, self._blood_rates))
+        return self._at(t_us)[:2], (fast, slow)
 
     def mass_ng(self, t_us: int) -> tuple[float, float]:
         """Mass in the fluid, and mass cleared from it since the start, at `t_us`."""

@@ -135,7 +135,7 @@ class Hands:
             pieces = self._stray(pieces, start_us, end_us)
         if end_us - start_us <= IMPULSE_US:
             middle_us = (start_us + end_us) >> 1
-            tip_ng, plasma = self._tip_ng, self._plasma
+            tip_ng = self._tip_ng
             for volume, conc in pieces:
                 self._delivered_ul += volume
                 i = 0
@@ -144,7 +144,6 @@ class Hands:
                     if dose_ng:
                         tip_ng[i] += dose_ng
                         csf.dose(middle_us, dose_ng)
-                        plasma[i].follow(middle_us, middle_us, dose_ng)
                     i += 1
             return
         total = sum(volume for volume, _ in pieces)
@@ -178,7 +177,6 @@ class Hands:
             self._csf[drug].infuse(start_us, end_us, dose_ng)
         else:
             self._csf[drug].dose(end_us, dose_ng)
-        self._plasma[drug].follow(start_us, end_us, dose_ng)
 
     # ---- drugs and their books
 
@@ -204,7 +202,9 @@ class Hands:
             csf = Csf(for_patient(drug_params, self.patient), self.t_us)
             self._index[drug] = len(self._index)
             self._csf.append(csf)
-            self._plasma.append(Plasma(plasma_modes(drug_params.plasma, csf.solved, self.patient.weight_kg), self.t_us))
+            solved = plasma_modes(drug_params.plasma, csf.solved, self.patient.weight_kg)
+            csf.follow(solved.own_rates, solved.jumps)
+            self._plasma.append(Plasma(solved, self.t_us))
             self._reservoir.add_drug()
             self._line.add_drug()
             for ledger in (self._filled_ng, self._injected_ng, self._withdrawn_ng, self._tip_ng, self._pocket_ng, self._strayed_ng):

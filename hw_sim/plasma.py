@@ -6,7 +6,8 @@
 
 Linear, kept in its modes and exact for any step, as csf.py. It is held as two sums. What leaked has mass: it is in tissue,
 plasma or periphery, or was eliminated, and that is integrated, not taken as the difference. What comes from the CSF is
-booked as cleared there; here it only shows its level, as the effect site does. Tablets have plasma of their own (oral.py).
+booked as cleared there; here it only shows its level, as the effect site does: part of it moves in step with the CSF's
+modes, the rest are two modes that csf.py keeps (`Csf.follow`). Tablets have plasma of their own (oral.py).
 
 The typical adult scaled by weight: volumes with it, rates of flow with weight^0.75. No drug comes back into the CSF.
 """
@@ -19,7 +20,6 @@ from .csf import ADULT_KG, ALLOMETRIC, RESONANCE, S_PER_H, CsfModes, pair
 from .params import PlasmaParams
 
 ML_PER_L = 1e3
-PENDING = 4096          # doses of the CSF that may wait to be folded in: folding is exact whenever it is done
 
 Leaked = tuple[float, float, float, float]  # in tissue (ng), the plasma's own fast and slow part (ng/mL), eliminated (ng)
 
@@ -71,7 +71,8 @@ def stepped(solved: PlasmaModes, state: Leaked, dt_s: float, dose_ng: float = 0.
     gone = [-math.expm1(-rate * dt_s) for rate in solved.rates]
     lost = [amplitude * share for amplitude, share in zip(state, gone)]
     level_s = (lost[1] / solved.rates[1] + lost[2] / solved.rates[2] + sum(solved.per_tissue) * lost[0] / solved.rates[0])
-    return (tissue - lost[0] + dose_ng, fast - lost[1] - solved.per_tissue[0] * dose_ng, slow - lost[2] - solved.per_tissue[1] * dose_ng,
+    kept = [math.exp(-rate * dt_s) for rate in solved.rates]    # not as amplitude less loss: that would be all rounding after days
+    return (tissue * kept[0] + dose_ng, fast * kept[1] - solved.per_tissue[0] * dose_ng, slow * kept[2] - solved.per_tissue[1] * dose_ng,
             eliminated + solved.clearance_ml_s * level_s)
 
 
@@ -92,15 +93,12 @@ def spread(solved: PlasmaModes, state: Leaked, dt_s: float, dose_ng: float) -> L
 class Plasma:
     """One drug's blood level on the virtual clock. Looking at it changes nothing."""
 
-    __slots__ = ("solved", "_leaked", "_leaked_us", "_own", "_own_us", "_pending")
+    __slots__ = ("solved", "_leaked", "_leaked_us")
 
     def __init__(self, solved: PlasmaModes, t_us: int = 0):
         self.solved = solved
         self._leaked: Leaked = (0.0, 0.0, 0.0, 0.0)
         self._leaked_us = t_us
-        self._own = (0.0, 0.0)          # of the CSF's share: what the plasma keeps of its own, beyond what follows the CSF
-        self._own_us = t_us
-        self._pending: list[tuple[int, int, float]] = []
 
     def leak(self, start_us: int, end_us: int, dose_ng: float) -> None:
         """`dose_ng` into the tissue, evenly from `start_us` to `end_us` (at once if they are equal)."""
@@ -109,39 +107,10 @@ class Plasma:
             self._leaked = spread(self.solved, self._leaked, (end_us - start_us) * 1e-6, dose_ng)
         self._leaked_us = end_us
 
-    def follow(self, start_us: int, end_us: int, dose_ng: float) -> None:
-        """`dose_ng` has gone into the lumbar fluid, evenly from `start_us` to `end_us` (at once if they are equal)."""
-        self._pending.append((start_us, end_us, dose_ng))
-        if len(self._pending) > PENDING:
-            self._fold()
-
-    def _fold(self) -> None:
-        fast, slow = self._own
-        (rate_fast, rate_slow), (jump_fast, jump_slow) = self.solved.own_rates, self.solved.jumps
-        at_us = self._own_us
-        for start_us, end_us, dose_ng in self._pending:
-            dt_s = (start_us - at_us) * 1e-6
-            fast *= math.exp(-rate_fast * dt_s)
-            slow *= math.exp(-rate_slow * dt_s)
-            if end_us > start_us:
-                dt_s = (end_us - start_us) * 1e-6
-                rest = dose_ng / dt_s * jump_fast / rate_fast
-                fast += (rest - fast) * -math.expm1(-rate_fast * dt_s)
-                rest = dose_ng / dt_s * jump_slow / rate_slow
-                slow += (rest - slow) * -math.expm1(-rate_slow * dt_s)
-            else:
-                fast += jump_fast * dose_ng
-                slow += jump_slow * dose_ng
-            at_us = end_us
-        self._pending.clear()
-        self._own, self._own_us = (fast, slow), at_us
-
-    def level(self, t_us: int, lumbar: tuple[float, float]) -> float:
-        """Plasma concentration (ng/mL) at `t_us`, at which the CSF's fast and slow amplitude are `lumbar` (ng/mL)."""
-        self._fold()
-        solved, dt_s = self.solved, (t_us - self._own_us) * 1e-6
-        level = sum(own * math.exp(-rate * dt_s) for own, rate in zip(self._own, solved.own_rates))
-        level += sum(part * amplitude for parts in solved.from_csf for part, amplitude in zip(parts, lumbar))
+    def level(self, t_us: int, driven: tuple[tuple[float, float], tuple[float, float]]) -> float:
+        """Plasma concentration (ng/mL) at `t_us`; `driven` is what Csf.amplitudes() says then of a fluid that follows `solved`."""
+        solved, (lumbar, own) = self.solved, driven
+        level = sum(own) + sum(part * amplitude for parts in solved.from_csf for part, amplitude in zip(parts, lumbar))
         tissue, fast, slow, _ = stepped(solved, self._leaked, (t_us - self._leaked_us) * 1e-6)
         return level + fast + slow + sum(solved.per_tissue) * tissue
 
