@@ -151,9 +151,38 @@ class Case:
         lines = ["pump: %s" % self.url, "runtime %s, seed %s" % (options.get("runtime", RUNTIMES[0]), seed),
                  "virtual time %.6f s (day %.4f), %d wakes, %d pulses, trace %s" % (
                      world.now_us / 1e6, world.now_us / 86_400e6, world.wakes, world.pulses, self._recorder.trace_hash)]
+        fired = ["%s at %.6f s" % (name, t_us / 1e6) for name, t_us in world.fired.items()]
+        lines += ["faults that fired: " + ", ".join(fired)] if fired else []
         lines += ["last events:"] + ["  %14.6f s  %-9s  %s%s" % (t_us / 1e6, source, name, ": " + detail if detail else "")
                                      for t_us, source, name, detail in self._recorder.last]
         return "\n".join([*lines, "repeat: " + shlex.join(words)])
+
+
+def hazards(choice: Choice, marks: Marks, patterns: Sequence[str], jobs: int | None = None) -> list[dict[str, Any]]:
+    """Rows of the fault ledger on the chosen firmware, those whose id a pattern means (cli_faults.chosen), played beside their healthy twins.
+
+    Raises ChoiceError where nothing is meant, for a marker that hazards bring themselves, and where it cannot be played; MissingHere on a real pump.
+    """
+    from . import cli_faults, faults, ledger
+    from .scenario import units
+    if not choice.simulated:
+        raise MissingHere("the ledger plays simulated pumps, and --thecal-url is %s" % choice.url)
+    own = [name for name in ("scenario", "line") if name in marked(marks)]
+    if own:
+        raise ChoiceError("@pytest.mark.thecal(%s=...) with `ledger`: each hazard brings its own therapy and line" % own[0])
+    options = choice.options(marks)
+    folder = Path(options["firmware"]) if "firmware" in options else None
+    try:
+        rows = [row for row in faults.load(units) if cli_faults.chosen(row.id, tuple(patterns))]
+        if not rows:
+            raise ChoiceError("ledger(%s): no hazard is called so; `thecal-sim faults` lists them" % ", ".join(map(repr, patterns)))
+        lacks = cli_faults.declared_lacks(folder) if folder else ()
+        bench = ledger.Bench(options.get("runtime", RUNTIMES[0]), folder, seed=seed_of(options.get("seed", "1")), lacks=lacks)
+        return ledger.run_rows(rows, bench, jobs=jobs)
+    except ChoiceError:
+        raise
+    except (ScenarioError, RuntimeMissing, FirmwareError, ValueError) as error:
+        raise ChoiceError(str(error)) from error
 
 
 def opened(choice: Choice, marks: Marks) -> Case:

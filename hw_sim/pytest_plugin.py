@@ -1,4 +1,4 @@
-"""pytest with a pump in it: the fixtures `pump` and `world`, for tests of anybody's firmware or scripts against plant and patient.
+"""pytest with a pump in it: the fixtures `pump`, `world` and `ledger`, for tests of anybody's firmware or scripts against plant, patient and hazards.
 
     @pytest.mark.thecal(scenario="baclofen", seed=3)
     def test_a_stall_is_seen(pump, world):
@@ -12,7 +12,7 @@ comes, as everywhere here, from scenario.py (R2).
 """
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -88,6 +88,24 @@ def world(_thecal_case: Case) -> World:
     if _thecal_case.world is None:
         pytest.skip("%s has no world to look into: truth and faults are a simulated pump's (sim://)" % _thecal_case.url)
     return _thecal_case.world
+
+
+@pytest.fixture
+def ledger(request: pytest.FixtureRequest) -> Callable[..., list[dict[str, Any]]]:
+    """`ledger("rotor-stall@c05", "mri*")`: rows of the fault ledger (`thecal-sim faults`) on the test's firmware; each has ok and why.
+
+    What a firmware lacks its pump.py declares (LACKS), and such rows have ok None. `jobs=N` processes, all cores unless told.
+    """
+    def play(*patterns: str, jobs: int | None = None) -> list[dict[str, Any]]:
+        from .pytest_case import ChoiceError, MissingHere, hazards
+        marks = [(mark.args, mark.kwargs) for mark in request.node.iter_markers("thecal")]
+        try:
+            return hazards(_choice(request.config), marks, patterns, jobs)
+        except MissingHere as error:
+            pytest.skip(str(error))
+        except ChoiceError as error:
+            pytest.fail(str(error), pytrace=False)
+    return play
 
 
 @pytest.hookimpl(hookwrapper=True)

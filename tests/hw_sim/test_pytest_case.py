@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from thecal.hw_sim.pytest_case import Case, Choice, ChoiceError, MissingHere, Recent, marked, opened
+from thecal.hw_sim.pytest_case import Case, Choice, ChoiceError, MissingHere, Recent, hazards, marked, opened
 
 STEADY = Path(__file__).parent / "foreign" / "steady"
 
@@ -88,6 +88,15 @@ def test_the_scenarios_own_seed_is_told_where_none_is_given():
     with opened(Choice(runtime="inprocess"), []).world as world:
         assert "seed 1" in Case(Choice(), "sim://?scenario=baclofen", world).told("t")
         assert "seed 1" in Case(Choice(), "sim://", world).told("t")
+
+
+@pytest.mark.parametrize(("choice", "marks", "patterns", "failure", "words"), [
+    (Choice(), [], ["nonesuch"], ChoiceError, "no hazard is called so"), (Choice(), marks({"line": "loss=1"}), [], ChoiceError, "each hazard brings its own therapy"),
+    (Choice("/dev/ttyACM0"), [], [], MissingHere, "the ledger plays simulated pumps, and --thecal-url is /dev/ttyACM0"),
+    (Choice(), marks({"seed": "x"}), ["rotor-stall@c05"], ChoiceError, "seed is 'x'")])
+def test_hazards_that_cannot_be_played_are_one_sentence(choice, marks, patterns, failure, words):
+    with pytest.raises(failure, match=words):
+        hazards(choice, marks, patterns)
 
 
 def test_only_the_last_events_are_kept():

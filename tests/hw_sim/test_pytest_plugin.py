@@ -108,6 +108,20 @@ def test_a_failure_tells_time_seed_events_and_how_to_repeat_it(pytester):
     assert traces[0] == traces[1]
 
 
+@slow
+def test_the_ledger_judges_the_chosen_firmware(pytester):
+    """Ours notices a stall; the firmware that never looks does not, and the row says why."""
+    text = """
+        def test_a_stall(ledger):
+            row, = ledger("rotor-stall@c05", jobs=1)
+            assert row["fired"] and row["ok"], row["why"]
+        """
+    run(pytester, text, "--thecal-runtime=inprocess").assert_outcomes(passed=1)
+    result = run(pytester, text, "--thecal-runtime=inprocess", "--thecal-firmware", STEADY)
+    result.assert_outcomes(failed=1)
+    assert "nothing noticed it" in result.stdout.str()
+
+
 @pytest.mark.parametrize(("options", "words"), [
     (["--thecal-url=sim://?scenari=x"], "unknown option 'scenari'"), pytest.param(["--thecal-runtime=fast"], "the runtime is 'fast'", marks=slow),
     pytest.param(["--thecal-firmware=."], "there is no pump.py", marks=slow),
