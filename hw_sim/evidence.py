@@ -117,6 +117,8 @@ def _piece(plan: Plan, name: str, words: tuple[str, ...], found: dict[str, tuple
             path, data = found[name]
             ok, told = evidence_sources.judged(data)
             ok, told, origin = _dated(path, ok, told, committed_s)
+            narrowed = evidence_sources.narrowed(data)
+            ok, told = ok and not narrowed, ("ONLY WITH %s: " % ", ".join(narrowed) if narrowed else "") + told
         else:
             if command not in plan.commands:
                 raise EvidenceError("this thecal-sim has no command %r" % command)

@@ -12,6 +12,8 @@ from typing import Any
 LEDGER, PHYSICS, BENCH, RUN = "thecal.ledger/1", "thecal.physics/1", "thecal.bench/1", "thecal.run/1"
 ROWS = {LEDGER: "rows", PHYSICS: "rows", BENCH: "bars", RUN: "expectations"}       # where the judgements of each stand
 LARGEST_BYTES = 50_000_000
+# Options of the commands with which what they print is of another firmware, another line, or of a part.
+NARROWING = {"--firmware", "--exec", "--thecal-firmware", "--line", "--only", "--hazards", "--observer", "--lacks"}
 SIM = (sys.executable, "-c", "from thecal.hw_sim.cli import main; main()")
 
 
@@ -77,8 +79,17 @@ def child(words: Sequence[str]) -> dict[str, Any]:
     return parsed(done.stdout, where)
 
 
+def narrowed(data: dict[str, Any]) -> list[str]:
+    """The options of NARROWING with which a piece was made, by its own line that repeats it."""
+    words = str(data.get("repeat") or "").split()
+    return sorted({word.partition("=")[0] for word in words} & NARROWING)
+
+
 def existing(folders: Iterable[Path]) -> dict[str, tuple[Path, dict[str, Any]]]:
-    """The newest file of each piece of evidence in these folders and below, by `key_of`; a file of another kind is passed over."""
+    """The newest file of each piece of evidence in these folders and below, by `key_of`; a whole one before a narrowed one.
+
+    A file of another kind is passed over.
+    """
     found: dict[str, tuple[Path, dict[str, Any]]] = {}
     for path in sorted({path for folder in folders for path in folder.rglob("*.json")}, key=lambda path: path.stat().st_mtime):
         if path.stat().st_size > LARGEST_BYTES:
@@ -87,7 +98,9 @@ def existing(folders: Iterable[Path]) -> dict[str, tuple[Path, dict[str, Any]]]:
             data = parsed(path.read_text(encoding="utf-8"), str(path))
         except (EvidenceError, OSError, UnicodeDecodeError):
             continue        # not ours: whoever misses it is told by its row
-        found[key_of(data)] = (path, data)
+        before = found.get(key_of(data))
+        if before is None or narrowed(before[1]) or not narrowed(data):
+            found[key_of(data)] = (path, data)
     return found
 
 

@@ -69,6 +69,13 @@ def test_a_file_older_than_the_commit_proves_nothing_of_it(plan, tmp_path):
     assert part.there and part.ok is False and part.told.startswith("OLDER THAN THE COMMIT: ") and part.origin.endswith("of 2001-09-09 01:46:40 UTC")
 
 
+@pytest.mark.req("TH-EVID-02")
+def test_a_ledger_of_some_hazards_is_not_the_ledger(plan, tmp_path):
+    left(tmp_path / "out", {**LEDGER, "repeat": "thecal-sim faults --only mri@"})
+    part = by_name(evidence.gather(plan(), lambda text: None))["ledger"]
+    assert part.there and part.ok is False and part.told.startswith("ONLY WITH --only: ")
+
+
 def test_two_traces_of_one_scenario_are_told(plan, tmp_path):
     left(tmp_path / "out", RUN, {**RUN, "runtime": "micropython", "trace_hash": "1" * 32})
     part = by_name(evidence.gather(plan(), lambda text: None))["traces"]

@@ -53,6 +53,18 @@ def test_of_what_was_left_the_newest_counts(tmp_path):
     assert es.existing([]) == {}
 
 
+@pytest.mark.req("TH-EVID-02")
+def test_what_is_of_a_part_or_another_firmware_is_known_and_comes_second(tmp_path):
+    part = {**LEDGER, "repeat": "thecal-sim faults --seed 1 --only mri@ --lacks tone"}
+    assert es.narrowed(part) == ["--lacks", "--only"] and es.narrowed({**RUN, "repeat": "thecal-sim run stall --firmware=x"}) == ["--firmware"] and es.narrowed(RUN) == []
+    folder = left(tmp_path, part, LEDGER, part)
+    for number, name in enumerate(("piece0.json", "piece1.json", "piece2.json")):
+        os.utime(folder / name, (1e9 + number, 1e9 + number))
+    assert es.existing([folder])["ledger"][0].name == "piece1.json"
+    (folder / "piece1.json").unlink()
+    assert es.existing([folder])["ledger"][0].name == "piece2.json"
+
+
 def test_a_junit_file_is_counted(tmp_path):
     found = es.junit(junit(tmp_path / "j.xml", failed=2))
     assert found == {"tests": 6, "passed": 3, "failed": ["t::f0", "t::f1"], "skipped": 1, "time_s": 1.5}
