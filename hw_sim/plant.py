@@ -191,6 +191,11 @@ class Plant(Flows):
 
     # ---- faults and surroundings
 
+    @property
+    def bound_until_us(self) -> int:
+        """When a gear that a field has bound lets go; in the past if none is bound."""
+        return self._bound_us
+
     def field_t(self, t_us: int) -> float:
         """Static magnetic field at the pump."""
         value = self.faults.get("field_t")

@@ -126,9 +126,9 @@ def test_what_is_aspirated_is_gone_for_plant_and_oracle(bedside):
 def test_a_scanner_holds_the_rotor_and_closes_the_reed(bedside):
     bedside.oracle.program(0, 240_000)
     bedside.act(event("scan", **{"for": 3600}))
-    assert bedside.stalled and bedside.world.board.magnet
+    assert bedside.stalled and bedside.world.plant.reed_closed and bedside.world.plant.truth()["field_t"] == 1.5
     bedside.world.run_until(3601 * SECOND_US)
-    assert not bedside.stalled and not bedside.world.board.magnet
+    assert not bedside.stalled and not bedside.world.plant.reed_closed
     assert bedside.oracle.missed_nl(3601 * SECOND_US) == {"stall": 10_000}
 
 
