@@ -172,7 +172,9 @@ def _tests(plan: Plan, say: Say, committed_s: int | None) -> list[Part]:
             found = evidence_sources.junit(target)
     except EvidenceError as error:
         return [Part("tests", False, False, str(error))]
-    told = "%d tests: %d passed, %d failed, %d skipped in %.0f s" % (found["tests"], found["passed"], len(found["failed"]), found["skipped"], found["time_s"])
+    told = "%d tests: %d passed, %d failed, %d skipped in %.0f s" % (
+        found["tests"], found["passed"], len(found["failed"]), found["skipped"], found["time_s"])
+    told += "; NOT: " + ", ".join(found["failed"]) if found["failed"] else ""
     ok, origin = found["tests"] > 0 and not found["failed"], "pytest " + " ".join(plan.tests)
     if plan.junit is not None:
         ok, told, origin = _dated(plan.junit, ok, told, committed_s)

@@ -46,7 +46,7 @@ def micropython() -> tuple[str | None, str]:
         command = micropython_command()
     except RuntimeMissing as missing:
         return None, str(missing)
-    return _asked([command[0], "-c", "import sys; print(sys.version.split('; ')[-1])"])
+    return _asked([command[0], "-c", "import sys; print('%d.%d.%d, ' % sys.implementation[1][:3] + sys.version.split('MicroPython ')[-1])"])
 
 
 def packages() -> dict[str, str]:

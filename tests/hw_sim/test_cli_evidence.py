@@ -29,7 +29,7 @@ def test_quick_takes_what_is_there_and_says_what_is_not(tmp_path):
     found = json.loads(result.stdout)
     assert status(result) == 1 and found["schema"] == "thecal.evidence/1" and not found["ok"] and found["repeat"].startswith("thecal-sim evidence --out ")
     states = {part["name"]: part["state"] for part in found["parts"]}
-    assert states["ledger"] == "ok" and states["physics"] == "NOT THERE" and states["tests"] == "NOT OK" and states["run stall inprocess"] == "ok"
+    assert states["ledger"] == "ok" and states["physics"] == "NOT THERE" and states["tests"] == "NOT OK" and found["parts"][1]["told"].endswith("; NOT: t::f0") and states["run stall inprocess"] == "ok"
     out = tmp_path / "new" / "folder"
     assert json.loads((out / "evidence.json").read_text()) == found and "Not there, or not holding" in (out / "index.html").read_text()
     assert "1 of 8: " in result.stderr
