@@ -3,6 +3,7 @@ orders of a visit (silence, acknowledge, alarm test, signature). And `store`, by
 """
 
 from ..protocol import catalogue as cat
+from ..protocol.fields import MAX_SMALL
 from . import alarms as al
 from . import loading
 from .blocks import drugs_of
@@ -147,9 +148,10 @@ def alarm_test(app, block, values):
 
 
 def visit(app, block, values):
-    """The report of a visit is signed: what was refused to the patient has been looked at (row 26)."""
+    """The report of a visit is signed: what was refused to the patient has been looked at (row 26). Its digest stays in the log, 30 bits an argument."""
     reason = store(app, block, {})
     if reason == 0:
         app.alarm(al.REFUSED, False)
-        app.log(cat.E_VISIT, values["alarm_heard"])
+        block = block.canonical         # ends with the report's digest
+        app.log(cat.E_VISIT, values["alarm_heard"], int.from_bytes(block[-8:-4], "little") & MAX_SMALL, int.from_bytes(block[-4:], "little") & MAX_SMALL)
     return reason

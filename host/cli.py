@@ -16,7 +16,7 @@ from typing import Any, Sequence
 
 import click
 
-from . import cli_access, cli_life, cli_scripts, cli_therapy, cli_visit, present, raw, report, screen, transport, units
+from . import cli_access, cli_life, cli_scripts, cli_therapy, cli_verify, cli_visit, present, raw, report, screen, transport, units
 from . import doctor as doctor_room
 from .errors import KeyProblem, PumpRefused, RequestInvalid, SessionLost, ThecalError, UsageProblem
 from .keystore import ROLE_NAMES, Keystore
@@ -305,5 +305,6 @@ def main() -> None:
 cli_therapy.add_to(cli)
 cli_life.add_to(cli)
 cli_visit.add_to(cli)
+cli_verify.add_to(cli)
 cli_scripts.add_to(cli)
 cli_access.add_to(cli)

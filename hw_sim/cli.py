@@ -24,7 +24,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from . import bench as bench_room
-from . import cli_control, cli_link, cli_requirements, report
+from . import cli_control, cli_evidence, cli_faults, cli_link, cli_physics, cli_requirements, report
 from . import endpoints
 from . import session as sessions
 from .capture import CaptureError
@@ -93,13 +93,15 @@ def runtime_options(command: Callable[..., Any]) -> Callable[..., Any]:
 @cli.command()
 @click.argument("scenario", metavar="SCENARIO.toml|NAME")
 @runtime_options
+@click.option("--thecal-firmware", "source_dir", metavar="DIR", type=click.Path(exists=True, file_okay=False, path_type=Path),
+              help="Run thecal's own firmware from the sources in DIR, which holds firmware/ and protocol/: a changed copy.")
 @click.option("--out", "out_dir", metavar="DIR", type=click.Path(file_okay=False, path_type=Path), help="Write samples, events, pins and report.html here.")
 @click.option("--speed", type=click.FloatRange(min=0, min_open=True), help="Virtual seconds a second  [default: as fast as it goes].")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON object.")
 @click.option("--quiet", is_flag=True, help="No progress on stderr.")
 @declared
-def run(scenario: str, runtime: str, firmware_dir: Path | None, exec_cmd: str | None, seed: int | None, line: str | None, out_dir: Path | None,
-        speed: float | None, as_json: bool, quiet: bool) -> None:
+def run(scenario: str, runtime: str, firmware_dir: Path | None, exec_cmd: str | None, seed: int | None, line: str | None, source_dir: Path | None,
+        out_dir: Path | None, speed: float | None, as_json: bool, quiet: bool) -> None:
     """Play a scenario to its end and judge it: verdict, expectations, report."""
     loaded = load_scenario(scenario)
     if seed is not None:
@@ -107,12 +109,14 @@ def run(scenario: str, runtime: str, firmware_dir: Path | None, exec_cmd: str | 
     words = ["thecal-sim", "run", scenario, "--runtime", runtime, "--seed", str(loaded.seed)]
     words += (["--firmware", str(firmware_dir)] if firmware_dir else []) + (["--exec", exec_cmd] if exec_cmd else [])
     words += ["--line", line] if line is not None else []
+    words += ["--thecal-firmware", str(source_dir)] if source_dir else []
     try:
         recorder = Recorder(out_dir, sample_s=loaded.sample_s)
     except OSError as error:
         raise ScenarioError("--out %s cannot be written: %s" % (out_dir, error.strerror)) from error
     world = _opened(lambda: new_world(
-        loaded, runtime=runtime, recorder=recorder, firmware_dir=firmware_dir, exec_cmd=_words(exec_cmd), line=line), recorder)
+        loaded, runtime=runtime, recorder=recorder, firmware_dir=firmware_dir, exec_cmd=_words(exec_cmd), line=line,
+        source_dir=source_dir), recorder)
     with _bar(loaded.title, quiet) as progress:
         result = play(loaded, world, speed=speed, progress=progress, repeat=shlex.join(words), out=out_dir)
     interrupted, failure = result.pop("interrupted"), result.pop("failure")
@@ -321,8 +325,11 @@ def bench_speed(as_json: bool, out_dir: Path | None) -> None:
 
 
 cli_link.add_to(cli, bench)
+cli_physics.add_to(cli)
 cli_requirements.add_to(cli)
 cli_control.add_to(cli)
+cli_faults.add_to(cli)
+cli_evidence.add_to(cli)
 
 
 def main() -> None:

@@ -22,6 +22,7 @@ from ..protocol.frame import FRAME, Decoder
 from .control import Control
 from .control_door import ControlDoor
 from .doors import Doors
+from .recorder import Recorder
 from .session import Session
 from .world import Pacer, World
 
@@ -167,7 +168,18 @@ def open_sim(url: str) -> VirtualPort:
     return port
 
 
-def world_of_url(url: str) -> World:
+def sim_options(url: str) -> dict[str, str]:
+    """What a sim:// URL asks for, by name (OPTIONS). Raises SerialException for anything else in it."""
+    parts = urlsplit(url)
+    options = dict(parse_qsl(parts.query, keep_blank_values=True))
+    unknown = sorted(set(options) - set(OPTIONS))
+    if unknown or parts.netloc or parts.path not in ("", "/"):
+        what = f"unknown option {unknown[0]!r}" if unknown else f"{parts.netloc + parts.path!r} is not an option"
+        raise serial.SerialException(f"{url}: {what}; sim:// takes ?{'=...&'.join(OPTIONS)}=...")
+    return options
+
+
+def world_of_url(url: str, recorder: Recorder | None = None) -> World:
     """A world from `sim://?scenario=NAME&runtime=inprocess&seed=3`; without a scenario a pump on the shelf.
 
     Options: scenario (name or file), runtime (micropython, inprocess), seed, firmware (folder), store (file), line (impairment.py).
@@ -176,25 +188,21 @@ def world_of_url(url: str) -> World:
     from .runner import FirmwareError, RuntimeMissing, StoreInvalid
     from .scenario import ScenarioError, load_scenario, world_for
     from .staging import StagingError
-    parts = urlsplit(url)
-    options = dict(parse_qsl(parts.query, keep_blank_values=True))
-    unknown = sorted(set(options) - set(OPTIONS))
-    if unknown or parts.netloc or parts.path not in ("", "/"):
-        what = f"unknown option {unknown[0]!r}" if unknown else f"{parts.netloc + parts.path!r} is not an option"
-        raise serial.SerialException(f"{url}: {what}; sim:// takes ?{'=...&'.join(OPTIONS)}=...")
+    options = sim_options(url)
     try:
         scenario = load_scenario(options["scenario"]) if "scenario" in options else None
         return world_for(
-            scenario, runtime=options.get("runtime", "micropython"), seed=_seed(options["seed"]) if "seed" in options else None,
+            scenario, runtime=options.get("runtime", "micropython"), seed=seed_of(options["seed"]) if "seed" in options else None,
             firmware_dir=Path(options["firmware"]) if "firmware" in options else None,
-            store_path=Path(options["store"]) if "store" in options else None, line=options.get("line"))
+            store_path=Path(options["store"]) if "store" in options else None, line=options.get("line"), recorder=recorder)
     except StoreInvalid as error:       # a file of the user's, not a port that is missing
         raise StoreInvalid(f"{url}: {error}") from error
     except (ScenarioError, RuntimeMissing, FirmwareError, StagingError, ValueError) as error:
         raise serial.SerialException(f"{url}: {error}") from error
 
 
-def _seed(text: str) -> int:
+def seed_of(text: str) -> int:
+    """The seed that a URL spells. Raises ValueError for anything but a whole number, 0 .. 2**31 - 1."""
     if not (text.isascii() and text.isdigit() and int(text) < SEEDS):
         raise ValueError(f"seed is {text!r}: it must be a whole number, 0 .. {SEEDS - 1}")
     return int(text)

@@ -88,11 +88,25 @@ class CatheterParams:
     length_cm: float = _quantity("cm", 1, 200)
     diffusion_m2_s: float = _quantity("m2/s", 0, 1e-7)
     compliance_ul_kpa: float = _quantity("uL/kPa", 1e-3)
+    viscosity_pa_s: float = _quantity("Pa s", 1e-5, 1)
+    leak_at: float = _quantity("1", 0, 1)       # places along the catheter as a share of its length, 0 at the pump
+    kink_at: float = _quantity("1", 0, 1)
+
+    @property
+    def catheter_ul(self) -> float:
+        """Volume of the catheter without the pump's internal tubing."""
+        return self.length_cm * self.bore_ul_cm
 
     @property
     def dead_ul(self) -> float:
         """Volume between head and tip: a change of concentration needs this much flow to arrive."""
-        return self.tubing_ul + self.length_cm * self.bore_ul_cm
+        return self.tubing_ul + self.catheter_ul
+
+    @property
+    def resistance_kpa_s_ul(self) -> float:
+        """Poiseuille resistance of the whole catheter, 8 pi mu L / A^2 (1 kPa s/uL is 1e12 Pa s/m3)."""
+        area_m2 = self.bore_ul_cm * 1e-7        # 1 uL/cm is 1e-9 m3 per 1e-2 m
+        return 8 * math.pi * self.viscosity_pa_s * self.length_cm * 1e-2 / (area_m2 * area_m2) * 1e-12
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,20 +168,34 @@ class OralParams:
 
 
 @dataclass(frozen=True, slots=True)
+class PlasmaParams:
+    """One drug in the blood of the typical adult: two compartments, fed by the tissue around a leak and by what leaves the CSF."""
+
+    tissue_rate_1_h: float = _quantity("1/h")
+    clearance_l_h: float = _quantity("L/h")
+    central_l: float = _quantity("L")
+    peripheral_l: float = _quantity("L")
+    exchange_l_h: float = _quantity("L/h")
+
+
+@dataclass(frozen=True, slots=True)
 class DrugParams:
     """Kinetics of one drug; `oral` is None where the oral route does not exist or is not modelled."""
 
     name: str
     csf: CsfParams
+    plasma: PlasmaParams
     oral: OralParams | None
 
 
 @dataclass(frozen=True, slots=True)
 class PatientParams:
-    """The body around the pump. `sigma` (log-normal, 0..2) scales clearances and volumes; `seed` picks the patient."""
+    """The body around the pump. `sigma` (log-normal, 0..2) scales the spinal fluid's clearances and volumes; `seed` picks the patient."""
 
     temperature_c: float = _quantity("C", 20, 45)
     csf_kpa: float = _quantity("kPa", 0, 10)
+    csf_ml: float = _quantity("mL", 10, 1000)
+    weight_kg: float = _quantity("kg", 2, 300)
     bulk_absorption_ml_h: float = _quantity("mL/h", 0)
     sigma: float = _quantity("1", 0, 2)
     seed: int = 0
@@ -251,12 +279,14 @@ def _drugs(folders: tuple[Path, ...]) -> dict[str, DrugParams]:
         name = path.stem.removeprefix("drug-")
         table = _read(folders, "drug", name)
         for key in table:
-            if key not in ("csf", "oral"):
-                raise ParamError("%s: key '%s' is not known (known: csf, oral)" % (path.name, key))
-        if "csf" not in table:
-            raise ParamError("%s: table [csf] is missing" % path.name)
-        oral = _record(OralParams, table["oral"], path.name) if "oral" in table else None
-        drugs[name] = DrugParams(name, _record(CsfParams, table["csf"], path.name), oral)
+            if key not in ("csf", "plasma", "oral"):
+                raise ParamError("%s: key '%s' is not known (known: csf, plasma, oral)" % (path.name, key))
+        for key in ("csf", "plasma"):
+            if key not in table:
+                raise ParamError("%s: table [%s] is missing" % (path.name, key))
+        drugs[name] = DrugParams(
+            name, _record(CsfParams, table["csf"], path.name), _record(PlasmaParams, table["plasma"], path.name),
+            _record(OralParams, table["oral"], path.name) if "oral" in table else None)
     return drugs
 
 

@@ -20,7 +20,6 @@ from .battery import Battery, voltage_mv
 from .environment import Environment
 from .motor import ENDLESS, Motor
 from .params import PatientParams, PlantParams
-from .plant_faults import PlantFaults
 from .plant_flows import Flows
 from .sensors import Sensed, Sensors
 
@@ -136,16 +135,17 @@ class Plant(Flows):
             if volume > available:
                 volume = available
             out = line.outflow_ul(volume, (end_us - start_us) * 1e-6)
-            pieces = line.push(end_us, volume, reservoir.conc, out)
+            pieces = line.push(start_us, end_us, volume, reservoir.conc, out)
             reservoir.volume_ul -= volume
         else:
             out = line.outflow_ul(volume, (end_us - start_us) * 1e-6)
-            taken, pieces = line.pull(-volume, out)
+            taken, pieces = line.pull(start_us, end_us, -volume, out)
             reservoir.put_back(-volume, taken)
         if line.kinked:
             self._line_us = end_us
             if out != volume:
                 self.faults.fire("kink", end_us)
+                self.faults.fire("bubble_ul", end_us)
         self._head_ul += volume
         self._deliver(pieces, start_us, end_us)
 
@@ -223,21 +223,13 @@ class Plant(Flows):
         self._battery.leak(self.t_us, present.get("battery_leak_uw", 0.0))
         self._sensors.set_faults(self.t_us, present, present.fire)
         self._faults_of_flows()
-        self._faults_of_the_line(present)
         self._look_at_the_cell()
         self._surroundings_changed()
-
-    def _faults_of_the_line(self, present: PlantFaults) -> None:
-        """Faults between the head and the spinal fluid."""
-        line = self._line
-        was_kinked, line.kinked = line.kinked, "kink" in present
-        line.leak_ul_kpa_s = present.get("kink", 0.0)
-        if line.kinked != was_kinked:
-            self._relax(self.t_us)
 
     def _surroundings_changed(self) -> None:
         """Look at the field now, at what it does to motor and reed, and for the next instant at which something bends."""
         now_us, field_t, present = self.t_us, self.field_t(self.t_us), self.faults
+        self._faults_of_the_line()
         held = self._motor.torque_left(field_t) <= 0
         if "gear_bind" not in present:
             self._bound_us = 0
@@ -301,10 +293,11 @@ class Plant(Flows):
         return {
             "t_us": now_us,
             "delivered_ul": self._delivered_ul, "head_ul": self._head_ul, "free_ul": self._free_ul, "port_ul": self._port_ul,
-            "pocket_ul": self._pocket_ul,
+            "pocket_ul": self._pocket_ul, "strayed_ul": self._strayed_ul,
             "reservoir_ul": reservoir.volume_ul, "reservoir_kpa": inlet_kpa, "reservoir_gauge_kpa": inlet_kpa - ambient_kpa,
             "overfilled_ul": max(0.0, reservoir.volume_ul - self.params.reservoir.capacity_ul),
-            "line_stored_ul": self._line.stored_ul, "line_kpa": self.patient.csf_kpa + self._line.back_kpa,
+            "line_ul": self._line.dead_ul + self._line.stored_ul, "line_stored_ul": self._line.stored_ul,
+            "line_kpa": self.patient.csf_kpa + self._line.back_kpa,
             "rotor_steps": self._rotor, "commanded_steps": self._motor.commanded, "lost_steps": self._lost_steps, "stalled": self._stalled,
             "battery_mj": self._used_mj(),
             "listening_mj": self._battery.listening_mj(self._wakes, self._received, self._sent),
@@ -313,9 +306,11 @@ class Plant(Flows):
             "reservoir_ng_per_ul": dict(zip(names, reservoir.conc)),
             "tip_ng_per_ul": dict(zip(names, self._line.tip_conc)),
             "tip_ng": dict(zip(names, self._tip_ng)), "pocket_ng": dict(zip(names, self._pocket_ng)),
+            "strayed_ng": dict(zip(names, self._strayed_ng)),
             "lumbar_ng_per_ml": {drug: level.lumbar for drug, level in zip(names, now)},
             "cisternal_ng_per_ml": {drug: level.cisternal for drug, level in zip(names, now)},
             "effect_ng_per_ml": {drug: level.effect for drug, level in zip(names, now)},
+            "plasma_ng_per_ml": {drug: blood.level(now_us, csf.amplitudes(now_us)) for drug, blood, csf in zip(names, self._plasma, self._csf)},
             "oral_plasma_ng_per_ml": {drug: plasma for drug, (plasma, _) in oral.items()},
             "oral_csf_ng_per_ml": {drug: csf for drug, (_, csf) in oral.items()},
         }

@@ -42,6 +42,10 @@ FAULTS: dict[str, FaultKind] = {
     "septum_leak": FaultKind(500.0, "uL/day", 0.0, 50_000.0),   # out of the reservoir into the pocket
     # line
     "kink": FaultKind(0.0, "uL/(kPa s)", 0.0, 10.0),            # conductance left in the catheter, 0 is closed
+    "catheter_leak": FaultKind(0.5, "", 0.0, 1.0),              # share of the flow that leaves before the tip, into tissue and blood
+    "disconnect": FaultKind(True),                              # the catheter is off the pump: all of it goes into tissue
+    "migration": FaultKind(0.0, "", 0.0, 1.0),                  # share of what leaves at the tip that still reaches the spinal fluid
+    "bubble_ul": FaultKind(50.0, "uL", 0.0, 1000.0),            # gas in the line (at 101.3 kPa): it yields where a line swells
     # sensors
     "level_stuck": FaultKind(True),
     "level_offset_ul": FaultKind(1000.0, "uL", -50_000.0, 50_000.0),

@@ -6,6 +6,7 @@ of this is so. The closed forms of what flows are in standing.py.
 """
 from __future__ import annotations
 
+from .catheter import Pieces
 from .environment import STANDARD_KPA, Environment
 from .head import CALIBRATED_AMBIENT_KPA, CALIBRATED_C, Head
 from .params import PatientParams, PlantParams
@@ -119,6 +120,25 @@ class Flows(Hands):
                     self.faults.fire(name, t_us)
         return drawn_ul
 
+    # ---- the line's faults
+
+    def _faults_of_the_line(self) -> None:
+        """Give the line its faults and the pressure around it, at this instant: of a ramp, a bubble feels what it has become by its end."""
+        present, line, ambient_kpa = self.faults, self._line, self.ambient_kpa(self.t_us)
+        self._stray_share = 1 - present.get("migration", 1.0)
+        grown_ul = line.set_faults(present.get("kink"), present.get("catheter_leak", 0.0), "disconnect" in present, present.get("bubble_ul", 0.0),
+                                   ambient_kpa)
+        if grown_ul:
+            present.fire("bubble_ul", self.t_us)
+        self._relax(self.t_us)
+
+    def _stray(self, pieces: Pieces, start_us: int, end_us: int) -> Pieces:
+        if self._line.lost:
+            self.faults.fire("disconnect" if "disconnect" in self.faults else "catheter_leak", end_us)
+        if self._stray_share and any(volume for volume, _ in pieces):
+            self.faults.fire("migration", end_us)
+        return super()._stray(pieces, start_us, end_us)
+
     # ---- flows that no rotor makes
 
     def _relax(self, t_us: int) -> None:
@@ -129,7 +149,8 @@ class Flows(Hands):
         elif line.stored_ul and t_us >= self._line_us:
             out = line.outflow_ul(0.0, (t_us - self._line_us) * 1e-6)
             if out:
-                self._deliver(line.release(out), self._line_us if line.kinked else t_us, t_us)
+                since_us = self._line_us if line.kinked else t_us
+                self._deliver(line.release(since_us, t_us, out), since_us, t_us)
         self._line_us = max(t_us, self._line_us)
 
     def _flow(self, t_us: int) -> None:
@@ -142,7 +163,7 @@ class Flows(Hands):
         if self._septum_ul_s:
             leaked_ul = min(self._septum_ul_s * dt_s, reservoir.available_ul())
             reservoir.volume_ul -= leaked_ul
-            self._leaked(leaked_ul, reservoir.conc)
+            self._leaked(leaked_ul, reservoir.conc, since_us)
             if leaked_ul:
                 self.faults.fire("septum_leak", t_us)
         if self._free:
@@ -156,7 +177,7 @@ class Flows(Hands):
         if line.kinked:
             drive_kpa += over_ul * reservoir.params.overfill_stiffness_kpa_ml / 1000
             before_ul = line.stored_ul
-            moved_ul, after_ul = kinked_ul(self._free, drive_kpa, line.leak_ul_kpa_s, line.compliance_ul_kpa, before_ul, dt_s)
+            moved_ul, after_ul = kinked_ul(self._free, drive_kpa, line.outlet_ul_kpa_s, line.compliance_ul_kpa, before_ul, dt_s)
             available_ul = reservoir.available_ul()
             if moved_ul > available_ul:     # the reservoir runs dry on the way: the rest stays as if it had not
                 after_ul -= moved_ul - available_ul
@@ -170,10 +191,10 @@ class Flows(Hands):
             stiffness_kpa_ul = reservoir.params.overfill_stiffness_kpa_ml / 1000
             moved_ul = out_ul = min(open_ul(both, drive_kpa, stiffness_kpa_ul, over_ul, dt_s), reservoir.available_ul())
         if moved_ul >= 0:
-            pieces = line.push(t_us, moved_ul, reservoir.conc, out_ul)
+            pieces = line.push(since_us, t_us, moved_ul, reservoir.conc, out_ul)
             reservoir.volume_ul -= moved_ul
         else:
-            taken, pieces = line.pull(-moved_ul, out_ul)
+            taken, pieces = line.pull(since_us, t_us, -moved_ul, out_ul)
             reservoir.put_back(-moved_ul, taken)
         self._free_ul += moved_ul
         if moved_ul:

@@ -13,6 +13,8 @@ from .catheter import Catheter, Pieces
 from .csf import Csf, for_patient
 from .oral import Oral
 from .params import PatientParams, PlantParams
+from .plasma import Plasma
+from .plasma import modes as plasma_modes
 from .reservoir import Conc, Reservoir
 
 # A dose that took less than this is an impulse at its middle: the error is (rate x duration)^2 / 24, 1e-8 at 4/h.
@@ -22,8 +24,8 @@ IMPULSE_US = 1_000_000
 class Hands:
     """Everything of a plant that holds drug. `t_us` is the instant it has been advanced to."""
 
-    __slots__ = ("params", "patient", "t_us", "_reservoir", "_line", "_index", "_csf", "_oral", "_delivered_ul", "_pocket_ul", "_port_ul", "_filled_ng",
-                 "_injected_ng", "_withdrawn_ng", "_tip_ng", "_pocket_ng")
+    __slots__ = ("params", "patient", "t_us", "_reservoir", "_line", "_index", "_csf", "_plasma", "_oral", "_delivered_ul", "_pocket_ul", "_port_ul", "_filled_ng",
+                 "_injected_ng", "_withdrawn_ng", "_tip_ng", "_pocket_ng", "_stray_share", "_strayed_ul", "_strayed_ng")
 
     def __init__(self, params: PlantParams, patient: PatientParams):
         self.params = params
@@ -33,6 +35,7 @@ class Hands:
         self._line = Catheter(params.catheter)
         self._index: dict[str, int] = {}        # drugs in their order of appearance: the order of every Conc
         self._csf: list[Csf] = []
+        self._plasma: list[Plasma] = []
         self._oral: dict[str, Oral] = {}
         self._delivered_ul = 0.0
         self._pocket_ul = 0.0                   # under the skin beside the pump: missed ports, a leaking septum
@@ -42,6 +45,9 @@ class Hands:
         self._withdrawn_ng: list[float] = []
         self._tip_ng: list[float] = []
         self._pocket_ng: list[float] = []
+        self._stray_share = 0.0                 # of what leaves at the tip: it is no longer in the spinal fluid
+        self._strayed_ul = 0.0                  # left the line, did not reach the fluid
+        self._strayed_ng: list[float] = []
 
     # ---- the reservoir's port
 
@@ -73,11 +79,12 @@ class Hands:
     def _contents_changed(self) -> None:
         """The reservoir holds another volume than the pump made: a subclass looks at what follows from it."""
 
-    def _leaked(self, volume_ul: float, conc: Conc) -> None:
-        """Liquid has come into the pocket. It stays there: whoever models its uptake takes it from here."""
+    def _leaked(self, volume_ul: float, conc: Conc, since_us: int | None = None) -> None:
+        """Liquid comes into the pocket now, or evenly since then; the blood takes its drugs up from there. Call it before time goes on."""
         self._pocket_ul += volume_ul
         for i, value in enumerate(conc):
             self._pocket_ng[i] += value * volume_ul
+            self._plasma[i].leak(self.t_us if since_us is None else since_us, self.t_us, value * volume_ul)
 
     # ---- the catheter's access port
 
@@ -109,10 +116,7 @@ class Hands:
             raise ValueError("injection of %g ng %s: the dose must be 0 or more" % (dose_ng, drug))
         i = self._drug(drug)
         self._injected_ng[i] += dose_ng
-        if since_us is None or since_us >= self.t_us:
-            self._csf[i].dose(self.t_us, dose_ng)
-        else:
-            self._csf[i].infuse(since_us, self.t_us, dose_ng)
+        self._infuse(i, self.t_us if since_us is None else min(since_us, self.t_us), self.t_us, dose_ng)
 
     def oral(self, drug: str, dose_mg: float) -> None:
         """A tablet of `dose_mg` now, into compartments of its own, for comparison only. Raises ValueError."""
@@ -126,7 +130,9 @@ class Hands:
         self._oral[drug].swallow(self.t_us, dose_mg)
 
     def _deliver(self, pieces: Pieces, start_us: int, end_us: int) -> None:
-        """Bring what left at the tip between two instants into the lumbar fluid."""
+        """Bring what left at the tip between two instants into the lumbar fluid, and what strayed into the tissue."""
+        if self._stray_share or self._line.lost:
+            pieces = self._stray(pieces, start_us, end_us)
         if end_us - start_us <= IMPULSE_US:
             middle_us = (start_us + end_us) >> 1
             tip_ng = self._tip_ng
@@ -147,14 +153,30 @@ class Hands:
             self._delivered_ul += volume
             gone += volume
             until_us = start_us + round((end_us - start_us) * gone / total) if total else end_us
-            for i, csf in enumerate(self._csf):
+            for i in range(len(self._csf)):
                 dose_ng = volume * conc[i]
                 self._tip_ng[i] += dose_ng
-                if until_us > begin_us:
-                    csf.infuse(begin_us, until_us, dose_ng)
-                else:
-                    csf.dose(until_us, dose_ng)
+                self._infuse(i, begin_us, until_us, dose_ng)
             begin_us = until_us
+
+    def _stray(self, pieces: Pieces, start_us: int, end_us: int) -> Pieces:
+        """Bring into the tissue what left at a leak, and of `pieces` what a migrated tip does not put into the fluid; returns the rest."""
+        share = self._stray_share
+        astray = self._line.lost + [(volume * share, conc) for volume, conc in pieces if share]
+        self._line.lost = []
+        for i, plasma in enumerate(self._plasma):
+            dose_ng = math.fsum(volume * conc[i] for volume, conc in astray)
+            self._strayed_ng[i] += dose_ng
+            plasma.leak(start_us, end_us, dose_ng)
+        self._strayed_ul += math.fsum(volume for volume, _ in astray)
+        return [(volume * (1 - share), conc) for volume, conc in pieces]
+
+    def _infuse(self, drug: int, start_us: int, end_us: int, dose_ng: float) -> None:
+        """`dose_ng` into the lumbar fluid, evenly between two instants (at once if they are equal)."""
+        if end_us > start_us:
+            self._csf[drug].infuse(start_us, end_us, dose_ng)
+        else:
+            self._csf[drug].dose(end_us, dose_ng)
 
     # ---- drugs and their books
 
@@ -176,12 +198,16 @@ class Hands:
     def _drug(self, drug: str) -> int:
         """Index of a drug; on its first appearance every body learns of it."""
         if drug not in self._index:
-            kinetics = for_patient(self._drug_params(drug), self.patient)
+            drug_params = self._drug_params(drug)
+            csf = Csf(for_patient(drug_params, self.patient), self.t_us)
             self._index[drug] = len(self._index)
-            self._csf.append(Csf(kinetics, self.t_us))
+            self._csf.append(csf)
+            solved = plasma_modes(drug_params.plasma, csf.solved, self.patient.weight_kg)
+            csf.follow(solved.own_rates, solved.jumps)
+            self._plasma.append(Plasma(solved, self.t_us))
             self._reservoir.add_drug()
             self._line.add_drug()
-            for ledger in (self._filled_ng, self._injected_ng, self._withdrawn_ng, self._tip_ng, self._pocket_ng):
+            for ledger in (self._filled_ng, self._injected_ng, self._withdrawn_ng, self._tip_ng, self._pocket_ng, self._strayed_ng):
                 ledger.append(0.0)
         return self._index[drug]
 
@@ -191,9 +217,8 @@ class Hands:
         line_ng: Conc = self._line.mass_ng()
         for i, csf in enumerate(self._csf):
             came_ng = self._filled_ng[i] + self._injected_ng[i]
-            in_fluid_ng, cleared_ng = csf.mass_ng(self.t_us)
-            found_ng = (self._reservoir.conc[i] * self._reservoir.volume_ul + line_ng[i] + in_fluid_ng + cleared_ng
-                        + self._withdrawn_ng[i] + self._pocket_ng[i])
+            found_ng = (self._reservoir.conc[i] * self._reservoir.volume_ul + line_ng[i] + sum(csf.mass_ng(self.t_us))
+                        + sum(self._plasma[i].mass_ng(self.t_us)) + self._withdrawn_ng[i])
             if came_ng:
                 worst = max(worst, abs(found_ng - came_ng) / came_ng)
         return worst

@@ -46,15 +46,18 @@ class StagingError(RuntimeError):
     exit_status = 1
 
 
-def stage(target_dir: Path | None = None, boards: str | Sequence[str] = "tether", *, named: bool = False) -> Path:
+def stage(target_dir: Path | None = None, boards: str | Sequence[str] = "tether", *, named: bool = False, rooms_dir: Path = ROOMS_DIR) -> Path:
     """Build the tree for `boards` (names of BOARDS, or one name) and return the folder that holds main.py and lib/.
 
-    `named` keeps constants and inner names, for a foreign firmware that imports them. Without `target_dir` the answer is the cached tree
+    `named` keeps constants and inner names, for a foreign firmware that imports them. `rooms_dir` holds the sources, firmware/ and protocol/:
+    ours, or somebody's changed copy of them. Without `target_dir` the answer is the cached tree
     itself: read it, do not write there. With one, main.py and lib/thecal in it are replaced and everything else is left alone.
-    Raises StagingError: unknown board, mpy-cross missing, a file it will not compile.
+    Raises StagingError: unknown board, no firmware there, mpy-cross missing, a file it will not compile.
     """
     names = (boards,) if isinstance(boards, str) else tuple(boards)
-    sources = list(_sources(names))
+    if not (rooms_dir / "firmware" / "app.py").is_file() or not (rooms_dir / "protocol").is_dir():
+        raise StagingError(f"{rooms_dir} holds no thecal firmware: there must be firmware/ and protocol/ in it, as in the repository")
+    sources = list(_sources(names, rooms_dir))
     compiler = mpy_cross()
     cached = cache_dir() / "staged" / _content_hash(compiler, sources, named)
     if not cached.is_dir():
@@ -73,7 +76,7 @@ def fold_script(text: str, boards: str | Sequence[str] = "tether") -> str:
     Raises ValueError: see folding.Folder.script.
     """
     names = (boards,) if isinstance(boards, str) else tuple(boards)
-    folder, namer, _ = _written_out(tuple((name, path.read_text(encoding="utf-8")) for name, path in _sources(names)))
+    folder, namer, _ = _written_out(tuple((name, path.read_text(encoding="utf-8")) for name, path in _sources(names, ROOMS_DIR)))
     return folder.script(namer.script(text))
 
 
@@ -124,25 +127,24 @@ def cache_dir() -> Path:
     return Path(base) / "thecal"
 
 
-def _sources(boards: tuple[str, ...]) -> Iterator[tuple[str, Path]]:
+def _sources(boards: tuple[str, ...], rooms_dir: Path) -> Iterator[tuple[str, Path]]:
     """Yield (path inside the package, source file) in a fixed order."""
     for name in boards:
         if name not in BOARDS:
             raise StagingError(f"board {name!r} is not known; there are {', '.join(sorted(BOARDS))}")
         for module in BOARDS[name]:
-            if not (ROOMS_DIR / "firmware" / "boards" / f"{module}.py").is_file():
+            if not (rooms_dir / "firmware" / "boards" / f"{module}.py").is_file():
                 raise StagingError(f"board {name!r} cannot be built: firmware/boards/{module}.py is missing")
-    wanted = _board_modules([module for name in boards for module in BOARDS[name]])
+    wanted = _board_modules([module for name in boards for module in BOARDS[name]], rooms_dir / "firmware" / "boards")
     for folder in ("protocol", "firmware", "firmware/boards"):
-        for path in sorted((ROOMS_DIR / folder).glob("*.py")):
+        for path in sorted((rooms_dir / folder).glob("*.py")):
             name = f"{folder}/{path.name}"
             if name not in HOST_ONLY and (folder != "firmware/boards" or path.stem == "__init__" or path.stem in wanted):
                 yield name, path
 
 
-def _board_modules(roots: list[str]) -> set[str]:
-    """The named modules of firmware/boards and the neighbours they import, which boards may share."""
-    folder = ROOMS_DIR / "firmware" / "boards"
+def _board_modules(roots: list[str], folder: Path) -> set[str]:
+    """The named modules of `folder` (firmware/boards) and the neighbours they import, which boards may share."""
     wanted: set[str] = set()
     queue = list(roots)
     while queue:

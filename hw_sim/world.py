@@ -70,8 +70,10 @@ class World(Mishaps):
     def build(cls, *, runtime: str = "micropython", seed: int = 1, params: PlantParams | None = None,
               patient: PatientParams | None = None, recorder: Recorder | None = None, firmware_dir: Path | None = None,
               exec_cmd: list[str] | None = None, store_path: Path | None = None, epoch_s: int = EPOCH_2026_01_05_09,
-              line: str | None = None, environment: Environment | None = None, **options: Any) -> World:
+              line: str | None = None, environment: Environment | None = None, source_dir: Path | None = None, **options: Any) -> World:
         """A world with the reference plant unless told otherwise; `line` as of `--line` (impairment.py), drawn from the seed.
+
+        `source_dir`: run a changed copy of our own firmware/ and protocol/ instead.
 
         Raises RuntimeMissing, StoreInvalid, LineError, ValueError for an unknown runtime.
         """
@@ -85,9 +87,9 @@ class World(Mishaps):
         if exec_cmd is not None:
             runner = Tether(store_path, command=exec_cmd)
         elif runtime == "micropython":
-            runner = Tether(store_path, firmware_dir)
+            runner = Tether(store_path, firmware_dir, source_dir=source_dir)
         else:
-            runner = InProcess(store, firmware_dir, keep=store_path, flush=recorder.close)
+            runner = InProcess(store, firmware_dir, keep=store_path, flush=recorder.close, source_dir=source_dir)
         try:
             world = cls(plant, runner, recorder, seed=seed, epoch_s=epoch_s, **options)
         except BaseException:

@@ -74,7 +74,7 @@ _EVENTS = (      # event; what cause, a and b are
     ("alarm silenced", "cause: row; a: hours"),
     ("alarm acknowledged", "cause: row, 0: all; a: bits cleared"),
     ("alarm test", "cause: tone"),
-    ("visit signed", "cause: alarm heard 0 no, 1 yes, 2 not tested"),
+    ("visit signed", "cause: alarm heard 0 no, 1 yes, 2 not tested; a, b: the report's digest, 30 bits each"),
     ("soft limits overridden", "cause: why; a: bits"),
     ("self-test", "cause: 0 passed, else which failed; a, b: what was seen"),
     ("level test", "cause: 1 over, 2 under, 3 sensor; a: sum uL; b: hours"),

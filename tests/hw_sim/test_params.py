@@ -33,6 +33,12 @@ def test_reference_pump_has_the_published_dead_volume_and_sizes():
     assert params.motor.steps_per_rev / params.head.volume_per_rev_ul == pytest.approx(117.03, abs=0.01)
     assert {"baclofen", "morphine", "ziconotide"} <= set(params.drugs)
     assert params.drugs["ziconotide"].oral is None
+    assert params.catheter.resistance_kpa_s_ul * 1e12 == pytest.approx(2.9e11, rel=0.01)
+
+
+def test_every_drug_of_the_library_has_a_body():
+    library = {path.stem for path in (PARAMS_DIR.parent.parent / "host" / "drugs").glob("*.toml")}
+    assert set(PlantParams.load().drugs) == library and len(library) == 8
 
 
 def test_parts_are_chosen_by_name_and_the_catheter_by_length():
@@ -139,6 +145,9 @@ def test_drug_file_needs_its_csf_table_and_nothing_else(folder):
         PlantParams.load(folder=folder)
     path.write_text(text[:text.index("[csf]")], encoding="utf-8")
     with pytest.raises(ParamError, match=r"table \[csf\] is missing"):
+        PlantParams.load(folder=folder)
+    path.write_text(text[:text.index("[plasma]")], encoding="utf-8")
+    with pytest.raises(ParamError, match=r"table \[plasma\] is missing"):
         PlantParams.load(folder=folder)
 
 

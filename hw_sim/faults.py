@@ -1,0 +1,204 @@
+"""PROSE
+
+"""
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from .requirements import RequirementsError
+from .requirements import load as load_requirements
+from .scenario_values import KINDS as EVENT_KINDS
+from .scenario_values import ScenarioError, quantity, read_table
+
+DATA = Path(__file__).with_name("hazards.toml")
+SCHEMA = "thecal.hazards/1"
+KINDS = ("electrical", "software", "mechanical", "fluid", "sensor", "environment", "use", "link")
+# What a firmware may declare that it lacks; a row that needs it then reads n/a.
+NEEDS = ("telemetry", "encoder", "level", "inlet", "temperature", "battery", "store", "clock", "magnet", "tone")
+FINALS = ("program", "fallback", "minimum", "stopped", "any")
+PULSES_OVER = 2             # DESIGN 11: flow without a valid order
+FAULT_AT = "1 d"            # a healthy day first: the level test has its hours, and the bolus of a first day is past
+TAIL_S = 86_400             # after the bound: what the pump does in the end is judged over it
+LONGEST_S = 60 * 86_400
+
+_TOP = {"schema": "text!", "therapy": "tables!", "hazard": "tables!"}
+_THERAPY = {"id": "text!", "text": "text!", "sample": "duration", "fault_at": "duration", "patient": "table!", "event": "tables!", "reservoir": "text"}
+_ROW = {"within": "duration", "over_ul": "number", "by": "names", "final": "text", "undetectable": "text", "run": "duration"}
+_HAZARD = {"id": "text!", "hazard": "text!", "kind": "text!", "requirement": "names!", "source": "text!", "needs": "names", "event": "tables!",
+           "healthy": "tables", "both": "tables", "line": "text", "in": "tables!", **_ROW}
+_IN = {"therapy": "text!", **_ROW}
+
+
+class HazardsError(ValueError):
+    """The list of hazards cannot be used; the message names file, entry, key, value and what was wanted."""
+
+    exit_status = 2
+
+
+@dataclass(frozen=True)
+class Therapy:
+    """What a healthy pump does. `events` as in a scenario file but for `at`, whole seconds from the implant; a fault comes at `fault_at_s`."""
+
+    id: str
+    text: str
+    sample: str
+    sample_s: int
+    fault_at_s: int
+    reservoir: str
+    patient: Mapping[str, Any]
+    events: tuple[tuple[int, Mapping[str, Any]], ...]
+
+
+@dataclass(frozen=True)
+class Row:
+    """One hazard in one therapy. Times in seconds from the fault; `over_ul` None for PULSES_OVER pulses.
+
+    `events`, `healthy` and `both` are (second from the fault, event). `within_s` None and `undetectable` text where nothing can notice it.
+    `run_s` is how long it is played after the fault.
+    """
+
+    hazard: str
+    text: str
+    kind: str
+    requirement: tuple[str, ...]
+    source: str
+    needs: tuple[str, ...]
+    therapy: Therapy
+    events: tuple[tuple[int, Mapping[str, Any]], ...]
+    healthy: tuple[tuple[int, Mapping[str, Any]], ...]
+    both: tuple[tuple[int, Mapping[str, Any]], ...]
+    line: str
+    within_s: int | None
+    within: str
+    over_ul: float | None
+    by: tuple[str, ...]
+    final: str
+    undetectable: str
+    run_s: int
+
+    @property
+    def id(self) -> str:
+        """'rotor-stall@c05'."""
+        return "%s@%s" % (self.hazard, self.therapy.id)
+
+    @property
+    def declared(self) -> str:
+        """The bound in words, or why there is none."""
+        if self.undetectable:
+            return "undetectable: " + self.undetectable
+        return "by %s within %s" % (" or ".join(self.by), self.within)
+
+
+def load(units: Any, path: Path = DATA) -> list[Row]:
+    """Every row of the list, in its order; `units` is the host's unit reader (R2). Raises HazardsError, and only that."""
+    try:
+        table = tomllib.loads(path.read_text(encoding="utf-8"))
+        _read(table, _TOP, path.name, units)
+        if table["schema"] != SCHEMA:
+            raise HazardsError("%s: schema is %r, it must be %r" % (path.name, table["schema"], SCHEMA))
+        therapies = _unique("therapy", [_therapy(entry, path.name, units) for entry in table["therapy"]], path.name)
+        known = {requirement.id for requirement in load_requirements().rows}
+        rows = [row for entry in table["hazard"] for row in _hazard(entry, therapies, known, path.name, units)]
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise HazardsError("%s is not TOML: %s" % (path.name, error)) from error
+    except OSError as error:
+        raise HazardsError("%s cannot be read: %s" % (path.name, error.strerror)) from error
+    except (ScenarioError, RequirementsError) as error:
+        raise HazardsError(str(error)) from error
+    _unique("row", rows, path.name)
+    return rows
+
+
+def _unique(what: str, entries: Iterable[Any], where: str) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for entry in entries:
+        if entry.id in found:
+            raise HazardsError("%s: %s %r stands there twice" % (where, what, entry.id))
+        found[entry.id] = entry
+    return found
+
+
+def _read(table: Mapping[str, Any], keys: Mapping[str, str], here: str, units: Any) -> dict[str, Any]:
+    """As read_table, with lists of names beside its kinds."""
+    for key, kind in keys.items():
+        if kind.rstrip("!") == "names" and key in table:
+            names = table[key]
+            if not isinstance(names, list) or not names or not all(isinstance(name, str) and name for name in names):
+                raise HazardsError("%s: %s is %r, it must be a list of names" % (here, key, names))
+    plain = {key: kind for key, kind in keys.items() if kind.rstrip("!") != "names"}
+    missing = [key for key, kind in keys.items() if kind == "names!" and key not in table]
+    if missing:
+        raise HazardsError("%s: key %r is missing" % (here, missing[0]))
+    return read_table({key: value for key, value in table.items() if key in plain or key not in keys}, plain, here, units)
+
+
+def _among(here: str, key: str, value: str, names: Iterable[str]) -> str:
+    if value not in names:
+        raise HazardsError("%s: %s is %r, it must be one of %s" % (here, key, value, ", ".join(names)))
+    return value
+
+
+def _therapy(entry: Mapping[str, Any], where: str, units: Any) -> Therapy:
+    here = "%s: therapy %s" % (where, entry.get("id", "without an id"))
+    known = _read(entry, _THERAPY, here, units)
+    sample = entry.get("sample", "1 h")
+    return Therapy(entry["id"], entry["text"], sample, quantity(here, "sample", "duration", sample, units),
+                   known.get("fault_at", quantity(here, "fault_at", "duration", FAULT_AT, units)), entry.get("reservoir", "reference-20ml"),
+                   entry["patient"], _events(entry["event"], here, units))
+
+
+def _events(entries: list[dict[str, Any]], here: str, units: Any) -> tuple[tuple[int, Mapping[str, Any]], ...]:
+    """Events with their second; what else they hold the scenario's own loader checks, when a row is made into one."""
+    found = []
+    for number, entry in enumerate(entries, 1):
+        there = "%s: event %d" % (here, number)
+        if "at" not in entry:
+            raise HazardsError("%s: key 'at' is missing: when it happens, such as '2 h'" % there)
+        _among(there, "kind", entry.get("kind", ""), EVENT_KINDS)
+        found.append((quantity(there, "at", "duration", entry["at"], units), {key: value for key, value in entry.items() if key != "at"}))
+    return tuple(sorted(found, key=lambda event: event[0]))
+
+
+def _hazard(entry: Mapping[str, Any], therapies: Mapping[str, Therapy], known: set[str], where: str, units: Any) -> list[Row]:
+    here = "%s: hazard %s" % (where, entry.get("id", "without an id"))
+    _read(entry, _HAZARD, here, units)
+    _among(here, "kind", entry["kind"], KINDS)
+    for name in entry["requirement"]:
+        if name not in known:
+            raise HazardsError("%s: requirement %r is not in requirements.toml" % (here, name))
+    for need in entry.get("needs", ()):
+        _among(here, "needs", need, NEEDS)
+    events = {key: _events(entry.get(key, []), "%s: %s" % (here, key), units) for key in ("event", "healthy", "both")}
+    return [_row(entry, place, therapies, events, "%s in %s" % (here, place.get("therapy")), units) for place in entry["in"]]
+
+
+def _row(entry: Mapping[str, Any], place: Mapping[str, Any], therapies: Mapping[str, Therapy], events: Mapping[str, Any], here: str, units: Any) -> Row:
+    _read(place, _IN, here, units)
+    therapy = therapies[_among(here, "therapy", place["therapy"], therapies)]
+    merged = {**entry, **place}
+    for key, other in (("within", "undetectable"), ("undetectable", "within")):
+        if key in place and other not in place:     # a place's own word replaces the hazard's
+            merged.pop(other, None)
+    undetectable = merged.get("undetectable", "")
+    if bool(undetectable) == ("within" in merged):
+        raise HazardsError("%s: it needs either 'within', the bound, or 'undetectable', the reason" % here)
+    if not undetectable and not merged.get("by"):
+        raise HazardsError("%s: key 'by' is missing: what notices it" % here)
+    final = _among(here, "final", merged.get("final", "any"), FINALS)
+    within_s = None if undetectable else quantity(here, "within", "duration", merged["within"], units)
+    last_s = max(at_s for at_s, _ in (*events["event"], *events["both"]))
+    run_s = quantity(here, "run", "duration", merged["run"], units) if "run" in merged else last_s + (within_s or 0) + TAIL_S
+    if not last_s < run_s <= LONGEST_S or within_s is not None and within_s > run_s:
+        raise HazardsError("%s: it is played for %s after the fault, that must reach beyond its events and its bound, and not above %s" % (
+            here, units.duration_text(run_s), units.duration_text(LONGEST_S)))
+    over_ul = merged.get("over_ul")
+    if over_ul is not None and over_ul < 0:
+        raise HazardsError("%s: over_ul is %r, it must be 0 or more" % (here, over_ul))
+    return Row(hazard=entry["id"], text=entry["hazard"], kind=entry["kind"], requirement=tuple(entry["requirement"]), source=entry["source"],
+               needs=tuple(entry.get("needs", ())), therapy=therapy, events=events["event"], healthy=events["healthy"], both=events["both"],
+               line=entry.get("line", ""), within_s=within_s, within=merged.get("within", ""), over_ul=over_ul, by=tuple(merged.get("by", ())),
+               final=final, undetectable=undetectable, run_s=run_s)
