@@ -128,9 +128,9 @@ class Plant(Flows):
         volume = self._head.volume_ul(rotor, steps, back_kpa)
         if self._aging and steps:
             self._prove(rotor, steps, end_us)
+        if self._pressed:
+            volume = self._drawn_ul(volume, back_kpa, (start_us + end_us) >> 1)
         if volume >= 0:
-            if self._pressed:
-                volume = self._drawn_ul(volume, back_kpa, (start_us + end_us) >> 1)
             available = reservoir.available_ul()
             if volume > available:
                 volume = available
