@@ -412,6 +412,7 @@ def test_faults_refuse_what_they_do_not_know():
     assert dict(plant.faults) == {}
 
 
+@pytest.mark.req("TH-PLANT-05")
 @pytest.mark.parametrize("name", sorted(FAULTS))
 def test_looking_more_often_changes_nothing_under_any_fault(name):
     """The stated bounds: 1e-6 of the volume and one step of a train that loses some; 1e-4 behind a kink (a train's slip is that of its begin)

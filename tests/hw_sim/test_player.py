@@ -192,7 +192,7 @@ def with_faults(days, *entries, **changes):
     return replace(scenario, events=tuple(sorted((*scenario.events, *events), key=lambda event: event.at_s)), **changes)
 
 
-@pytest.mark.req("TH-RULE-13")
+@pytest.mark.req("TH-RULE-13", "TH-PLANT-04")
 def test_a_fault_that_changes_nothing_fails_the_run_and_says_so():
     result = run(with_faults(2, ("fault", {"name": "rotor_stall", "for": 2}), ("reed_held", {"for": 600})))
     fired = rows(result)["event 90 (fault rotor_stall) has fired"]

@@ -57,6 +57,7 @@ def test_a_session_of_a_used_pump_replays_from_the_memory_in_its_header(new_worl
     assert blank == recorded != other
 
 
+@pytest.mark.req("TH-PLANT-07")
 def test_commands_are_recorded_with_their_instant_and_replayed(new_world, tmp_path):
     path = tmp_path / "session.jsonl"
     live = new_world()
