@@ -198,8 +198,10 @@ class Bedside:
 
     def _end(self, name: str) -> None:
         """Heal a fault; a stall that is over is an outage for the oracle, who was not told before how long it would last."""
-        plant = self.plant()
+        plant, dark_us = self.plant(), self.world.dark_us
         self.world.heal(name)
+        if dark_us is not None and self.world.powered:      # a film on the cell had left the pump dark
+            self.oracle.outage(dark_us, self.world.now_us, "reset")
         if name in STALLING and plant.bound_until_us > self.world.now_us:       # the gear lets go later
             self.world.at(plant.bound_until_us, lambda: self._over(name))
         else:
@@ -225,7 +227,9 @@ class Bedside:
         self._must_fire(event)
 
     def finish(self) -> None:
-        """The run is over: what is still stalled is an outage to the end."""
+        """The run is over: what is still stalled or dark is an outage to the end."""
+        if self.world.dark_us is not None:
+            self.oracle.outage(self.world.dark_us, self.world.now_us, "reset")
         for name in (*STALLING, "environment"):
             self._over(name)
 

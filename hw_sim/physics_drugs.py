@@ -41,19 +41,23 @@ ASSUMED = NOTES + "table, assumption (M-L)"
 TABLE = {
     "baclofen": Kinetics(Published(1.51, 0.03, NOTES + "label"), (0, 4), Published(30, 1, NOTES + "label"),
                          Published(3.5, 0.5, "regimens.md 5: 3-4 h"), Published(11.1, 1.1, "about 185 mL/min, memory (M-M)")),
-    "morphine": Kinetics(Published(3.09, 0.175, NOTES + "Nordberg 1984: 175-196 min terminal"), (18, 30), Published(13, 1, NOTES + "Nordberg 1984: 12-14 mL/h"),
+    "morphine": Kinetics(Published(3.09, 0.175, NOTES + "Nordberg 1984: 175-196 min terminal"), (18, 30),
+                         Published(13, 1, NOTES + "Nordberg 1984: 12-14 mL/h"),
                          Published(2.5, 0.5, "2-3 h, memory (M-H)"), Published(63, 10, "about 15 mL/kg/min, memory (M-M)")),
     "hydromorphone": Kinetics(Published(2.5, 0.5, ASSUMED), (0, 6), Published(15, 0.5, ASSUMED + ": lower end of 15-20"),
                               Published(2.3, 0.3, "label, memory (M-M)"), Published(117.6, 23.5, "label, memory (M-M): 1.96 L/min +/- 20 %")),
-    "ziconotide": Kinetics(Published(4.6, 0.9, NOTES + "Prialt label Table 2"), (6, 18), Published(22.8, 2.3, NOTES + "Prialt label Table 2: 0.38 mL/min"),
+    "ziconotide": Kinetics(Published(4.6, 0.9, NOTES + "Prialt label Table 2"), (6, 18),
+                           Published(22.8, 2.3, NOTES + "Prialt label Table 2: 0.38 mL/min"),
                            Published(1.3, 0.3, "Prialt label Table 2"), Published(16.2, 2.6, "Prialt label Table 2: 270 +/- 44 mL/min")),
     "bupivacaine": Kinetics(Published(2.25, 0.75, ASSUMED), (0, 6), Published(30, 10, ASSUMED),
                             Published(2.7, 0.3, "memory (M-M)"), Published(35, 5, "0.58 L/min, memory (M-M)")),
     "fentanyl": Kinetics(Published(0.75, 0.25, ASSUMED), (0, 4), Published(90, 30, ASSUMED),
-                         Published(3.75, 2.25, "1.5-6 h across studies (Clin Pharmacokinet review)"), Published(57, 33, "0.4-1.5 L/min across studies (same)")),
+                         Published(3.75, 2.25, "1.5-6 h across studies (Clin Pharmacokinet review)"),
+                         Published(57, 33, "0.4-1.5 L/min across studies (same)")),
     "sufentanil": Kinetics(Published(0.5, 0.25, "as fentanyl or faster, assumption (M-L)"), (0, 4), Published(113, 20, "27 uL/kg/min, memory (M-L)"),
                            Published(2.73, 0.37, "Bovill 1984: 164 +/- 22 min"), Published(56.1, 3.0, "Bovill 1984: 935 +/- 50 mL/min")),
-    "clonidine": Kinetics(Published(1.3, 0.5, "Duraclon label: over 6 h"), (0.5, 6), Published(31, 5, "fitted to the label's half-life, share assumed"),
+    "clonidine": Kinetics(Published(1.3, 0.5, "Duraclon label: over 6 h"), (0.5, 6),
+                          Published(31, 5, "fitted to the label's half-life, share assumed"),
                           Published(9.0, 2.0, "Duraclon label"), Published(13.1, 5.5, "Duraclon label: 219 +/- 92 mL/min")),
 }
 
@@ -73,7 +77,8 @@ def in_fluid(drug: DrugParams, table: Kinetics) -> Iterator[Row]:
     bolus, drip = Csf(drug.csf), Csf(drug.csf)
     bolus.dose(0, 1e5)
     drip.infuse(0, SETTLED_H * HOUR_US, SETTLED_H * 1000.0)
-    yield Row("%s, half-life in spinal fluid over %g-%g h" % (drug.name, *table.over_h), half_life_h(lambda t_us: bolus.levels(t_us).lumbar, table.over_h),
+    found_h = half_life_h(lambda t_us: bolus.levels(t_us).lumbar, table.over_h)
+    yield Row("%s, half-life in spinal fluid over %g-%g h" % (drug.name, *table.over_h), found_h,
               table.half_life.value, table.half_life.spread, "h", table.half_life.source)
     settled = drip.levels(SETTLED_H * HOUR_US)
     yield Row("%s, clearance of the lumbar fluid" % drug.name, 1000.0 / settled.lumbar, table.clearance.value, table.clearance.spread, "mL/h",
