@@ -290,7 +290,8 @@ class App:
         """Integrate the seconds since the last step over the schedule: demanded while permitted, else missed."""
         at = self.supervisor.clock_jump_s(self.now_s, self.uptime_s)
         if at:
-            self._clock_jumped(at, seconds)
+            daybook.clock_jumped(self, at)
+            self.follow(self.now_s - seconds)
         at = self.now_s - seconds
         while seconds > 0:
             if at >= self._change_s:
@@ -308,14 +309,6 @@ class App:
             self.turn(at)
         if self.now_s // DAY_S != self.settings.last_day:
             daybook.close_day(self)
-
-    def _clock_jumped(self, jump_s, seconds):
-        self.history.clock_moves(self)
-        daybook.shift(self, jump_s)
-        self.log(cat.E_CLOCK_JUMP, 0, jump_s, 0, True)
-        self.alarm(al.CLOCK_LOST, True, jump_s)
-        self.save_state()       # also when the row stands already: a reset would book this jump as an outage
-        self.follow(self.now_s - seconds)
 
     def _miss(self, seconds):
         settings = self.settings
@@ -379,8 +372,8 @@ class App:
             self.settings.save_intent(self.now_s)
             return
         except OSError:
-            pass
-        self.alarm(al.STORE, True, 1)       # not above: a try and this call make a frame that is sought in the heap
+            failed = 1
+        self.alarm(al.STORE, True, failed)      # not above: a try and this call make a frame that is sought in the heap
 
     def _delay_ms(self):
         if self.supervisor.busy and self.infusion.pulse_due():
