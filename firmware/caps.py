@@ -167,14 +167,18 @@ class Caps:
             return
         closed = (uptime_s - self._until_s) // BUCKET_S + 1
         self._until_s += closed * BUCKET_S
+        closed = min(closed, BUCKETS + 1)
+        while closed:
+            self._close()
+            closed -= 1
+
+    def _close(self):
         buckets, at = self._buckets, self._at
-        for _ in range(min(closed, BUCKETS + 1)):
-            self.delivered_day_nl -= buckets[at]
-            self.delivered_hour_nl -= buckets[at - HOUR_BUCKETS]
-            buckets[at] = self._running_nl
-            self._running_nl = 0
-            at = at + 1 if at + 1 < BUCKETS else 0
-        self._at = at
+        self.delivered_day_nl -= buckets[at]
+        self.delivered_hour_nl -= buckets[at - HOUR_BUCKETS]
+        buckets[at] = self._running_nl
+        self._running_nl = 0
+        self._at = at + 1 if at + 1 < BUCKETS else 0
 
     def note(self, volume_nl, extra):
         """A pulse was ordered while `extra` ran (firmware/infusion.py). A prime fills the line: it reaches no patient."""
@@ -191,6 +195,8 @@ class Caps:
 
         What the window certainly holds counts: no exact window at its cap is over it. `rate_nl_day`: of the program, boluses apart.
         """
+        if self.delivered_hour_nl <= self.hour_nl and self.delivered_day_nl <= self.day_nl:
+            return 0
         return (self._exceeded(HOUR_S, self.hour_nl, self.delivered_hour_nl, pulse_nl, rate_nl_day // 24)
                 or self._exceeded(DAY_S, self.day_nl, self.delivered_day_nl, pulse_nl, rate_nl_day))
 

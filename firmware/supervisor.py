@@ -37,7 +37,7 @@ class Supervisor:
         self._angle = -1            # where the rotor stood when it was last seen at rest; -1: not seen yet
         self._expected = 0          # counts that the open lease should turn; 0: it is the self-test's, and nothing may
         self._lease_ms = 0          # what is left of it
-        self._open = False
+        self.busy = False           # a lease runs
         self.proved = True          # nothing turned in the last of these
         self.open_loop = False      # row 6: the encoder is dead, a pulse counts as turned
         self.agrees = 0             # pulses in a row that such an encoder saw turn all the same
@@ -82,12 +82,12 @@ class Supervisor:
     # ------------------------------------------------------------------------------------------------ motion
     def lease(self, steps, hold_ms):
         """The controller is about to order `steps`; motion is allowed for `hold_ms`. False: it may not, and enable was dropped."""
-        if self._open or steps > self._longest:
+        if self.busy or steps > self._longest:
             self._motor.drop_enable()
             return False
         self._expected = steps * self._counts // self._steps
         self._lease_ms = hold_ms
-        self._open = True
+        self.busy = True
         return True
 
     def probe(self):
@@ -95,14 +95,9 @@ class Supervisor:
         steps = (EDGE_COUNTS + 4) * self._steps // self._counts + 1
         self._expected = 0
         self._lease_ms = steps + 50
-        self._open = True           # a lease of nothing
+        self.busy = True            # a lease of nothing
         self.proved = False
         self._motor.order(steps, 0)
-
-    @property
-    def busy(self):
-        """True while a lease runs."""
-        return self._open
 
     def look(self, angle, elapsed_ms):
         """One look at the rotor, `elapsed_ms` after the last: MOVED or LOST when a lease was judged, else QUIET or UNORDERED.
@@ -118,10 +113,11 @@ class Supervisor:
             turned -= self._counts
         elif turned < -(self._counts // 2):
             turned += self._counts
-        if self._open:
-            self._still_ms = 0
-            self._lease_ms -= elapsed_ms
-            if self._lease_ms > 0:
+        if self.busy:
+            if self._still_ms:
+                self._still_ms = 0
+            if self._lease_ms > elapsed_ms:
+                self._lease_ms -= elapsed_ms
                 return QUIET
             return self._judge(angle, turned)
         if turned > EDGE_COUNTS or turned < -EDGE_COUNTS:
@@ -140,7 +136,7 @@ class Supervisor:
         return UNORDERED
 
     def _judge(self, angle, turned):
-        self._open = False
+        self.busy = False
         if self._expected == 0:     # the self-test's
             if turned > EDGE_COUNTS or turned < -EDGE_COUNTS:
                 return self._unordered(angle, turned)
@@ -152,12 +148,18 @@ class Supervisor:
         if turned > expected + EDGE_COUNTS:
             return self._unordered(angle, turned)
         self.ordered_counts += expected
-        self.agrees = self.agrees + 1 if self.open_loop and turned * 2 >= expected else 0
         if turned * 2 >= expected or self.open_loop:
-            self._turned(expected if self.open_loop else turned)
-            self.lost_in_a_row = 0
-            self._lost_ms = 0
+            if self.open_loop:
+                self.agrees = self.agrees + 1 if turned * 2 >= expected else 0
+                turned = expected
+            elif self.agrees:
+                self.agrees = 0
+            self._turned(turned)
+            if self.lost_in_a_row:
+                self.lost_in_a_row = 0
             return MOVED
+        if self.agrees:
+            self.agrees = 0
         if turned > 0:
             self._turned(turned)
         self.lost_counts += expected
@@ -209,8 +211,6 @@ class Supervisor:
 
     def _rate_at(self, at_s):
         """The committed program's rate at a pump time; looked up anew only behind the step that was found last."""
-        if self._rate_from_s <= at_s < self._rate_to_s:
-            return self._rate
         block, at = self._block, self._day_at(at_s // DAY_S % 7)
         second = at_s % DAY_S
         self._rate_from_s, self._rate_to_s, self._rate = at_s, at_s - second + DAY_S, 0
@@ -256,40 +256,46 @@ class Supervisor:
         if self._instead or (not self._block and action < 3):
             return
         if action < 2:
-            rate = self._rate_at(at_s)
+            rate = self._rate
+            if not self._rate_from_s <= at_s < self._rate_to_s:
+                rate = self._rate_at(at_s)
         elif action == 2:
             rate = self._most_daily_nl
         else:
             rate = self.fallback_nl_day if action == 3 else self.minimum_nl_day
         due_nl = self._integral(rate, seconds)
-        self._allowance_nl = min(self._allowance_nl + due_nl, self._pulse_nl)
+        allowed_nl = self._allowance_nl + due_nl
+        self._allowance_nl = allowed_nl if allowed_nl < self._pulse_nl else self._pulse_nl
         if action < 2:
             self._missing[self._part] += due_nl
-        self._part_s += seconds
-        while self._part_s >= PART_S:
-            self._part_s -= PART_S
+        seconds += self._part_s
+        while seconds >= PART_S:
+            seconds -= PART_S
             self._part = (self._part + 1) % PARTS
             self._missing[self._part] = 0
+        self._part_s = seconds
 
     def _integral(self, rate, seconds):
         """nL in `seconds` at `rate`, exact for ever. Own arithmetic: chunks as long as small integers allow."""
-        total, most = 0, (SMALL - DAY_S) // (rate + 1)
+        total, most, rem = 0, (SMALL - DAY_S) // (rate + 1), self._rem
         while seconds > 0:
             part = seconds if seconds < most else most
-            self._rem += rate * part
-            total += self._rem // DAY_S
-            self._rem %= DAY_S
+            rem += rate * part
+            total += rem // DAY_S
+            rem %= DAY_S
             seconds -= part
+        self._rem = rem
         return total
 
     def _turned(self, counts):
         """Book a turn against what may turn."""
-        self._turned_rem += counts % self._counts * self._nl_per_rev
-        volume_nl = counts // self._counts * self._nl_per_rev + self._turned_rem // self._counts
-        self._turned_rem %= self._counts
+        per_rev = self._counts
+        volume_nl = self._turned_rem + counts % per_rev * self._nl_per_rev
+        self._turned_rem = volume_nl % per_rev
+        volume_nl = counts // per_rev * self._nl_per_rev + volume_nl // per_rev
         self._missing[self._part] -= volume_nl
         self._allowance_nl -= volume_nl
-        if self._allowance_nl < 0:
+        if self._allowance_nl < 0 and self._extra_nl:
             part = min(self._extra_nl, -self._allowance_nl)
             self._extra_nl -= part
             self._allowance_nl += part
@@ -305,9 +311,7 @@ class Supervisor:
 
     def short(self):
         """nL of the last 24 h that were due and did not turn, once they are a fifth of a day's; then the count begins anew. Else 0."""
-        total = 0
-        for part in range(PARTS):
-            total += self._missing[part]
+        total = sum(self._missing)
         if self._most_daily_nl == 0 or total <= self._most_daily_nl // 5 + MARGIN * self._pulse_nl:
             return 0
         for part in range(PARTS):

@@ -447,7 +447,7 @@ def full_ring(ring, size, short=2):
         log = getattr(bench.app, ring)
         while log.head < size - short:
             if ring == "history":
-                log._write(bench.app, 0)
+                log._write(bench.app, bench.app.mode)
             else:
                 log.append(bench.app.now_s, cat.E_TARE)
         bench.app.save_state()

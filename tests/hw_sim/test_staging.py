@@ -216,4 +216,4 @@ def test_what_ram_need_not_hold_is_taken_from_rom(cache):
 def test_inner_names_are_in_a_named_tree_alone(cache):
     for named in (False, True):
         content = (staging.stage(named=named) / "lib" / "thecal" / "firmware" / "app.mpy").read_bytes()
-        assert (b"_tone_due_s" in content) is named and b"effective_rate" in content
+        assert (b"_tone_due_s" in content) is (b"effective_rate" in content) is named and b"commissioned" in content
