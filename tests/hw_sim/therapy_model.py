@@ -73,9 +73,10 @@ class Model:
         self.slack = 2
         self.granted, self.denied = [], []  # [earliest, latest] second, see `reset`
         self.bolus_end = None               # likewise, of the last patient's or clinician's bolus
-        self.changed_t = -2 * DAY_S         # of the last change of concentration: what was delivered before counts as so much of the new
+        self.head = None                    # concentration at the pump head: a bridge's is the old one, until it has left
+        self.changed_t = -2 * DAY_S         # when that became another
         self.fresh_t = self.commit_t = 0
-        self.pulses = deque()               # (t, nL) of a day and a bit, as ordered of the motor
+        self.pulses = deque()               # (t, nL times concentration) of a day and a bit, as ordered of the motor
         self.lost = deque()                 # ... and which of them did not turn
         self.drifted_s = 0
         self.jumped = False                 # the clock jumped by over 5 min and was not set since
@@ -155,25 +156,40 @@ class Model:
             if extra[1] == 0 or part == needed:
                 self.extra = None
                 self.slack += 2
-                if extra[0] != "bridge":
+                if extra[0] == "bridge":
+                    self.drug_follows(self.t + part)
+                else:
                     self.bolus_end = [self.t + part] * 2
         self.demanded += Fraction(rate * seconds, DAY_S)
+
+    def drug_follows(self, at):
+        """The old drug has left the head, if there was one."""
+        if self.head != self.program.drug:
+            self.head, self.changed_t = self.program.drug, at
 
     def outage(self, seconds):
         """Time without power: missed, a bolus ended, a bridge waiting. Books of RAM may be short by a pulse.
 
+        It moves to `missed` what would have been demanded, and nothing else: under a fallback that is the fallback, and
+        where an alarm or an order had stopped the pump, the alarm or the order stays the cause (alarms.md 2 a).
+
         A pump without power has nothing but its clock, and a clock that moved by up to 5 min is no fault (row 12): unless it was
         stored meanwhile, what lies before the reset is so much older or younger for it since.
         """
-        due = self.extra[2] if self.extra and self.extra[0] == "bridge" else None
         start, end = self.t, self.t + seconds
         while self.t < end:
             part = min(end - self.t, self.program.next_change(self.rtc_s) if self.program else end - self.t)
-            if self.pause_end is not None and self.pause_end > self.t:
-                part = min(part, self.pause_end - self.t)
+            for until in (self.pause_end, self.reduced_until if self.reduced else None):
+                if until is not None and until > self.t:
+                    part = min(part, until - self.t)
+            if self.reduced and self.t >= self.reduced_until:
+                self.active.discard(17)
             idle = self.stopped_at is not None or (self.pause_end is not None and self.t < self.pause_end)
-            rate = due if due is not None else (self.program.rate(self.rtc_s) if self.program else 0)
-            self.missed["stop" if idle else "reset"] += Fraction(rate * part, DAY_S)
+            held = idle or self.action() == STOP
+            rate = self.program.rate(self.rtc_s) if held and self.program else self.basal(self.rtc_s)
+            if self.extra and self.extra[0] == "bridge":
+                rate = self.extra[2]
+            self.missed["stop" if idle else "fault" if held else "reset"] += Fraction(rate * part, DAY_S)
             self.t += part
             self.rtc_s += part
         if self.cut_bolus(start):
@@ -195,15 +211,19 @@ class Model:
         return True
 
     def pulse(self, nl, turned):
-        self.pulses.append((self.t, nl))
+        self.pulses.append((self.t, nl * self.head))
         self.lost.append((self.t, not turned))
         for ring in (self.pulses, self.lost):
             while ring and ring[0][0] < self.t - 2 * DAY_S:
                 ring.popleft()
 
     def delivered(self, seconds):
-        """nL that the motor was ordered in the last `seconds`."""
-        return sum(nl for t, nl in self.pulses if t > self.t - seconds)
+        """nL of what is in the head now that hold what the motor was ordered in the last `seconds`: a cap is a mass."""
+        return Fraction(sum(mass for t, mass in self.pulses if t > self.t - seconds), self.head)
+
+    def blurred_nl(self):
+        """What a pump may count too much behind a change of drug: five minutes either way, at four times the concentration."""
+        return 5 * PULSE_NL + 600 * 400_000 * 4 // DAY_S if self.t - self.changed_t < DAY_S + HOUR_S else 0
 
     def most_in(self, seconds, cap):
         """nL that the window of `seconds` up to now may hold under a cap of the program.
@@ -215,8 +235,8 @@ class Model:
         since_s = self.t - self.commit_t
         if self.before is None or since_s >= seconds:
             return cap
-        past = sum(nl for t, nl in self.pulses if self.t - seconds < t <= self.commit_t)
-        return max(cap, past + self.before.due(self.commit_rtc_s, since_s))
+        past = sum(mass for t, mass in self.pulses if self.t - seconds < t <= self.commit_t)
+        return max(cap, Fraction(past, self.head) + self.before.due(self.commit_rtc_s, since_s))
 
     # ---- orders
     def commit(self, program, bridge=None):
@@ -230,6 +250,8 @@ class Model:
             self.slack += 2
         elif self.extra and self.extra[0] == "bridge":      # restated as nothing: less than a pulse of it was left
             self.extra = None
+        if not self.extra:
+            self.drug_follows(self.t)
 
     def bolus(self, kind, nl, seconds):
         self.extra = [kind, Fraction(nl), -(-nl * DAY_S // seconds)]
@@ -289,16 +311,16 @@ class Model:
 
         Surely: what the window that ends with the bolus holds, or of a longer bolus an hour in its midst. A pulse may be booked before it is due.
         """
-        surely, possibly = False, self.program.hour_nl is not None and self.t - self.changed_t < DAY_S
+        surely = possibly = False
         for seconds, cap in ((HOUR_S, self.program.hour_nl), (DAY_S, self.program.day_nl)):
             if cap is None:
                 continue
             held = self.delivered(seconds)
             ahead = Fraction(self.program.highest() * min(seconds, DAY_S), DAY_S)
-            possibly = possibly or held + nl + ahead + 3 * PULSE_NL + Fraction(600 * (self.program.highest() + rate), DAY_S) > cap
+            possibly = possibly or held + nl + ahead + 3 * PULSE_NL + self.blurred_nl() + Fraction(600 * (self.program.highest() + rate), DAY_S) > cap
             over_s = min(seconds, -(-nl * DAY_S // rate))
             least = min(nl, Fraction(rate * over_s, DAY_S)) + Fraction(min(at for _, at in self.program.steps) * over_s, DAY_S)
-            before = self.delivered(seconds - over_s) if self.t - self.changed_t >= DAY_S and over_s < seconds else 0
+            before = self.delivered(seconds - over_s) if over_s < seconds else 0
             surely = surely or before + least > cap + PULSE_NL
         return surely, possibly
 
