@@ -9,7 +9,7 @@ from . import loading
 from .daybook import open_day
 from .infusion import BRIDGE
 from .ledger import MISSED_FAULT, MISSED_RESET, MISSED_STOP
-from .limits import CHECK_S, MAX_GAP_S
+from .limits import CHECK_S, DAY_S, MAX_GAP_S
 from .settings import NO_PROGRAM
 from .slots import EVENTS, FAULTS, HISTORY, KEYS
 
@@ -23,7 +23,7 @@ def boot(app):
     settings = app.settings
     whole = settings.load()
     app.now_s = app.ports.clock.now_s() + settings.clock_offset_s
-    kind, left_nl = settings.extra, settings.extra_left_nl
+    kind, left_nl, rate = settings.extra, settings.extra_left_nl, settings.extra_rate_nl_day
     app.events.load(settings.event_head)
     app.faults.load(settings.fault_head)
     known = settings.boot_count > 0
@@ -44,7 +44,8 @@ def boot(app):
         app.supervisor.allow(left_nl, True)
     elif kind:
         settings.cut_kind = kind
-    stored_s = settings.steady_s
+    # How long a bolus can have run behind the last record: a pulse, or its end, makes one. Its lockout is never the shorter for a reset.
+    stored_s, silent_s = settings.steady_s, max(CHECK_S, min(left_nl, app.ledger.pulse_nl) * DAY_S // max(1, rate) + 2)
     kept = app.supervisor.take(settings.load_copy())
     if not kept:                                        # without its copy the supervisor goes by what the controller knows
         app.supervisor.take(app.supervisor.keep(settings.fallback_nl_day, app.minimum_rate_nl_day, settings.safe_state))
@@ -64,7 +65,7 @@ def boot(app):
         app.alarms.shift(al.RECORDS, kept)
         app.alarm(al.RECORDS, True, lost)
     if kind and kind != BRIDGE:
-        app.bolus_cut(kind, left_nl, min(stored_s + CHECK_S, settings.steady_s))
+        app.bolus_cut(kind, left_nl, min(stored_s + silent_s, settings.steady_s))
     elif settings.cut_kind:
         app.alarm(al.BOLUS_CUT, True)
     app.supervisor.clock_set(app.now_s, 0)

@@ -171,3 +171,14 @@ def test_what_runs_at_a_low_fallback_until_the_power_goes_is_not_missed_at_the_p
     bench.run_s(14_000)
     bench.reboot(1)
     assert bench.status()["missed_reset_ul"] <= 1
+
+
+@pytest.mark.req("TH-BOL-08")
+def test_the_lockout_of_a_slow_bolus_is_not_shorter_for_a_reset(bench):
+    """A pulse in 24 minutes, so that the last record is older than a check: the lockout still runs from when the power went, or later."""
+    bench.must(cat.PROGRAM, {**simple_program(48_000), **A_BOLUS})
+    bench.run_s(3600)
+    bench.must(cat.BOLUS, {"volume_nl": 1000, "seconds": 7200})
+    bench.run_s(1400)
+    bench.reboot(30)
+    assert 180 * 60 - 30 <= bench.status()["lockout_s"] <= 180 * 60
