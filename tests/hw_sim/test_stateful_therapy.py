@@ -22,7 +22,7 @@ from thecal.protocol import catalogue as cat
 REASONS = {cat.R_NOT_ALLOWED: NOT_ALLOWED, cat.R_BUSY: BUSY, cat.R_ALARM: ALARM, cat.R_RESERVE: RESERVE, cat.R_FRESH: FRESH, cat.R_LOCKOUT: LOCKOUT,
            cat.R_COUNT: COUNT, cat.R_CAP: CAP, cat.R_STATE: STATE, cat.R_BRIDGE: "bridge", cat.R_DRUG: "drug", cat.R_LIMIT: "limit"}
 STEPS = 40
-SLICE = 40              # sequences of the CI slice: a number, so that no machine's speed decides what is tried
+SLICE = 120             # sequences of the CI slice: a number, so that no machine's speed decides what is tried
 CAMPAIGN = int(os.environ.get("THECAL_THERAPY", "0"))
 
 
