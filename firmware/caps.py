@@ -125,11 +125,14 @@ class Caps:
         self._known_s = -2 * DAY_S  # uptime from which on this window was seen, not restored ...
         self._full_s = -2 * DAY_S   # ... or assumed to be full ...
         self._blind_s = -2 * DAY_S  # ... or above the caps already, for a reason that has been answered
+        self._eased = False         # the program checked last is let into windows that are over its caps: see `falls`
 
     def load(self, values, share=ONE):
         """The caps of a program block, in force from now on. `share`: share_of(old, new) when the head changes its drug at once."""
         self._hour_nl, self._day_nl = caps_of(values)
         self._share = share
+        if self._eased:
+            self._blind_s = self._now_s
         self.release_old()
 
     def hold_old(self, hour_nl, day_nl, share):
@@ -232,6 +235,8 @@ class Caps:
             self.delivered_day_nl += volume_nl
             if back <= HOUR_BUCKETS:
                 self.delivered_hour_nl += volume_nl
+        if app.now_s - settings.changed_s < DAY_S + BUCKET_S:
+            self._blind_s = self._now_s     # a fall may still be in the windows that it was let into
         self._excuse()
         if not history.whole:
             self.assume_full()
@@ -257,6 +262,7 @@ class Caps:
         volume_nl, pulses_nl = values["bolus_nl"], 2 * app.ledger.pulse_nl
         share = self._share or share_of(app.program_drugs, drugs_of(values))
         falls = not volume_nl and app.delivering and not self._share
+        self._eased = False
         bridge, bridge_rate = values["bridge_nl"] * DAY_S, values["bridge_rate_nl_day"]
         hold_s = -(-bridge // bridge_rate) if bridge else 0
         rate = bolus_rate_nl_day(volume_nl, values["bolus_s"]) if volume_nl else 0
@@ -307,9 +313,10 @@ class Caps:
             if reach_s > 0:
                 ahead += _ahead(flow, front, reach_s)
                 front = reach_s
-                if _shared(held_nl, share) * DAY_S + ahead > room and not (
-                        falls and ahead * (share & 4095) <= basal(app.schedule, app.now_s, app.now_s + reach_s) * (share >> 12)):
-                    return True
+                if _shared(held_nl, share) * DAY_S + ahead > room:
+                    if not falls or ahead * (share & 4095) > basal(app.schedule, app.now_s, app.now_s + reach_s) * (share >> 12):
+                        return True
+                    self._eased = True
             held_nl -= self._buckets[self._at - back] if back else 0
             back -= 1
         at, tail = BUCKET_S - past_s, 0
