@@ -49,6 +49,22 @@ def share_of(old, new):
         for other in range(0, len(new), 2):
             if old[at][0] and old[at] == new[other] and old[at + 1] * least > new[other + 1] * most:
                 most, least = old[at + 1], new[other + 1]
+    return _ratio(most, least)
+
+
+def behind(settings, share):
+    """What a nanolitre of before counts behind a change of the drug by `share`: of two changes within a day, what counts more.
+
+    The history does not tell which volumes lie between the two; those of before the first count by both.
+    """
+    old = settings.old_share
+    if not old or settings.steady_s - settings.switched_s > DAY_S + BUCKET_S:
+        return share
+    both = _ratio((old >> 12) * (share >> 12), (old & 4095) * (share & 4095))
+    return both if (both >> 12) * (share & 4095) > (share >> 12) * (both & 4095) else share
+
+
+def _ratio(most, least):
     rest, common = most, least
     while rest:
         rest, common = common % rest, rest
