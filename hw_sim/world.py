@@ -103,7 +103,7 @@ class World(Mishaps):
         self._delayed = impairment is not None and impairment.late
         self.line.impair(impairment)
         if impairment is not None:
-            self._happens("line", impairment.text, impairment.text, at_once=False)
+            self.happens("line", impairment.text, impairment.text, at_once=False)
 
     # ------------------------------------------------------------------------------------------------ time
     @property
@@ -259,7 +259,7 @@ class World(Mishaps):
         """Take the pump's power away now, and give it back after `seconds` (> 0). The motor stops, RAM and line are lost."""
         if seconds <= 0:
             raise ValueError(f"a power cut of {seconds} s: it must last more than 0 s")
-        self._happens("power_cut", seconds, f"{seconds:g} s")
+        self.happens("power_cut", seconds, f"{seconds:g} s")
         self._lose_power(seconds)
 
     def _lose_power(self, seconds: float) -> None:
@@ -293,7 +293,7 @@ class World(Mishaps):
 
     def clock_jump(self, seconds: int) -> None:
         """Move the RTC by `seconds`, as a bad crystal or a bit flip would; the steady tick goes on."""
-        self._happens("clock_jump", seconds, f"{seconds:+d} s")
+        self.happens("clock_jump", seconds, f"{seconds:+d} s")
         self.board.set_rtc(self.board.rtc_s(self.clock.now_us) + seconds, self.clock.now_us)
 
     def chance(self, count: int) -> bytes:
