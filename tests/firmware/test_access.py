@@ -50,7 +50,8 @@ def test_roles_are_what_the_catalogue_says(bench):
 
 ORDERS = ((cat.SET_CLOCK, {"time_s": 63_600_000}), (cat.STOP, {"reason": 1}), (cat.PROGRAM, simple_program(600_000)), (cat.ALARM_TEST, {"tone": 1}),
           (cat.PRIME, {"what": 1, "volume_nl": 1000, "rate_nl_day": 24_000_000}), (cat.BOLUS, {"volume_nl": 1000, "seconds": 60}), (cat.PATIENT_BOLUS, {}),
-          (cat.SILENCE, {"row": 0, "hours": 1}), (cat.PAUSE, {"minutes": 1}), (cat.CATHETER, {"state": 0}))
+          (cat.SILENCE, {"row": 0, "hours": 1}), (cat.PAUSE, {"minutes": 1}), (cat.CATHETER, {"state": 0}),
+          (cat.CALIBRATION, {"on": 1}))
 
 
 @pytest.mark.req("TH-LINK-04")
