@@ -5,8 +5,9 @@ orders of a visit (silence, acknowledge, alarm test, signature). And `store`, by
 from ..protocol import catalogue as cat
 from . import alarms as al
 from . import loading
-from .blocks import MAX_HOLD_MS, drugs_of
+from .blocks import drugs_of
 from .infusion import BRIDGE
+from .ports import MAX_HOLD_MS
 
 
 def store(app, block, changes):

@@ -412,7 +412,7 @@ def test_the_count_survives_resets_and_stays_at_its_top(bench):
     kept_mj = bench.app.settings.wasted_mj
     bench.reboot()
     assert kept_mj >= 10 and bench.status()["wasted_mj"] == kept_mj
-    bench.app.settings.wasted_mj = cat.message(cat.STATUS | cat.REPLY_BIT)[5][-1][4]
+    bench.app.settings.wasted_mj = next(row[4] for row in cat.message(cat.STATUS | cat.REPLY_BIT)[5] if row[0] == "wasted_mj")
     bench.app.telemetry.access.spend(0, 1000)
     assert bench.status()["wasted_mj"] == (1 << 30) - 1
 
