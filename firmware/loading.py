@@ -30,7 +30,7 @@ def commission(app, block):
 def trim(app, part, cause):
     """Another trim of the calibration from now on; the caller stores the state. The supervisor is told, and holds the bound by itself."""
     settings = app.settings
-    before = app.trim.part
+    before = app.trim.part if cause <= ON else settings.trim       # an order is stored before it acts, what was learned acts before
     app.trim.set(part)
     app.supervisor.trim(part)
     settings.trim = app.trim.part
