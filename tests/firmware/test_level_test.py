@@ -209,13 +209,13 @@ def test_a_stall_of_five_days_is_no_dead_encoder_and_a_dead_one_is_found(rate_ul
 
 @pytest.mark.req("TH-SUP-06", "TH-RULE-12")
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_figures_of_the_level_test():
     """Prints what README and alarms.md claim. 360 pump-years for the false alarms, 100 onsets for each delay."""
     total, years = 0, 0
-    for readings in (16, 21):       # of an hour at 0.5 mL/day there are 21
-        found = false_alarms(500, 250, 15, readings)
-        print(f"false alarms at 0.5 mL/day, {readings} readings an hour: {found} in 250 pump-years")
-        assert readings == 16 or found < FALSE_ALARMS_A_YEAR * 250
+    found = false_alarms(500, 250, 15, 21)
+    print(f"false alarms at 0.5 mL/day, 21 readings an hour: {found} in 250 pump-years")
+    assert found < FALSE_ALARMS_A_YEAR * 250
     for rate_ul_day, readings in ((0, 16), (50, 16), (62.5, 16), (100, 21), (250, 21), (500, 21), (1000, 24), (2000, 24), (24_000, 24)):
         found = false_alarms(rate_ul_day, 40, rate_ul_day + 1, readings)
         total, years = total + found, years + 40
@@ -225,7 +225,7 @@ def test_figures_of_the_level_test():
     found = {}
     for rate_ul_day, gain in ((500, 1.1), (500, 1.2), (500, 1.3), (500, 1.5), (500, 2.0), (500, 3.0), (100, 1.3), (100, 2.0), (100, 3.0), (1000, 1.3),
                               (500, 0.7), (500, 0.0)):
-        runs = 400 if (rate_ul_day, gain) == (500, 1.3) else 100 if gain > 1.25 and rate_ul_day >= 500 else 25
+        runs = 200 if (rate_ul_day, gain) == (500, 1.3) else 100 if gain > 1.25 and rate_ul_day >= 500 else 25
         cases = [hours_to(Sensor(seed + 1000), rate_ul_day, gain, start_h=24 + seed % 48, most_h=24 * 90) for seed in range(runs)]
         mean, median, late = found[rate_ul_day, gain] = spread(cases)
         print(f"{gain:g}x at {rate_ul_day / 1000:g} mL/day: mean {mean:.1f} h, median {median:.1f} h, 95 % within {late:.1f} h; "
