@@ -74,7 +74,11 @@ class Board:
         self._counter += 1
         sensed = self.plant.sense()
         rx = self.line.take_for_pump(now_us)
-        flags = (FLAG_MAGNET if self.magnet else 0) | FLAG_TORN * self.torn
+        flags = FLAG_TORN * self.torn
+        if self.magnet or self.plant.reed_closed:
+            flags |= FLAG_MAGNET
+            if self.plant.reed_closed and not self.magnet:
+                self.plant.reed_seen()
         tick_ms = (self._tick0_ms + (now_us - self._boot_us) // 1000) & (TICK_PERIOD - 1)
         head = _pack_request(
             MAGIC, STEP, flags, self._counter, now_us // 1_000_000 + self.rtc_offset_s, tick_ms, sensed.encoder_angle,

@@ -69,7 +69,7 @@ def diffused(widths: list[float], columns: list[list[float]], spread_ul2: float)
 class Catheter:
     """The line's content. Either `_alike` holds its one concentration, or `_widths` and `_columns` its cells, tip first."""
 
-    __slots__ = ("dead_ul", "stored_ul", "leak_ul_kpa_s", "kinked", "_compliance", "_bore_ul_cm", "_diffusion", "_alike",
+    __slots__ = ("dead_ul", "stored_ul", "leak_ul_kpa_s", "kinked", "compliance_ul_kpa", "_bore_ul_cm", "_diffusion", "_alike",
                  "_widths", "_columns", "_highest", "_moved_ul", "_spread_us")
 
     def __init__(self, params: CatheterParams):
@@ -77,7 +77,7 @@ class Catheter:
         self.stored_ul = 0.0            # swollen beyond the dead volume, behind a kink
         self.kinked = False
         self.leak_ul_kpa_s = 0.0        # conductance of the kink, 0 when fully closed
-        self._compliance = params.compliance_ul_kpa
+        self.compliance_ul_kpa = params.compliance_ul_kpa
         self._bore_ul_cm = params.bore_ul_cm
         self._diffusion = params.diffusion_m2_s
         self._alike: Conc | None = ()
@@ -97,7 +97,7 @@ class Catheter:
     @property
     def back_kpa(self) -> float:
         """Line pressure above CSF that the head works against."""
-        return self.stored_ul / self._compliance
+        return self.stored_ul / self.compliance_ul_kpa
 
     @property
     def tip_conc(self) -> Conc:
@@ -166,7 +166,7 @@ class Catheter:
         before = self.stored_ul
         after = before + in_ul
         if self.leak_ul_kpa_s and dt_s > 0:
-            decades = dt_s * self.leak_ul_kpa_s / self._compliance
+            decades = dt_s * self.leak_ul_kpa_s / self.compliance_ul_kpa
             gone = -math.expm1(-decades)
             after = before * (1 - gone) + in_ul / decades * gone
         self.stored_ul = after
@@ -174,7 +174,7 @@ class Catheter:
 
     def room_ul(self, limit_kpa: float) -> float:
         """What the head can still push before the line reaches `limit_kpa` above CSF; endless in an open line."""
-        return self._compliance * limit_kpa - self.stored_ul if self.kinked else math.inf
+        return self.compliance_ul_kpa * limit_kpa - self.stored_ul if self.kinked else math.inf
 
     def replace(self, t_us: int, volume_ul: float, conc: Conc) -> Pieces:
         """The `volume_ul` next to the tip is exchanged by hand for liquid of `conc`; returns what was there."""
@@ -196,6 +196,38 @@ class Catheter:
             if left <= SPECK_UL:
                 break
         return taken
+
+    def port_push(self, t_us: int, at_ul: float, in_ul: float, conc: Conc) -> Pieces:
+        """A needle brings `in_ul` > 0 in at `at_ul` before the tip; returns what left there: the content between first, then the injected."""
+        if self._alike is not None:
+            self._open_cells(t_us, self._alike)
+        self._highest = [max(known, new) for known, new in zip(self._highest, conc)]
+        self._cut(at_ul)
+        nearer, at = 0.0, 0
+        while at < len(self._widths) and nearer < at_ul - SPECK_UL:
+            nearer += self._widths[at]
+            at += 1
+        left, cells = in_ul, 0
+        while left > 0 and cells * CELL_UL < at_ul + CELL_UL:       # a queue no longer than the catheter: the first of it leaves as one piece
+            part = left if left <= CELL_UL + SPECK_UL or (cells + 1) * CELL_UL >= at_ul + CELL_UL else CELL_UL
+            self._widths.insert(at, part)
+            for column, new in zip(self._columns, conc):
+                column.insert(at, new)
+            left -= part
+            cells += 1
+        return self._leave(in_ul)
+
+    def _cut(self, at_ul: float) -> None:
+        """Cut the cell that reaches over `at_ul` before the tip in two."""
+        passed = 0.0
+        for at, width in enumerate(self._widths):
+            if passed + width > at_ul + SPECK_UL:
+                if at_ul - passed > SPECK_UL:
+                    self._widths[at:at + 1] = [at_ul - passed, passed + width - at_ul]
+                    for column in self._columns:
+                        column.insert(at, column[at])
+                return
+            passed += width
 
     def _push_alike(self, alike: Conc, in_ul: float, conc: Conc, out_ul: float) -> Pieces | None:
         """Take a barely different inflow as alike; None if it differs by more than ALIKE.

@@ -38,6 +38,8 @@ class MotorParams:
     steps_per_s: int = _quantity("steps/s", 1, 100000)
     start_energy_mj: float = _quantity("mJ", 0)
     step_energy_mj: float = _quantity("mJ/step", 0)
+    field_stall_t: float = _quantity("T", 1e-5, 100)
+    driver_min_mv: float = _quantity("mV", 0, 10000)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +52,14 @@ class HeadParams:
     recoil_angle_deg: float = _quantity("deg", 0.1, 360)
     slip_per_kpa: float = _quantity("1/kPa", 0, 0.1)
     stall_kpa: float = _quantity("kPa")
+    inlet_per_kpa: float = _quantity("1/kPa", 0, 0.1)
+    full_fill_kpa: float = _quantity("kPa")
+    no_fill_kpa: float = _quantity("kPa", 0)
+    wear_share: float = _quantity("1", 0, 0.5)
+    wear_rev: float = _quantity("rev")
+    tube_set_ul: float = _quantity("uL", -2, 2)
+    tube_set_after_h: float = _quantity("h", 1)
+    tube_set_rev: float = _quantity("rev", 0, 1000)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +72,7 @@ class ReservoirParams:
     overfill_limit_ul: float = _quantity("uL")
     overfill_stiffness_kpa_ml: float = _quantity("kPa/mL", 0)
     starved_kpa: float = _quantity("kPa", 0)
+    bellows_kpa_ml: float = _quantity("kPa/mL", 0)
     boiling_point_k: float = _quantity("K", 150, 500)
     vaporisation_kj_mol: float = _quantity("kJ/mol", 1, 100)
 
@@ -113,6 +124,7 @@ class SensorParams:
     temperature_quantum_c: float = _quantity("C/count")
     temperature_sigma_c: float = _quantity("C", 0)
     battery_sigma_mv: float = _quantity("mV", 0)
+    reed_t: float = _quantity("T", 1e-5, 100)
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from .params import ParamError, PatientParams, PlantParams
-from .plant import FAULTS
+from .plant_faults import FAULTS
 from .scenario_expect import QUANTITIES
 from .scenario_values import EXPECT, IMPLANT, KINDS, ORACLE, PATIENT, TOP, ScenarioError, quantity, read_table
 

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..protocol.catalogue import CONTACT_BYTES, MISSED_CAUSES
-from .plant import FAULTS
+from .plant_faults import FAULTS
 from .scenario_expect import OUTCOMES, QUANTITIES
 
 MAX_SEED = 2**31 - 1

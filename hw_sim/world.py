@@ -16,6 +16,7 @@ from typing import Any
 from ..firmware.boards.latched import REQUEST_BYTES
 from .board import BROWN_OUT, POWER_LOST, POWER_ON, RESET_WANTED, SOFTWARE, Board
 from .clock import VirtualClock
+from .environment import Environment
 from .fram import LINE_BYTES
 from .impairment import Impairment
 from .line import SerialLine
@@ -67,7 +68,7 @@ class World:
     def build(cls, *, runtime: str = "micropython", seed: int = 1, params: PlantParams | None = None,
               patient: PatientParams | None = None, recorder: Recorder | None = None, firmware_dir: Path | None = None,
               exec_cmd: list[str] | None = None, store_path: Path | None = None, epoch_s: int = EPOCH_2026_01_05_09,
-              line: str | None = None, **options: Any) -> World:
+              line: str | None = None, environment: Environment | None = None, **options: Any) -> World:
         """A world with the reference plant unless told otherwise; `line` as of `--line` (impairment.py), drawn from the seed.
 
         Raises RuntimeMissing, StoreInvalid, LineError, ValueError for an unknown runtime.
@@ -75,7 +76,7 @@ class World:
         if runtime not in RUNTIMES:
             raise ValueError(f"runtime is {runtime!r}: choose one of {', '.join(RUNTIMES)}")
         impairment = Impairment.parse(line, seed) if line is not None else None
-        plant = Plant(params or PlantParams.load("reference"), patient or PatientParams.load(), seed=seed)
+        plant = Plant(params or PlantParams.load("reference"), patient or PatientParams.load(), seed=seed, environment=environment)
         recorder = recorder or Recorder(None)
         store = check_store(store_path)
         runner: Runner
@@ -266,6 +267,18 @@ class World:
         """Hold a magnet to the pump, or take it away; the pump sees it at its next step."""
         self.board.magnet = present
         self.recorder.event(self.clock.now_us, "clinician", "magnet", "at the pump" if present else "away")
+
+    @property
+    def fired(self) -> dict[str, int]:
+        """Every fault that has changed the plant or the wire, and the first virtual microsecond at which it did."""
+        return self._plant.faults.log.fired
+
+    def faults(self) -> list[dict[str, Any]]:
+        """Every fault that was set so far, in order: name, value, set_s, fired_s and cleared_s (None: not yet)."""
+        return [{"name": seen.name, "value": seen.value,
+                 **{key: None if t_us is None else t_us / 1e6 for key, t_us in (
+                     ("set_s", seen.set_us), ("fired_s", seen.fired_us), ("cleared_s", seen.cleared_us))}}
+                for seen in self._plant.faults.log.occurrences]
 
     def chance(self, count: int) -> bytes:
         """Bytes that follow from the seed: what stands for a host's random numbers in a simulated run."""

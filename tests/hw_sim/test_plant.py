@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from thecal.hw_sim.params import PatientParams, PlantParams
-from thecal.hw_sim.plant import FAULTS, Plant
+from thecal.hw_sim.plant import Plant
+from thecal.hw_sim.plant_faults import FAULTS
 
 PARAMS = PlantParams.load("reference")
 ADULT = PatientParams.load("adult")
@@ -227,8 +228,9 @@ def test_mass_closes_whatever_happens(plan):
             plant.drop_enable()
         truth = plant.truth()
         assert truth["mass_error"] < 1e-9
-        assert truth["head_ul"] == pytest.approx(truth["delivered_ul"] + truth["line_stored_ul"], abs=1e-7)
-        assert filled_ul == pytest.approx(truth["reservoir_ul"] + withdrawn_ul + truth["head_ul"], abs=1e-7)
+        through_ul = truth["head_ul"] + truth["free_ul"]
+        assert through_ul == pytest.approx(truth["delivered_ul"] + truth["line_stored_ul"], abs=1e-7)
+        assert filled_ul == pytest.approx(truth["reservoir_ul"] + withdrawn_ul + through_ul + truth["pocket_ul"], abs=1e-7)
 
 
 def test_mass_closes_over_months_of_refills():
