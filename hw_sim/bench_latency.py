@@ -1,6 +1,6 @@
 """`thecal-sim bench latency`: how long the whole system takes to notice each main fault, against the programmed rate.
 
-The real firmware runs on the plant, the fault begins at a drawn instant of the pump's second day, and the clock stops at the first
+The real firmware runs on the plant, the fault begins at a drawn instant of the pump's first or second day, and the clock stops at the first
 critical tone: from outside, as for anyone's firmware. The wire is asked afterwards which row it was. alarms.md 4 gives the bounds; what
 it declares undetectable, and what no test of this sensor can do (detection.least_delay_h), is marked so and is no failure.
 """
@@ -23,7 +23,8 @@ from .report import number, table
 
 RATES_NL_DAY = (50_000, 100_000, 200_000, 500_000, 1_000_000, 2_000_000, 6_000_000, 24_000_000)
 SETTLE_S, SPREAD_S = 26 * HOUR_S, 6 * HOUR_S        # behind the refill and its taring; the fault falls anywhere in the hours after
-SEEDS = 5
+FAST_NL_DAY, FAST_SETTLE_S = 2_000_000, 8 * HOUR_S  # from here on a reservoir does not last for days
+SEEDS = 3
 STALL_S, STALL_PULSES = 1800, 3                     # alarms.md 4
 PULSE_NL = 1000
 ELECTRICAL_PULSES = 2                               # issue 5: over-delivery of electrical and software faults
@@ -65,8 +66,13 @@ def under(gain: float) -> Case:
 CASES = (
     over(1.1, {}), over(1.3, {500_000: 48.0, 100_000: 120.0}), over(1.5, {}), over(2.0, {}), over(3.0, {500_000: 8.0}),
     under(0.7), under(0.5), under(0.0),
+    Case("half of all pulses lost", {"intermittent_stall": 0.5}, "under", 10),
+    Case("free flow 0.26 mL/day", {"free_flow": 1e-4}, "flow", 30), Case("free flow 2.6 mL/day", {"free_flow": 1e-3}, "flow", 10),
+    Case("free flow 26 mL/day", {"free_flow": 1e-2}, "flow", 5), Case("septum leak 0.5 mL/day", {"septum_leak": 500.0}, "flow", 30),
     Case("rotor stall", {"rotor_stall": None}, "motion", 3, stall_bound_h),
     Case("encoder stuck", {"encoder_stuck": None}, "motion", 3, stall_bound_h),
+    Case("encoder dead", {"encoder_dead": None}, "motion", 3, stall_bound_h),
+    Case("field of 1.5 T", {"field_t": 1.5}, "motion", 3, stall_bound_h),
     Case("driver stuck on (one-shot cuts)", {"driver_stuck_on": None}, "motion", 3),
     Case("runaway (driver and switch stuck)", {"driver_stuck_on": None, "enable_stuck": None}, "motion", 0.02),
     Case("catheter closed", {"kink": 0.0}, "motion", 20),
@@ -77,7 +83,7 @@ ELECTRICAL = ("driver stuck on (one-shot cuts)",)
 
 
 class Found(NamedTuple):
-    """One run: hours to the first critical tone (None: not within the watch), the rows that stood then, what went beyond the order (uL)."""
+    """One run: hours to the first critical tone (None: not within the watch), the rows that stood then, what went beyond the order at the tip (uL)."""
 
     hours: float | None
     rows: tuple[int, ...]
@@ -87,7 +93,7 @@ class Found(NamedTuple):
 
 def once(case: Case, rate_nl_day: int, seed: int, runtime: str = "inprocess") -> Found:
     """One pump, one fault. Raises what Rig raises."""
-    onset_s = SETTLE_S + random.Random("onset %s %d %d" % (case.name, rate_nl_day, seed)).randrange(SPREAD_S)
+    onset_s = (FAST_SETTLE_S if rate_nl_day >= FAST_NL_DAY else SETTLE_S) + random.Random("onset %s %d %d" % (case.name, rate_nl_day, seed)).randrange(SPREAD_S)
     with Rig(rate_nl_day, runtime=runtime, seed=seed) as rig:
         rig.run(onset_s)
         false_alarm = rig.critical_since(0) is not None
@@ -113,7 +119,7 @@ def cell(case: Case, rate_nl_day: int, found: Sequence[Found]) -> dict[str, Any]
     ok = None
     if bound_h is not None and not impossible:
         ok = middle is not None and middle <= bound_h
-    elif not declared and not impossible and bound_h is None and case.kind == "motion":
+    elif bound_h is None and case.kind in ("motion", "flow"):
         ok = middle is not None
     return {"fault": case.name, "kind": case.kind, "rate_nl_day": rate_nl_day, "runs": len(found), "found": len(delays), "median_h": middle,
             "worst_h": delays[-1] if middle is not None else None, "by_rows": rows, "bound_h": bound_h, "least_h": least_h,
@@ -172,8 +178,10 @@ RATE_TICKS = (0.05, 0.1, 0.2, 0.5, 1, 2, 6, 24)
 TITLES = {"over": ("Over-infusion", "Median of all runs; dotted: Lorden's bound for the sensor's walk, which no test beats at one false alarm in ten pump-years. Crosses: asked by alarms.md 4. "
                    "Open triangles: not found by every run within the watch; what is declared undetectable is so at and below 0.05 mL/day."),
           "under": ("Under-infusion by the head", "As above; its false alarms are kept at a quarter of the others', so it may take longer."),
+          "flow": ("Flow past the rollers, leak", "No bound is stated. The conductances are for the 31 kPa that the reservoir pushes with; a septum leak is drug in the pocket, none at the tip."),
           "motion": ("Motor, encoder, switch, catheter", "Median of all runs. The dashed line is the bound of alarms.md 4 for a stall: three pulse intervals or 30 min, the longer.")}
-HOUR_TICKS = {"over": (1, 3, 8, 24, 48, 120, 360, 1440), "under": (1, 3, 8, 24, 48, 120, 360, 1440), "motion": (1e-6, 1e-5, 1e-4, 1e-3, 0.01, 0.1, 1, 10, 100)}
+HOUR_TICKS = {"over": (1, 3, 8, 24, 48, 120, 360, 1440), "under": (1, 3, 8, 24, 48, 120, 360, 1440), "flow": (0.1, 0.3, 1, 3, 8, 24, 48, 120, 360),
+              "motion": (1e-6, 1e-5, 1e-4, 1e-3, 0.01, 0.1, 1, 10, 100)}
 
 
 def figures(found: Mapping[str, Any]) -> list[plots.Figure]:
@@ -208,6 +216,6 @@ def write(found: dict[str, Any], out_dir: Path) -> Path:
     rows = [(row["fault"], ml_day(row["rate_nl_day"]), "%d of %d" % (row["found"], row["runs"]), _text(row["median_h"]), _text(row["worst_h"]), number(row["bound_h"]),
              ", ".join(str(one) for one in row["by_rows"]), number(round(row["beyond_ul"], 2)), row["declared"]) for row in found["cells"]]
     return plots.write(
-        found, out_dir, "Latency: from the fault to the tone", "The real firmware on the plant; each fault begins somewhere in the pump's second day.", figures(found), [
-            ("All cells", "Hours; the excess is what the head moved beyond the order until the tone, µL, median.",
+        found, out_dir, "Latency: from the fault to the tone", "The real firmware on the plant; each fault begins somewhere in the pump's second day, on its first evening from 2 mL/day on.", figures(found), [
+            ("All cells", "Hours; the excess is what left the tip beyond the order until the tone, µL, median.",
              table(("fault", "rate", "found", "median", "worst", "bound", "rows", "excess", "declared"), rows, numeric=(3, 4, 5, 7)))])

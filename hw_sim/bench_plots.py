@@ -56,7 +56,7 @@ def figure(name: str, title: str, note: str, x_axis: Figure, y_axis: Figure, tra
         at, told = level
         layout["shapes"].append({"type": "line", "xref": "paper", "x0": 0, "x1": 1, "yref": "y", "y0": at, "y1": at, "line": {"color": RED, "width": 1.5, "dash": "dash"}})
         layout["annotations"].append({"text": told, "showarrow": False, "xref": "paper", "x": 1, "xanchor": "right", "yref": "y", "yanchor": "bottom",
-                                      "y": math.log10(at) if y_axis["type"] == "log" else at, "font": {"color": RED, "size": 12}})
+                                      "y": math.log10(at) if y_axis["type"] == "log" else at, "bgcolor": "rgba(255,255,255,0.8)", "font": {"color": RED, "size": 12}})
     return {"id": name, "title": title, "note": note, "traces": drawn, "layout": layout, "sync": False, "height": height}
 
 

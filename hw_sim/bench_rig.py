@@ -124,14 +124,15 @@ class Rig:
         return float(self.world.truth()["delivered_ul"])
 
     def beyond_ul(self) -> float:
-        """What the head has moved beyond what the motor was told to turn, at the calibrated volume of a turn."""
+        """What has left at the tip beyond what the motor was told to turn, at the calibrated volume of a turn."""
         ordered_ul = self.world.ordered_steps * self.params.head.volume_per_rev_ul / self.params.motor.steps_per_rev
-        return float(self.world.truth()["head_ul"]) - ordered_ul
+        return self.delivered_ul() - ordered_ul
 
     def critical_since(self, since_us: int) -> Heard | None:
         """The first critical (two-tone) alarm heard at or behind `since_us`; None: not yet."""
         return next((heard for heard in self.ears.heard if heard.t_us >= since_us and heard.detail == "two-tone"), None)
 
     def rows(self) -> list[int]:
-        """The alarm rows (alarms.md 2) that stand, asked on the wire."""
-        return [alarm.row for alarm in self.pump.alarms()]
+        """The alarm rows (alarms.md 2) that stand or are latched, asked on the wire."""
+        status = self.pump.status()
+        return sorted({alarm.row for alarm in (*status.alarms, *status.latched)})

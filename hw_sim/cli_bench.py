@@ -71,7 +71,7 @@ def latency_command(as_json: bool, out_dir: Path | None, runtime: str, seeds: in
 @click.option("--pumps", type=click.IntRange(1, 100_000), default=bench_detection.PUMP_YEARS, show_default=True, help="Sound pumps at each rate, a year each.")
 @click.option("--onsets", type=click.IntRange(1, 100_000), default=bench_detection.ONSETS, show_default=True, help="Faulty heads of each gain at each rate.")
 @click.option("--seeds", type=click.IntRange(0, 1000), default=bench_detection.SYSTEM_SEEDS, show_default=True,
-              help="Years of the whole system at each of five rates; 0 leaves it out.")
+              help="Years of the whole system at each of four rates; 0 leaves it out.")
 def detection_command(as_json: bool, out_dir: Path | None, runtime: str, pumps: int, onsets: int, seeds: int) -> None:
     """The level test against the best conceivable one, and false alarms over pump-years."""
     _told(bench_detection.detection(_say, pumps=pumps, onsets=onsets, seeds=seeds, runtime=runtime), as_json, out_dir, bench_detection.write)

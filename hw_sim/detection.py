@@ -27,6 +27,7 @@ PULSE_NL = 1000
 USABLE_NL = 18_600_000              # of the 20 mL reservoir
 REFILL_H = 180 * DAY_H              # at the latest: what most drugs live in a pump (clinical.md 1.1)
 FALSE_A_YEAR = 0.1                  # the bar of DESIGN 11: one in ten pump-years
+LEAST_NATS = 2.0                    # no threshold of interest lies below: lower peaks are not kept
 BLIND_TEXT = "declared undetectable at and below 0.05 mL/day: the excess equals the sensor's drift; the refill finds it (alarms.md 4)"
 
 
@@ -165,7 +166,7 @@ class Quiet(NamedTuple):
         """The ideal test's, in nats, at which it raises as many false alarms for too much as the firmware did (one at least)."""
         wrong = max(1, self.findings.get(OVER, 0) + self.findings.get(FREE, 0))
         peaks = self.peaks[gain]
-        return peaks[min(wrong, len(peaks)) - 1]
+        return peaks[wrong - 1] if len(peaks) >= wrong else LEAST_NATS
 
 
 def quiet_years(rate_nl_day: int, pumps: int, sensor: Sensor = DEFAULT, gains: Sequence[float] = (), *, hours: int = YEAR_H,
@@ -191,7 +192,7 @@ def quiet_years(rate_nl_day: int, pumps: int, sensor: Sensor = DEFAULT, gains: S
                 if now > tops[i]:
                     tops[i] = now
                 elif now <= 0.0 and tops[i] > 0.0:
-                    if tops[i] > 2.0:       # nats: no threshold of interest lies below
+                    if tops[i] > LEAST_NATS:
                         kept.append(tops[i])
                     tops[i] = 0.0
             since_h += each
