@@ -24,6 +24,7 @@ from .sensing import Sensing
 from .settings import Settings
 from .supervisor import LOST, MOVED, Supervisor
 from .telemetry import Telemetry
+from .trim import Trim
 
 HOST = sys.implementation.name == "cpython"
 
@@ -51,6 +52,7 @@ class App:
         self.caps = Caps()
         self.bolus = PatientBolus(self.settings)
         self.supervisor = Supervisor(ports.motor)
+        self.trim = Trim()
         self.telemetry = Telemetry(self, ports.uart)
         self.uptime_s = 0
         self._ms = 0                    # of the second under way
@@ -355,7 +357,7 @@ class App:
         if over:
             self.alarms.shift(al.CAP, over == BASAL)
             self.alarm(al.CAP, True, self.caps.delivered_hour_nl, self.caps.delivered_day_nl)
-        steps = self.infusion.take_pulse()
+        steps = self.trim.steps(self.infusion.take_pulse())
         hold_ms = self.infusion.hold_ms(steps)
         try:
             self.settings.save_intent(self.now_s)

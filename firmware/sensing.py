@@ -6,9 +6,10 @@ magnet alone is a magnet, a stall alone is row 7. What no round can see is said 
 
 from ..protocol import catalogue as cat
 from . import alarms as al
-from . import emergency, level_test, self_test
-from .contents import DIFFERS, NOT_YET
+from . import emergency, level_test, loading, self_test
+from .contents import DIFFERS, NOT_YET, TARED
 from .limits import CHECK_S, DAY_S, IDLE_CHECK_S, STOPPED_LONG_S
+from .loading import FACTORY, LEARNED
 
 STEADY_ROUNDS = 3           # a battery or a level has to be out of bounds in as many rounds
 STUCK_ROUNDS, STUCK_COUNTS = 24, 10     # the same reading to the bit, while ten counts were ordered
@@ -23,6 +24,7 @@ HOLD_S = 1800               # rows 18, 21 and the refill: at most 30 min of a se
 STUCK_SESSION_S = 4 * 3600
 FLOOD_FRAMES, FLOOD_FORGED = 104, 13    # bad ones in a round; a forged one weighs as many: eight of them lock
 AGREES = 10                 # pulses that a healed encoder must see turn
+UNTRIMMED = 1 << al.OVER - 1 | 1 << al.UNDER - 1 | 1 << al.LEVEL_SENSOR - 1     # under these rows the calibration is the factory's
 
 
 class Sensing:
@@ -70,9 +72,9 @@ class Sensing:
         if first_s and settings.watchdog_1_s - first_s < DAY_S:
             self._event(al.WATCHDOG, settings.watchdog_1_s - first_s)
 
-    def refilled(self):
-        """The contents changed: what hung on them is over, and what was found about them begins anew."""
-        self._app.contents.refilled()
+    def refilled(self, withdrawn_ul, base_nl, left_nl):
+        """The contents changed (see Contents): what hung on them is over, and what was found about them begins anew."""
+        self._app.contents.refilled(withdrawn_ul, base_nl, left_nl)
         self.level_test.restart()
         self._held_s = self._late_nl = self._late_lost_nl = self._jumped_s = 0
         for row in (al.EMPTY_SENSED, al.EMPTY_COMPUTED, al.LOW, al.OVERFULL, al.EXPIRED):
@@ -162,6 +164,8 @@ class Sensing:
         if outcome != NOT_YET:
             app.log(cat.E_TARE, 0, contents.off_ul, settings.level_offset_ul)
             if outcome != DIFFERS:
+                if outcome == TARED and settings.calibration and not app.alarms.active & UNTRIMMED:
+                    loading.trim(app, app.trim.learn(contents.seen_ul, contents.told_ul, contents.drawn_ul), LEARNED)
                 app.save_state()
         over = contents.sensed_ul > contents.capacity_ul + OVERFULL_UL and not contents.settling and not faulty
         if outcome == DIFFERS or (over and app.ledger.base_nl):
@@ -173,6 +177,9 @@ class Sensing:
             if app.ledger.base_nl and not faulty:
                 self._judge(self._late_nl, self._late_lost_nl, seconds)
             self._late_nl = self._late_lost_nl = 0
+        if settings.trim and app.alarms.active & UNTRIMMED:
+            loading.trim(app, 0, FACTORY)
+            app.save_state()
         daily_nl = app.worst_daily_nl()
         if contents.low(daily_nl) or contents.sensed_ul <= contents.residual_ul:
             self._scarce(daily_nl, faulty)
@@ -180,6 +187,8 @@ class Sensing:
     def _scarce(self, daily_nl, faulty):
         """Rows 8, 9 and 19: the reservoir is low by the book, or empty by the sensor."""
         app, contents = self._app, self._app.contents
+        if contents.fell:       # what doubted the sensor was this very fall: a live one that rests where an empty bellows does is believed
+            faulty = self._bad > 0 or self._same > 1
         row = contents.alarm(app.schedule.most_daily_nl, faulty)
         if row:
             app.alarm(row, True, contents.sensed_ul, contents.usable_nl())

@@ -21,6 +21,7 @@ QUIET, MOVED, LOST, UNORDERED = range(4)
 MARGIN = 3              # pulses that no window may be over, or under: one in flight, one of rounding, one of noise
 PART_S, PARTS = 14400, 6        # of the 24 h in which what was lost is summed
 STILL_MS = 600000       # alarms.md row 1: proved still for 10 min
+TRIM_MOST = 50          # thousandths: by more no calibration is off (firmware/trim.py); a larger one that it is told is none
 _COPY = "<IIB"
 
 
@@ -31,8 +32,10 @@ class Supervisor:
         self._motor = motor
         self._counts = 4096
         self._steps = 4096
-        self._longest = 0           # steps of a pulse at most
-        self._nl_per_rev = 0
+        self._longest = 0           # steps of a pulse at most ...
+        self._spare = 0             # ... and beyond that with a trim
+        self._nl_per_rev = 0        # the factory's ...
+        self._trimmed_nl = 0        # ... and what a turn counts for against the program
         self._pulse_nl = 0
         self._angle = -1            # where the rotor stood when it was last seen at rest; -1: not seen yet
         self._expected = 0          # counts that the open lease should turn; 0: it is the self-test's, and nothing may
@@ -75,14 +78,22 @@ class Supervisor:
         self._counts = counts_per_rev
         self._steps = steps_per_rev
         self._longest = longest_pulse_steps
-        self._nl_per_rev = nl_per_rev
+        self._spare = 0
+        self._nl_per_rev = self._trimmed_nl = nl_per_rev
         self._pulse_nl = longest_pulse_steps * nl_per_rev // steps_per_rev
         self._angle = -1
+
+    def trim(self, part):
+        """Behind `commission`: a turn counts for `part` thousandths more than the factory's volume, if that is within the bound."""
+        if not -TRIM_MOST <= part <= TRIM_MOST:
+            part = 0
+        self._trimmed_nl = self._nl_per_rev * (1000 + part) // 1000     # down: the count must not run away from the pulses
+        self._spare = self._longest // 19 + 1 if part < 0 else 0        # a pulse of 5 % less a turn has 1/0.95 of the steps
 
     # ------------------------------------------------------------------------------------------------ motion
     def lease(self, steps, hold_ms):
         """The controller is about to order `steps`; motion is allowed for `hold_ms`. False: it may not, and enable was dropped."""
-        if self._open or steps > self._longest:
+        if self._open or steps > self._longest + self._spare:
             self._motor.drop_enable()
             return False
         self._expected = steps * self._counts // self._steps
@@ -284,8 +295,8 @@ class Supervisor:
 
     def _turned(self, counts):
         """Book a turn against what may turn."""
-        self._turned_rem += counts % self._counts * self._nl_per_rev
-        volume_nl = counts // self._counts * self._nl_per_rev + self._turned_rem // self._counts
+        self._turned_rem += counts % self._counts * self._trimmed_nl
+        volume_nl = counts // self._counts * self._trimmed_nl + self._turned_rem // self._counts
         self._turned_rem %= self._counts
         self._missing[self._part] -= volume_nl
         self._allowance_nl -= volume_nl

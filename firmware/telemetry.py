@@ -156,7 +156,8 @@ class Telemetry:
             app.caps.day_nl, bolus.granted_day(), bolus.refused_day(), bolus.lockout_s(), 1 if app.catheter_filled() else 0,
             app.sensing.temperature_dc, app.sensing.battery_mv,
             alarms.active, alarms.latched, alarms.first, settings.boot_count, app.reset_cause, app.events.head,
-            app.uptime_s, self.frames_bad, self.access.forgeries, self.access.locked_s(), settings.wasted_mj]
+            app.uptime_s, self.frames_bad, self.access.forgeries, self.access.locked_s(), settings.wasted_mj, settings.calibration,
+            app.trim.part]
         return self._reply(cat.STATUS | cat.REPLY_BIT, values)
 
     def _ring(self, file):

@@ -101,6 +101,7 @@ def status(session: Session, as_json: bool) -> None:
         ("lasts", NOT_KNOWN if now.low_reservoir_days is None else "%d d above the residual" % now.low_reservoir_days),
         ("ordered", "%s mL in %d pulses" % (units.decimal_text(now.ordered_nl / 10**6, 6), now.pulses)),
         ("missed", "%s mL" % units.decimal_text(Fraction(now.missed_total_nl, 10**6), 6)),
+        *([("calibration", present.calibration_text(now))] if now.calibration else []),
         ("access", present.access_text(pump.role, shelf, identity, now)),
         ("pump", "serial %d, firmware %s on %s" % (identity.serial, identity.firmware_version, identity.runtime)),
         *([("line", line.text())] if line.text() else []),

@@ -285,6 +285,10 @@ class Clinician:
         if not self._silent(event):
             self.pump.silence(event.values.get("alarm", 0), event.values["hours"])
 
+    def _calibration(self, event: Event) -> None:
+        if not self._silent(event):
+            self.pump.calibration(event.values["on"])
+
     def _alarm_test(self, event: Event) -> None:
         if not self._silent(event):
             self.pump.alarm_test(event.values.get("critical", True))

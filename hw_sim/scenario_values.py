@@ -44,6 +44,7 @@ KINDS: dict[str, dict[str, str]] = {
     "acknowledge": {"alarm": "count", **_OURS},
     "silence": {"alarm": "count", "hours": "count!", **_OURS},
     "alarm_test": {"critical": "switch", **_OURS},
+    "calibration": {"on": "switch!", **_OURS},
     "catheter": {"state": "state!", "drug": "text", "concentration": "concentration", **_OURS},
     "emergency": {"action": "action!", **_OURS},
     "aspirate": {"volume": "volume!", **_FATE},

@@ -342,6 +342,8 @@ class FakePump:
             self.files[cat.FILE_IMPLANT if kind == cat.IMPLANT_RECORD else cat.FILE_TRIAL] = block
         elif kind == cat.CATHETER:
             self.status_fields["catheter"] = said["state"]
+        elif kind == cat.CALIBRATION:
+            self.status_fields.update(calibration=said["on"], trim=self.status_fields.get("trim", 0) * said["on"])
         elif kind == cat.VISIT:
             self._log(cat.E_VISIT, said["alarm_heard"])
 
