@@ -22,8 +22,8 @@ DRUG = "baclofen"
 DOSE_NG_DAY = 100_000           # about: a dose the library has nothing against at any rate, so that no limit is overridden
 MOST_NG_ML = 2_000_000          # of this drug in a pump (clinical.md 2)
 RESERVOIR = "reference-40ml"    # 24 mL a day for a day and a half
-EARLY_S = 2 * DAY_S             # refilled so long before it would be empty; no program here is refilled later than
-REFILL_S = 90 * DAY_S           # this, half of what baclofen lives in a pump
+REFILL_SHARE = 0.8              # refilled when so much of the usable volume is gone: a worn sensor takes the last half millilitre for empty
+REFILL_S = 90 * DAY_S           # or after this, half of what baclofen lives in a pump
 
 
 class Heard(NamedTuple):
@@ -103,8 +103,7 @@ class Rig:
     def fill_lasts_s(self) -> int:
         """From one refill to the next, by the programmed rate."""
         usable_ul = self.params.reservoir.capacity_ul - self.params.reservoir.residual_ul
-        whole_s = usable_ul * NL_PER_UL / self.rate_nl_day * DAY_S
-        return round(min(REFILL_S, max(whole_s * 0.6, whole_s - EARLY_S)))
+        return round(min(REFILL_S, REFILL_SHARE * usable_ul * NL_PER_UL / self.rate_nl_day * DAY_S))
 
     def run(self, until_s: float, refill: bool = True, stop: Callable[[], bool] = lambda: False) -> bool:
         """Go to `until_s` since the program began, refilling when due; early, and True, when `stop()` says so: asked at first often, then hourly."""

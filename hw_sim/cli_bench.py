@@ -1,4 +1,4 @@
-"""`thecal-sim bench trumpet | latency | detection`: accuracy and detection on the simulated pump. See cli.py for exit status."""
+"""`thecal-sim bench trumpet | latency | detection | calibration`: accuracy and detection on the simulated pump. See cli.py for exit status."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from . import bench_detection, bench_latency, bench_trumpet
+from . import bench_calibration, bench_detection, bench_latency, bench_trumpet
 from .cli_link import FAILED, keep_or_print
 from .world import RUNTIMES
 
@@ -77,7 +77,17 @@ def detection_command(as_json: bool, out_dir: Path | None, runtime: str, pumps: 
     _told(bench_detection.detection(_say, pumps=pumps, onsets=onsets, seeds=seeds, runtime=runtime), as_json, out_dir, bench_detection.write)
 
 
+@click.command("calibration")
+@JSON
+@OUT
+@RUNTIME
+@click.option("--pumps", type=click.IntRange(1, 100_000), default=bench_calibration.PUMPS, show_default=True, help="Heads of the lot, seven years each.")
+def calibration_command(as_json: bool, out_dir: Path | None, runtime: str, pumps: int) -> None:
+    """Lifetime error with and without the learning calibration, and with a failed witness."""
+    _told(bench_calibration.calibration(_say, pumps=pumps, runtime=runtime), as_json, out_dir, bench_calibration.write)
+
+
 def add_to(bench: click.Group) -> None:
     """Hang the commands into the group `bench`."""
-    for command in (trumpet_command, latency_command, detection_command):
+    for command in (trumpet_command, latency_command, detection_command, calibration_command):
         bench.add_command(command)
