@@ -89,12 +89,12 @@ def differences(sensor: Sensor, means: Means, chance: random.Random) -> Iterator
     walk = sensor.drift_ul_sqrt_day ** 2 * means.seconds / DAY_S
     noise = math.sqrt((sensor.sigma_ul ** 2 + sensor.quantum_ul ** 2 / 12) / n)
     end, share = math.sqrt(walk), (n + 1) / (2 * n)         # the walk's mean, given its end: share of the end, and a rest
-    rest = math.sqrt(max(0.0, walk * ((n + 1) * (2 * n + 1) / (6 * n * n) - share * share)))
+    rest = math.sqrt(max(0.0, walk * ((n + 1) * (2 * n + 1) / (6 * n * n) - share * share)) + noise * noise)
     gauss = chance.gauss
     before, start = gauss(0, noise), 0.0                    # the walk is counted from the start of the present mean
     while True:
         moved = gauss(0, end)
-        now = share * moved + gauss(0, rest) + gauss(0, noise)
+        now = share * moved + gauss(0, rest)
         yield before - now - start
         before, start = now, moved                          # the next mean starts where this one's walk ended
 
@@ -213,7 +213,7 @@ class Delays(NamedTuple):
 
 def delays(rate_nl_day: int, gain: float, onsets: int, threshold: float, sensor: Sensor = DEFAULT, *,
            test: Callable[[], LevelTest] = LevelTest) -> Delays:
-    """`onsets` heads that begin to deliver `gain` times the order, each on the second or third day behind a refill."""
+    """`onsets` heads that begin to deliver `gain` times the order, each on the second or third day behind a refill, anywhere within a mean."""
     means = means_at(rate_nl_day)
     each = means.seconds / HOUR_S
     excess_ul = rate_nl_day * (gain - 1) / 1000 * each / DAY_H
@@ -231,12 +231,13 @@ def delays(rate_nl_day: int, gain: float, onsets: int, threshold: float, sensor:
                 ideal.sum = 0.0
         ours: float | None = None
         best: float | None = None
-        for passed in range(1, most + 1):
-            x_ul = next(stream) + excess_ul
+        after = 1 - chance.random()                         # how much of the first mean is behind the onset
+        for passed in range(most):
+            x_ul = next(stream) + excess_ul * (after * after / 2 if passed == 0 else after + 0.5 - after * after / 2 if passed == 1 else 1)
             if ours is None and level_test.hour(round(x_ul), orders.next(), 0, means.seconds) in (OVER, FREE):
-                ours = passed * each
+                ours = (passed + after) * each
             if best is None and ideal.look(x_ul) > threshold:
-                best = passed * each
+                best = (passed + after) * each
             if ours is not None and best is not None:
                 break
         found.firmware_h.append(ours)
