@@ -16,8 +16,7 @@ from typing import Any
 from ..protocol import catalogue
 from . import bench_plots as plots
 from .bench_rig import DAY_S, Rig, ml_day
-from .detection import (
-    DAY_H, DEFAULT, FALSE_A_YEAR, STEADIER, YEAR_H, Delays, Quiet, Sensor, delays, late_h, least_delay_h, mean_h, quiet_years)
+from .detection import DAY_H, DEFAULT, FALSE_A_YEAR, STEADIER, YEAR_H, Delays, Quiet, Sensor, delays, late_h, least_delay_h, mean_h, quiet_years
 from .report import number, table
 from .scenario import ALARM_ROWS
 
@@ -39,10 +38,12 @@ def poisson_95(count: int) -> tuple[float, float]:
     return max(0.0, quantile(2 * count, -1.96)), quantile(2 * count + 2, 1.96)
 
 
-def campaign(pumps: int, onsets: int, rates: Sequence[int], gains: Sequence[float], sensor: Sensor) -> list[dict[str, Any]]:
+def campaign(pumps: int, onsets: int, rates: Sequence[int], gains: Sequence[float], sensor: Sensor,
+             say: Callable[[str], None] = lambda text: None) -> list[dict[str, Any]]:
     """Every rate: false alarms, and for every gain the delays of the firmware and of the ideal test at the same false-alarm rate."""
-    rows = []
+    rows: list[dict[str, Any]] = []
     for rate_nl_day in rates:
+        say("%d pump-years and %d onsets a gain at %s" % (pumps, onsets, ml_day(rate_nl_day)))
         quiet = quiet_years(rate_nl_day, pumps, sensor, gains)
         low, high = poisson_95(sum(quiet.findings.values()))
         rows.append({"rate_nl_day": rate_nl_day, "pump_years": round(quiet.years, 1), "false_alarms": sum(quiet.findings.values()),
@@ -114,9 +115,9 @@ def detection(say: Callable[[str], None] = lambda text: None, *, pumps: int = PU
     found = []
     for name, sensor in SENSORS:
         years = pumps if sensor is DEFAULT else math.ceil(pumps / 4)        # the other sensor is there for its delays
-        say("the level test alone, %s: %d pump-years and %d onsets a gain at each of %d rates" % (name, years, onsets, len(RATES_NL_DAY)))
+        say("the level test alone, %s" % name)
         began = time.monotonic()
-        found.append(campaign(years, onsets, RATES_NL_DAY, GAINS if sensor is DEFAULT else (ASKED_GAIN,), sensor))
+        found.append(campaign(years, onsets, RATES_NL_DAY, GAINS if sensor is DEFAULT else (ASKED_GAIN,), sensor, say))
         wall_s[name] = round(time.monotonic() - began, 1)
     system = []
     began = time.monotonic()
@@ -126,7 +127,8 @@ def detection(say: Callable[[str], None] = lambda text: None, *, pumps: int = PU
     wall_s["whole system on %s" % runtime] = round(time.monotonic() - began, 1)
     return {"schema": "thecal.bench/1", "bench": "detection", "bars": _bars(found[0], found[1], system), "runtime": runtime, "wall_s": wall_s,
             "sensors": [{"name": name, **sensor._asdict(), "rates": rows} for (name, sensor), rows in zip(SENSORS, found)], "system": system,
-            "python": sys.version.split()[0], "repeat": "thecal-sim bench detection --pumps %d --onsets %d --seeds %d --runtime %s" % (pumps, onsets, seeds, runtime)}
+            "python": sys.version.split()[0], "repeat": "thecal-sim bench detection --pumps %d --onsets %d --seeds %d --runtime %s" % (pumps, onsets,
+                seeds, runtime)}
 
 
 # ------------------------------------------------------------------------------------------------ the page
@@ -144,7 +146,8 @@ def figures(found: dict[str, Any]) -> list[plots.Figure]:
         gains, name = [cell["gain"] for cell in cells], ml_day(rate_nl_day)
         by_gain += [plots.line(name + ", firmware (mean)", gains, [cell["mean_h"] for cell in cells], colour, marker="circle", unit="h"),
                     plots.line(name + ", ideal CUSUM", gains, [cell["ideal_h"] for cell in cells], colour, dash="dash", unit="h"),
-                    plots.line(name + ", Lorden's bound", gains, [cell["lorden_h"] or None for cell in cells], colour, dash="dot", width=1.5, unit="h"),
+                    plots.line(name + ", Lorden's bound", gains, [cell["lorden_h"] or None for cell in cells], colour, dash="dot", width=1.5,
+                               unit="h"),
                     plots.line(name + ", asked", *_asked(rate=rate_nl_day), plots.RED, dash="", marker="x", unit="h", legend=False)]
     by_rate = []
     for colour, sensor, name in ((plots.BLUE, rows, "walk 50"), (plots.ORANGE, steadier, "walk 15")):
@@ -153,20 +156,26 @@ def figures(found: dict[str, Any]) -> list[plots.Figure]:
         by_rate += [plots.line(name + ": firmware, mean", rates, [cell["mean_h"] for cell in cells], colour, marker="circle", unit="h"),
                     plots.line(name + ": 95 % within", rates, [cell["late_h"] for cell in cells], colour, width=1, unit="h"),
                     plots.line(name + ": ideal CUSUM", rates, [cell["ideal_h"] for cell in cells], colour, dash="dash", unit="h"),
-                    plots.line(name + ": Lorden's bound", rates, [cell["lorden_h"] or None for cell in cells], colour, dash="dot", width=1.5, unit="h")]
+                    plots.line(name + ": Lorden's bound", rates, [cell["lorden_h"] or None for cell in cells], colour, dash="dot", width=1.5,
+                               unit="h")]
     by_rate.append(plots.line("asked by alarms.md 4", *_asked(gain=ASKED_GAIN), plots.RED, dash="", marker="x", unit="h"))
-    wrong = plots.line("false alarms a pump-year", [row["rate_nl_day"] / 1e6 for row in rows], [row["false_a_year"] for row in rows], plots.BLUE, dash="", marker="circle")
+    wrong = plots.line("false alarms a pump-year", [row["rate_nl_day"] / 1e6 for row in rows], [row["false_a_year"] for row in rows], plots.BLUE,
+                       dash="", marker="circle")
     wrong["error_y"] = {"type": "data", "symmetric": False, "array": [row["high_a_year"] - row["false_a_year"] for row in rows],
                         "arrayminus": [row["false_a_year"] - row["low_a_year"] for row in rows], "color": plots.BLUE}
     hours = plots.axis("hours until found (logarithmic)", HOUR_TICKS, log=True, low=0.8, high=5000)
     rate_axis = plots.axis("programmed rate, mL/day (logarithmic)", RATE_TICKS, log=True, low=0.045, high=28)
     return [
-        plots.figure("gain", "Over-infusion: delay against size of the fault", "Default sensor. The ideal test is told the size and has the firmware's own false-alarm "
-                     "rate; below the dotted line no test can be, were its readings free of noise. A missing point: fewer than nine in ten were found before the refill. "
+        plots.figure("gain", "Over-infusion: delay against size of the fault",
+                     "Default sensor. The ideal test is told the size and has the firmware's own false-alarm "
+                     "rate; below the dotted line no test can be, were its readings free of noise. A missing point: fewer than nine in ten were "
+                     "found before the refill. "
                      "Crosses: what alarms.md 4 asks.", plots.axis("volume delivered over volume ordered", GAINS), hours, by_gain, height=520),
-        plots.figure("rate", "A head that gives 1.3 times too much: delay against rate", "The firmware's thresholds are the same for both sensors. With 50 µL/√day the 5 days "
+        plots.figure("rate", "A head that gives 1.3 times too much: delay against rate",
+                     "The firmware's thresholds are the same for both sensors. With 50 µL/√day the 5 days "
                      "asked at 0.1 mL/day lie below what any test can do; with 15 they do not.", rate_axis, hours, by_rate, height=520),
-        plots.figure("false", "False alarms of the level test on sound pumps", "Every finding counts, too much, too little or a flow; whiskers are the 95 % interval.",
+        plots.figure("false", "False alarms of the level test on sound pumps",
+                     "Every finding counts, too much, too little or a flow; whiskers are the 95 % interval.",
                      rate_axis, plots.axis("false alarms a pump-year", low=0, high=max(0.2, 1.1 * max(row["high_a_year"] for row in rows))), [wrong],
                      level=(FALSE_A_YEAR, "bar: one in ten pump-years"))]
 
@@ -178,14 +187,17 @@ def _asked(rate: int | None = None, gain: float | None = None) -> tuple[list[flo
 
 def write(found: dict[str, Any], out_dir: Path) -> Path:
     """The page. Raises OSError."""
-    rows = [(ml_day(row["rate_nl_day"]), "%d" % row["false_alarms"], "%g×" % cell["gain"], "%d of %d" % (cell["found"], cell["onsets"]), _text(cell["mean_h"]),
+    rows = [(ml_day(row["rate_nl_day"]), "%d" % row["false_alarms"], "%g×" % cell["gain"], "%d of %d" % (cell["found"], cell["onsets"]),
+             _text(cell["mean_h"]),
              _text(cell["late_h"]), _text(cell["ideal_h"]), number(cell["lorden_h"]), number(cell["excess_ul"]))
             for row in found["sensors"][0]["rates"] for cell in row["delays"]]
     named = {row: ALARM_ROWS[row].name for year in found["system"] for row in year["rows"] if row in ALARM_ROWS}
     years = [(ml_day(year["rate_nl_day"]), str(year["seed"]), "%.2f" % year["years"], str(year["false_alarms"]),
-              ", ".join("%d %s" % (row, named.get(row, "")) for row in year["rows"]) or "none", str(year["wakes"]), "%.1f" % year["wall_s"]) for year in found["system"]]
+              ", ".join("%d %s" % (row, named.get(row, "")) for row in year["rows"]) or "none", str(year["wakes"]),
+              "%.1f" % year["wall_s"]) for year in found["system"]]
     return plots.write(
-        found, out_dir, "Detection by the level test", "The firmware's own test on the sensor model of DESIGN 8, the best conceivable test of the same readings, and the "
+        found, out_dir, "Detection by the level test", "The firmware's own test on the sensor model of DESIGN 8, the best conceivable test of the "
+        "same readings, and the "
         "whole system without a fault.", figures(found), [
             ("Delays, default sensor", "Hours; the excess is what went into the patient beyond the order until it was found, in µL.",
              table(("rate", "false alarms", "gain", "found", "mean", "95 % within", "ideal", "Lorden", "excess"), rows, numeric=range(3, 9))),

@@ -51,28 +51,35 @@ def figure(name: str, title: str, note: str, x_axis: Figure, y_axis: Figure, tra
     """One figure; `level` draws a horizontal line with its name (a bar)."""
     drawn = list(traces)
     rows = math.ceil(sum(1 for trace in drawn if trace.get("showlegend", True)) / PER_ROW)
-    layout: Figure = {"xaxis": x_axis, "yaxis": y_axis, "margin": {"l": 80, "r": 24, "t": LEGEND_PX + LEGEND_ROW_PX * rows, "b": 56}, "shapes": [], "annotations": []}
+    layout: Figure = {"xaxis": x_axis, "yaxis": y_axis, "margin": {"l": 80, "r": 24, "t": LEGEND_PX + LEGEND_ROW_PX * rows, "b": 56}, "shapes": [],
+                      "annotations": []}
     if level is not None:
         at, told = level
-        layout["shapes"].append({"type": "line", "xref": "paper", "x0": 0, "x1": 1, "yref": "y", "y0": at, "y1": at, "line": {"color": RED, "width": 1.5, "dash": "dash"}})
+        layout["shapes"].append({"type": "line", "xref": "paper", "x0": 0, "x1": 1, "yref": "y", "y0": at, "y1": at, "line": {"color": RED,
+            "width": 1.5, "dash": "dash"}})
         layout["annotations"].append({"text": told, "showarrow": False, "xref": "paper", "x": 1, "xanchor": "right", "yref": "y", "yanchor": "bottom",
-                                      "y": math.log10(at) if y_axis["type"] == "log" else at, "bgcolor": "rgba(255,255,255,0.8)", "font": {"color": RED, "size": 12}})
+                                      "y": math.log10(at) if y_axis["type"] == "log" else at, "bgcolor": "rgba(255,255,255,0.8)",
+                                      "font": {"color": RED, "size": 12}})
     return {"id": name, "title": title, "note": note, "traces": drawn, "layout": layout, "sync": False, "height": height}
 
 
 def bar_rows(bars: Sequence[dict[str, Any]]) -> str:
     """The bars as an HTML table."""
-    rows = [(MARKS[row["ok"]], escape(row["name"]), number(row["value"]), number(row["bar"]), escape(row["unit"]), escape(row.get("note", ""))) for row in bars]
+    rows = [(MARKS[row["ok"]], escape(row["name"]), number(row["value"]), number(row["bar"]), escape(row["unit"]), escape(row.get("note",
+        ""))) for row in bars]
     return table(("", "what", "found", "bar", "unit", ""), rows, numeric=(2, 3), classes=["no" if row["ok"] is False else "ok" for row in bars])
 
 
-def write(found: dict[str, Any], out_dir: Path, title: str, lead: str, figures: Sequence[Figure], tables: Sequence[tuple[str, str, str]] = ()) -> Path:
+def write(found: dict[str, Any], out_dir: Path, title: str, lead: str, figures: Sequence[Figure], tables: Sequence[tuple[str, str,
+    str]] = ()) -> Path:
     """`out_dir`/bench-NAME.html: bars, figures, then `tables` (heading, note, HTML). Raises OSError where it cannot be written."""
-    cards = ['<header><div class="kind">thecal: measured on the simulated pump</div><h1>%s</h1><p class="note">%s</p></header>' % (escape(title), escape(lead)),
+    cards = ['<header><div class="kind">thecal: measured on the simulated pump</div><h1>%s</h1><p class="note">%s</p></header>' % (escape(title),
+        escape(lead)),
              '<section class="card"><h2>Bars</h2>%s</section>' % bar_rows(found["bars"])]
     cards += ['<section class="card"><h2>%s</h2><p class="note">%s</p><div id="figure-%s"></div></section>' % (
         escape(each["title"]), escape(each["note"]), each["id"]) for each in figures]
-    cards += ['<section class="card"><h2>%s</h2><p class="note">%s</p>%s</section>' % (escape(heading), escape(note), html) for heading, note, html in tables]
+    cards += ['<section class="card"><h2>%s</h2><p class="note">%s</p>%s</section>' % (escape(heading), escape(note), html) for heading, note,
+              html in tables]
     cards.append('<p class="foot">%s</p>' % escape("Repeat: %s. %s" % (found["repeat"], "; ".join(
         "%s %.0f s" % (name, seconds) for name, seconds in found["wall_s"].items()))))
     out_dir.mkdir(parents=True, exist_ok=True)

@@ -55,8 +55,9 @@ def ml_day(rate_nl_day: int) -> str:
 
 
 class Rig:
-    """A pump at `rate_nl_day` (48,000 .. 24,000,000), filled with a drug of which that is `dose_ng_day`. Attributes: world, pump (the clinician's Programmer), start_us (when the program began).
+    """A pump at `rate_nl_day` (48,000 .. 24,000,000), filled with a drug of which that is `dose_ng_day`.
 
+    Attributes: world, pump (the clinician's Programmer), start_us (when the program began).
     Raises what World.build and the Programmer raise.
     """
 

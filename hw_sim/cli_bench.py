@@ -13,7 +13,8 @@ from . import bench_calibration, bench_detection, bench_latency, bench_trumpet
 from .cli_link import FAILED, keep_or_print
 from .world import RUNTIMES
 
-OUT = click.option("--out", "out_dir", metavar="DIR", type=click.Path(file_okay=False, path_type=Path), help="Write the object and a page with its figures here.")
+OUT = click.option("--out", "out_dir", metavar="DIR", type=click.Path(file_okay=False, path_type=Path),
+                   help="Write the object and a page with its figures here.")
 JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 RUNTIME = click.option("--runtime", type=click.Choice(RUNTIMES), default="inprocess", show_default=True, help="What the firmware runs on.")
 
@@ -68,8 +69,10 @@ def latency_command(as_json: bool, out_dir: Path | None, runtime: str, seeds: in
 @JSON
 @OUT
 @RUNTIME
-@click.option("--pumps", type=click.IntRange(1, 100_000), default=bench_detection.PUMP_YEARS, show_default=True, help="Sound pumps at each rate, a year each.")
-@click.option("--onsets", type=click.IntRange(1, 100_000), default=bench_detection.ONSETS, show_default=True, help="Faulty heads of each gain at each rate.")
+@click.option("--pumps", type=click.IntRange(1, 100_000), default=bench_detection.PUMP_YEARS, show_default=True,
+              help="Sound pumps at each rate, a year each.")
+@click.option("--onsets", type=click.IntRange(1, 100_000), default=bench_detection.ONSETS, show_default=True,
+              help="Faulty heads of each gain at each rate.")
 @click.option("--seeds", type=click.IntRange(0, 1000), default=bench_detection.SYSTEM_SEEDS, show_default=True,
               help="Years of the whole system at each of four rates; 0 leaves it out.")
 def detection_command(as_json: bool, out_dir: Path | None, runtime: str, pumps: int, onsets: int, seeds: int) -> None:
@@ -81,7 +84,8 @@ def detection_command(as_json: bool, out_dir: Path | None, runtime: str, pumps: 
 @JSON
 @OUT
 @RUNTIME
-@click.option("--pumps", type=click.IntRange(1, 100_000), default=bench_calibration.PUMPS, show_default=True, help="Heads of the lot, seven years each.")
+@click.option("--pumps", type=click.IntRange(1, 100_000), default=bench_calibration.PUMPS, show_default=True,
+              help="Heads of the lot, seven years each.")
 def calibration_command(as_json: bool, out_dir: Path | None, runtime: str, pumps: int) -> None:
     """Lifetime error with and without the learning calibration, and with a failed witness."""
     _told(bench_calibration.calibration(_say, pumps=pumps, runtime=runtime), as_json, out_dir, bench_calibration.write)

@@ -64,7 +64,7 @@ def means_at(rate_nl_day: float) -> Means:
 
 
 def least_delay_h(excess_ul_day: float, sensor: Sensor, a_year: float = FALSE_A_YEAR) -> float:
-    """Lorden's bound, hours: the mean delay, at the worst onset, of the best test of `excess_ul_day` in the sensor's walk with `a_year` false alarms."""
+    """Lorden's bound, hours: mean delay, at the worst onset, of the best test of `excess_ul_day` in the sensor's walk with `a_year` false alarms."""
     if excess_ul_day <= 0:
         return math.inf
     twice = 2 * sensor.drift_ul_sqrt_day ** 2 / excess_ul_day ** 2      # days to learn one nat

@@ -24,7 +24,7 @@ def test_the_object_and_its_page(tmp_path, monkeypatch):
     monkeypatch.setattr(bench, "GAINS", (1.3, 3.0))
     said = []
     found = bench.detection(said.append, pumps=2, onsets=6, seeds=0)
-    assert (found["schema"], found["bench"], found["system"]) == ("thecal.bench/1", "detection", []) and len(said) == 2
+    assert (found["schema"], found["bench"], found["system"]) == ("thecal.bench/1", "detection", []) and len(said) == 2 + 2 * 3
     names = [row["name"] for row in found["bars"]]
     assert names[0] == "level test: false alarms, all rates" and "1.3× at 0.5 mL/day, mean delay; default sensor, walk 50 µL/√day" in names
     impossible = [row for row in found["bars"] if row["name"].startswith("1.3× at 0.1")]

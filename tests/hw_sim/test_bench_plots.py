@@ -19,9 +19,11 @@ def test_an_axis_says_quantity_and_bounds():
 
 
 def test_a_page_holds_bars_figures_and_tables_and_nothing_from_elsewhere(tmp_path):
-    made = plots.figure("f", "Title", "Note", plots.axis("x, h"), plots.axis("y, %", (1, 10), log=True), [plots.line("a<b", [1], [2.0], plots.BLUE)], level=(5.0, "bar"))
+    made = plots.figure("f", "Title", "Note", plots.axis("x, h"), plots.axis("y, %", (1, 10), log=True), [plots.line("a<b", [1], [2.0], plots.BLUE)],
+                        level=(5.0, "bar"))
     assert made["layout"]["annotations"][0]["text"] == "bar" and made["layout"]["shapes"][0]["y0"] == 5.0
-    bars = [{"name": "met", "value": 1.0, "unit": "h", "bar": 2, "ok": True}, {"name": "<missed>", "value": None, "unit": "h", "bar": 2, "ok": False, "note": "why"},
+    bars = [{"name": "met", "value": 1.0, "unit": "h", "bar": 2, "ok": True}, {"name": "<missed>", "value": None, "unit": "h", "bar": 2, "ok": False,
+                                                                               "note": "why"},
             {"name": "n/a", "value": 3.0, "unit": "h", "bar": 2, "ok": None}]
     found = {"bench": "x", "bars": bars, "repeat": "thecal-sim bench x", "wall_s": {"all": 1.0}}
     text = plots.write(found, tmp_path / "out", "A title", "A lead", [made], [("Rows", "what", "<table></table>")]).read_text(encoding="utf-8")

@@ -44,5 +44,6 @@ def test_the_object_and_its_page(tmp_path):
     assert (found["schema"], found["bench"]) == ("thecal.bench/1", "trumpet") and len(said) == 2
     assert len(found["bars"]) == 3 and all(set(row) >= {"name", "value", "unit", "bar", "ok"} and row["ok"] for row in found["bars"])
     text = bench.write(found, tmp_path).read_text(encoding="utf-8")
-    for part in ("figure-start-500000", "figure-trumpet-500000", "quantisation floor", "flow, µL/h", "observation window, min", "Not a medical device"):
+    for part in ("figure-start-500000", "figure-trumpet-500000", "quantisation floor", "flow, µL/h", "observation window, min",
+                 "Not a medical device"):
         assert part in text

@@ -23,7 +23,8 @@ def quick(monkeypatch):
 def test_an_object_on_stdout_and_a_page_in_the_folder(quick, tmp_path):
     result = call("calibration", "--pumps", "10", "--json", "--out", str(tmp_path))
     found = json.loads(result.stdout)
-    assert (result.return_value or 0) == 0 and found["schema"] == "thecal.bench/1" and found["repeat"].startswith("thecal-sim bench calibration --pumps 10")
+    assert (result.return_value or 0) == 0 and found["schema"] == "thecal.bench/1" and found["repeat"].startswith("thecal-sim bench calibration "
+        "--pumps 10")
     assert {path.name for path in tmp_path.iterdir()} == {"bench-calibration.json", "bench-calibration.html"}
     assert "10 pumps over 7 years" in result.stderr
 

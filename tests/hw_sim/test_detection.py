@@ -10,7 +10,8 @@ import pytest
 from thecal.firmware.level_test import FREE, OVER, LevelTest
 from thecal.hw_sim import detection
 from thecal.hw_sim.detection import (
-    DEFAULT, FALSE_A_YEAR, STEADIER, Ideal, Orders, by_readings, covariances_ul2, delays, differences, late_h, least_delay_h, mean_h, means_at, quiet_years,
+    DEFAULT, FALSE_A_YEAR, STEADIER, Ideal, Orders, by_readings, covariances_ul2, delays, differences, late_h, least_delay_h, mean_h, means_at,
+    quiet_years,
     refill_h)
 from thecal.hw_sim.params import PlantParams
 
