@@ -81,7 +81,7 @@ def _bars(rows: Sequence[dict[str, Any]], steadier: Sequence[dict[str, Any]], sy
                  "%d in %.0f seeded pump-years" % (total, years))]
     worst = max(rows, key=lambda row: row["false_a_year"])
     bars.append(_row("level test: false alarms at its worst rate, %s" % ml_day(worst["rate_nl_day"]), worst["false_a_year"], "1/year", FALSE_A_YEAR,
-                     worst["low_a_year"] < FALSE_A_YEAR, "%d in %.0f pump-years: 95 %% within %.3f .. %.3f" % (
+                     worst["false_a_year"] < FALSE_A_YEAR, "%d in %.0f pump-years: 95 %% within %.3f .. %.3f" % (
                          worst["false_alarms"], worst["pump_years"], worst["low_a_year"], worst["high_a_year"])))
     for (gain, rate_nl_day), asked_h in ASKED_H.items():
         for (name, _), found in zip(SENSORS, (rows, steadier)):
@@ -142,7 +142,7 @@ def figures(found: dict[str, Any]) -> list[plots.Figure]:
     rows, steadier = (sensor["rates"] for sensor in found["sensors"])
     by_gain = []
     for colour, rate_nl_day in zip(plots.COLOURS, (100_000, 500_000, 2_000_000)):
-        cells = next(row["delays"] for row in rows if row["rate_nl_day"] == rate_nl_day)
+        cells = [cell for row in rows if row["rate_nl_day"] == rate_nl_day for cell in row["delays"]]
         gains, name = [cell["gain"] for cell in cells], ml_day(rate_nl_day)
         by_gain += [plots.line(name + ", firmware (mean)", gains, [cell["mean_h"] for cell in cells], colour, marker="circle", unit="h"),
                     plots.line(name + ", ideal CUSUM", gains, [cell["ideal_h"] for cell in cells], colour, dash="dash", unit="h"),
