@@ -59,7 +59,8 @@ def trumpet_command(as_json: bool, out_dir: Path | None, runtime: str) -> None:
 @JSON
 @OUT
 @RUNTIME
-@click.option("--seeds", type=click.IntRange(1, 1000), default=bench_latency.SEEDS, show_default=True, help="Runs of each fault at each rate.")
+@click.option("--seeds", type=click.IntRange(1, 1000), default=bench_latency.SEEDS, show_default=True,
+              help="Runs of each fault at each rate (20 where a drawn delay has a bound).")
 def latency_command(as_json: bool, out_dir: Path | None, runtime: str, seeds: int) -> None:
     """How long the whole system takes to notice each fault, against the rate."""
     _told(bench_latency.latency(_say, runtime=runtime, seeds=seeds), as_json, out_dir, bench_latency.write)

@@ -3,7 +3,7 @@
 import pytest
 
 from thecal.hw_sim import bench_latency as bench
-from thecal.hw_sim.bench_latency import CASES, Found, bars, cell, once, stall_bound_h
+from thecal.hw_sim.bench_latency import CASES, SURE_SEEDS, Found, bars, cell, once, runs_of, stall_bound_h
 from thecal.hw_sim.plant_faults import FAULTS
 
 BY_NAME = {case.name: case for case in CASES}
@@ -41,6 +41,13 @@ def test_a_cell_tells_found_from_declared_from_impossible():
     assert blind["ok"] is None and blind["median_h"] is None and blind["declared"].startswith("declared undetectable")
     beyond = cell(case, 100_000, [Found(900.0, (5,), 1100.0, False)])
     assert beyond["ok"] is None and beyond["declared"].startswith("no test of this sensor can: 7")
+
+
+def test_a_drawn_delay_with_a_bound_is_run_more_often():
+    case = BY_NAME["over-infusion 1.3×"]
+    assert runs_of(case, 500_000, 3) == SURE_SEEDS and runs_of(case, 100_000, 3) == runs_of(case, 1_000_000, 3) == runs_of(BY_NAME["rotor stall"],
+        500_000, 3) == 3
+    assert runs_of(case, 500_000, 1) == 1, "one is for a quick look"
 
 
 def test_bars():
