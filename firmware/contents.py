@@ -11,11 +11,13 @@ drawn, a fill behind one that differed - the sensor itself is held against the b
 """
 
 from . import alarms as al
-from .limits import EMPTY_MARGIN_UL, LEVEL_SHIFT, LOW_DAYS, LOW_UL, OFFSET_MOST_UL, TARE_MOST_UL, TARE_ROUNDS
+from .limits import LEVEL_SHIFT, LOW_DAYS, LOW_UL, OFFSET_MOST_UL, TARE_MOST_UL, TARE_ROUNDS
 
 FILL_ROUNDS = 4             # within 10 min of a fill the level must have risen by what was injected (alarms.md 4) ...
 LARGE_UL = 30000            # ... within 1 mL, or 2 mL in a reservoir as large as this
 FAR = 400 << LEVEL_SHIFT    # eight sigma of the sensor
+REST_UL = 500               # above the residual a bellows at its stop may read for its drift ...
+WALK_UL2 = 10000            # ... which has a variance of a quarter of this in a day (DESIGN 8): two sigma since the fill
 FAR_LOOKS = 3               # as many in a row are no outliers
 
 NOT_YET, KEPT, TARED, DIFFERS = range(4)
@@ -148,16 +150,16 @@ class Contents:
     def alarm(self, daily_nl, faulty=False):
         """The row of alarms.md that the contents call for (8 or 9), or 0. A pump that was never filled calls for none.
 
-        `faulty`: the level sensor is (row 21); the book alone stops nothing. A level that fell at once to where an empty bellows rests,
-        but for its drift, and has stood there for an hour is empty: no hands are at the septum for so long.
+        `faulty`: the level sensor is (row 21); the book alone stops nothing. A bellows at its stop reads its residual but for the drift: near
+        it, it is empty when the book says so too, or when the level came down at once and has stood there for an hour.
         """
-        if self._ledger.base_nl == 0 or daily_nl == 0:
+        if self._ledger.base_nl == 0 or daily_nl == 0 or (self.fell and self._held):
             return 0
-        if self.sensed_ul <= self.residual_ul + (EMPTY_MARGIN_UL if self.fell else 0) and not faulty and not (self.fell and self._held):
+        above_ul, spent = self.sensed_ul - self.residual_ul, self.usable_nl() <= 0
+        hours = (self._settings.time_s - self._settings.filled_s) // 3600
+        if not faulty and (above_ul <= 0 or (above_ul <= REST_UL and (self.fell or (spent and above_ul * above_ul * 24 <= WALK_UL2 * hours)))):
             return al.EMPTY_SENSED
-        if (faulty or self.sensed_ul > self.residual_ul + EMPTY_MARGIN_UL) and self.usable_nl() <= 0:
-            return al.EMPTY_COMPUTED
-        return 0
+        return al.EMPTY_COMPUTED if spent else 0
 
     def low(self, daily_nl):
         """Row 19: below seven days of the heaviest day, or below 2 mL."""

@@ -21,8 +21,8 @@ HOUR_S = 3600
 READINGS = 16           # of an hour at least
 # Thresholds, in (0.1 uL) x uL: walk variance of an hour (104 uL^2) x nats, from the simulation in the test.
 LEAK_MOST = 13000       # two nats above the 30 % at 0.5 mL a day: a slow program has no other false alarms than this sum's
-SLOW_MOST, SLOPE = 9600, 21     # of the sums of 30 %: lower for a slow program, where a chance excursion takes longer
-LESS_URGENT = 1500      # under-infusion may take longer: its false alarms are a quarter of the others
+SLOW_MOST, SLOPE = 9600, 23     # of the sums of 30 %: lower for a slow program, where a chance excursion takes longer
+LESS_URGENT = 3000      # under-infusion may take longer: it has next to no false alarms
 DEAD_MOST, DOUBT = 7000, 30000      # and 0.8 hours' worth more for the readings' noise; as sure as DOUBT that it is a stall, no surer
 LEAK = 63               # 0.1 uL an hour: 150 uL a day
 GAIN = 4                # what a head delivers beyond the order is at most four times the order: more is no head, it is a free flow

@@ -7,7 +7,7 @@ magnet alone is a magnet, a stall alone is row 7. What no round can see is said 
 from ..protocol import catalogue as cat
 from . import alarms as al
 from . import emergency, level_test, loading, self_test
-from .contents import DIFFERS, NOT_YET, TARED
+from .contents import DIFFERS, NOT_YET, REST_UL, TARED
 from .limits import CHECK_S, DAY_S, IDLE_CHECK_S, STOPPED_LONG_S
 from .loading import FACTORY, LEARNED
 
@@ -181,7 +181,7 @@ class Sensing:
             loading.trim(app, 0, FACTORY)
             app.save_state()
         daily_nl = app.worst_daily_nl()
-        if contents.low(daily_nl) or contents.sensed_ul <= contents.residual_ul:
+        if contents.low(daily_nl) or contents.sensed_ul <= contents.residual_ul + REST_UL:
             self._scarce(daily_nl, faulty)
 
     def _scarce(self, daily_nl, faulty):
