@@ -24,7 +24,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from . import bench as bench_room
-from . import cli_bench, cli_link, cli_requirements, report
+from . import cli_bench, cli_control, cli_link, cli_requirements, report
 from . import endpoints
 from . import session as sessions
 from .capture import CaptureError
@@ -165,6 +165,11 @@ def _show(result: dict[str, Any], page: Path | None) -> None:
     for alarm in result["alarms"]:
         ended = "standing" if alarm["cleared_s"] is None else "to day %.3f" % (alarm["cleared_s"] / DAY_S)
         click.echo("alarm %d %s from day %.3f %s" % (alarm["code"], alarm["name"], alarm["raised_s"] / DAY_S, ended))
+    for fault in result["faults"]:
+        ends = ["not fired" if fault["fired_s"] is None else "fired day %.3f" % (fault["fired_s"] / DAY_S)]
+        ends += [] if fault["cleared_s"] is None else ["over day %.3f" % (fault["cleared_s"] / DAY_S)]
+        value = "" if fault["value"] is True else " %s" % fault["value"]
+        click.echo("fault %s%s from day %.3f: %s" % (fault["name"], value, fault["set_s"] / DAY_S, ", ".join(ends)))
     if result["line"]["spec"] is not None:
         click.echo("line: " + line_text(result["line"]))
     for note in result["notes"]:
@@ -217,10 +222,12 @@ def _bar(title: str, quiet: bool) -> Iterator[Callable[[int, int], None] | None]
 @click.option("--seconds", type=click.FloatRange(min=0, min_open=True), help="End after so many virtual seconds  [default: at Ctrl-C].")
 @click.option("--magnet", "magnet_s", metavar="SECONDS", type=click.FloatRange(min=0), default=0.0,
               help="Hold a magnet to the pump for the first SECONDS (virtual): pairing and the emergency card need it.")
+@click.option("--control", metavar="PORT", type=click.IntRange(0, 65535), help="Take commands at 127.0.0.1:PORT (0: any that is free), for "
+              "`thecal-sim fault`; a terminal takes them typed without.")
 @click.option("--record", metavar="FILE", type=click.Path(dir_okay=False, path_type=Path), help="Record the session for `thecal-sim replay`.")
 @declared
 def serve(speed: float, tcp: int | None, pty: Path | None, runtime: str, firmware_dir: Path | None, exec_cmd: str | None, seed: int | None,
-          line: str | None, scenario: str, store_path: Path | None, seconds: float | None, magnet_s: float, record: Path | None) -> None:
+          line: str | None, scenario: str, store_path: Path | None, seconds: float | None, magnet_s: float, control: int | None, record: Path | None) -> None:
     """A live pump on TCP or a pseudo-terminal, paced against the wall clock."""
     if tcp is None and pty is None:
         raise click.UsageError("nothing to serve on: give --tcp PORT, --pty LINK or both")
@@ -232,11 +239,13 @@ def serve(speed: float, tcp: int | None, pty: Path | None, runtime: str, firmwar
     with world:
         _hold_magnet(world, magnet_s)
         try:
-            server = endpoints.Server(world, speed=speed, tcp=tcp, pty=pty, record=record, header=header)
+            server = endpoints.Server(world, speed=speed, tcp=tcp, pty=pty, record=record, header=header, control=control,
+                                      terminal=sys.stdin if sys.stdin is not None and sys.stdin.isatty() else None)
         except OSError as error:
             return _leave(error.strerror or str(error), NO_CONNECTION)
         try:
             ways = (["socket://127.0.0.1:%s" % server.tcp_port] if tcp is not None else []) + ([str(pty)] if pty else [])
+            ways += ["commands on port %s" % server.control_port] if control is not None else []
             click.echo("%s at %gx on %s; Ctrl-C ends" % (loaded.title if loaded else "a pump on the shelf", speed, " and ".join(ways)), err=True)
             server.run(seconds)
         except KeyboardInterrupt:
@@ -317,6 +326,7 @@ def bench_speed(as_json: bool, out_dir: Path | None) -> None:
 cli_link.add_to(cli, bench)
 cli_bench.add_to(bench)
 cli_requirements.add_to(cli)
+cli_control.add_to(cli)
 
 
 def main() -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 from urllib.parse import parse_qsl, urlsplit
 
 import serial
@@ -19,6 +19,8 @@ from serial.serialutil import PortNotOpenError, SerialBase
 from ..firmware.limits import STAGE_LIFE_S
 from ..protocol import catalogue as cat
 from ..protocol.frame import FRAME, Decoder
+from .control import Control
+from .control_door import ControlDoor
 from .doors import Doors
 from .session import Session
 from .world import Pacer, World
@@ -228,17 +230,29 @@ class StageWatch:
 class Server:
     """Serves one world on TCP and/or a pty, paced at `speed` (1x while a stage is open). One host at a time on each.
 
-    `record` names a file that gets every host byte with its virtual instant: `thecal-sim replay FILE` runs it again.
+    `record` names a file that gets every host byte with its virtual instant: `thecal-sim replay FILE` runs it again. `control` is a TCP
+    port for commands (control.py), `terminal` a stream that has them typed.
     """
 
     def __init__(self, world: World, *, speed: float = 1.0, tcp: int | None = None, pty: Path | None = None,
-                 record: Path | None = None, header: dict[str, Any] | None = None) -> None:
+                 record: Path | None = None, header: dict[str, Any] | None = None, control: int | None = None, terminal: TextIO | None = None) -> None:
         self.world = world
         self._speed = speed
         self._pacer = Pacer(world, speed)
         self._stage = StageWatch()
         self._doors = Doors(self._from_host, self._host_left, tcp=tcp, pty=pty)
+        self._record: Session | None = None
+        try:
+            self._control = ControlDoor(Control(world, self._commanded).answer, port=control, terminal=terminal)
+        except OSError:
+            self._doors.close()
+            raise
         self._record = Session(record, header or {}) if record else None
+
+    @property
+    def control_port(self) -> int | None:
+        """The port for commands, also when 0 was asked for."""
+        return self._control.port
 
     @property
     def tcp_port(self) -> int | None:
@@ -249,6 +263,10 @@ class Server:
     def dropped(self) -> int:
         """Bytes that nobody took off the pty or the socket."""
         return self._doors.dropped
+
+    def _commanded(self, text: str) -> None:
+        if self._record:
+            self._record.commanded(self.world.now_us, text)
 
     def _host_left(self) -> None:
         self._stage.open = False            # a host that went away holds no stage
@@ -283,9 +301,11 @@ class Server:
                 self._doors.poll(0)
             wait_s = min(IDLE_S, max(0.0, (world.next_us() - world.now_us) / 1e6 / speed))
             self._doors.poll(max(wait_s, 0.0005))
+            self._control.poll()
 
     def close(self) -> None:
         """Close every way in; the record gets its end and trace hash."""
         if self._record:
             self._record.close(self.world)
+        self._control.close()
         self._doors.close()

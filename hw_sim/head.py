@@ -65,6 +65,7 @@ class Head:
             turns, end = divmod(end, self._steps_per_rev)
             moved = turns * self._per_rev_ul + table[end] - table[start]
         if self._aged:
+            self._recover(rotor)
             moved = moved * self.worn(rotor, steps) + self.lobes_ul(rotor, steps)
         return moved * self.gain * (1 - self._slip_per_kpa * back_kpa)
 
@@ -95,13 +96,11 @@ class Head:
         begin = rotor - self._set_from
         return self._set_ul * (self._passes(begin + steps) - self._passes(begin))
 
-    def recovered(self, rotor: int) -> bool:
-        """Whether a set spot, if there was one, is even again at `rotor`; it is forgotten then."""
-        if rotor - self._set_from < self.params.tube_set_rev * self._steps_per_rev:
-            return False
-        self._set_from = NEVER
-        self._look_for_age()
-        return True
+    def _recover(self, rotor: int) -> None:
+        """Forget a set spot that is even again at `rotor`."""
+        if rotor - self._set_from >= self.params.tube_set_rev * self._steps_per_rev:
+            self._set_from = NEVER
+            self._look_for_age()
 
     def _passes(self, since: int) -> float:
         """Roller passes, parts of the present one too, within `since` steps from where the spot was set; no more when it has recovered."""

@@ -83,6 +83,7 @@ class Player:
         try:
             self._trials()
             self.clinician = Clinician(self.scenario, self.world, self.oracle)
+            self.clinician.let_chance()
             self._play(self.clinician)
         except KeyboardInterrupt:
             self.interrupted = "interrupted at day %.2f of %g" % (self.world.now_us / SECOND_US / DAY_S, self.scenario.duration_s / DAY_S)
@@ -324,7 +325,7 @@ class Player:
             "ordered_nl": round(float(status.ordered_nl) if status else ordered_nl, 3),
             "delivered_nl": round(truth["delivered_ul"] * 1000, 3), "missed_nl": status.missed_total_nl if status else None,
             "missed_by_cause_nl": dict(status.missed_nl) if status else None,
-            "alarms": self.observed.alarms, "expectations": rows, "events": self.events, "repeat": repeat,
+            "alarms": self.observed.alarms, "faults": world.faults(), "expectations": rows, "events": self.events, "repeat": repeat,
             "out": str(out) if out else None, "firmware": clinician.firmware if clinician else {"runtime": world.runner.name, "version": None},
             "drugs": self.drugs, "notes": notes[:KEPT_NOTES],
             "days": self.oracle.day_table(min(world.now_us, scenario.duration_s * SECOND_US)) if status else [],
@@ -340,6 +341,11 @@ class Player:
             self.observed.prescribed = [(at_s, float(program.mean_daily_nl() * program.ingredients[0].concentration_ng_ml / 10**6))
                                         for at_s, program in clinician.prescribed]
         rows = scenario_expect.rows(self.scenario.expectations, self.observed, ended=ended, deaf=deaf)
+        for words, seen in clinician.bedside.injected if clinician else []:
+            if seen.fired_us is None:
+                rows.append(_row("%s has fired" % words, False, "it changed nothing", "fired"))
+        if self.scenario.line is not None and "line" not in self.world.fired:
+            rows.append(_row("the bad line has fired", False, "it changed nothing", "fired"))
         if self.failure:
             rows.append(_row("the firmware ran to the end", False, self.failure.splitlines()[0], "no failure"))
         for refused in clinician.refused if clinician else []:

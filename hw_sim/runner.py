@@ -64,6 +64,7 @@ class Runner(Protocol):
     def boot(self) -> None: ...
     def exchange(self, request: bytes) -> bytes: ...
     def store(self) -> bytes: ...
+    def flip(self, address: int, bit: int) -> None: ...
     def peak_kib(self) -> int | None: ...
     def wear(self) -> Sequence[int] | None: ...
     def close(self) -> None: ...
@@ -154,6 +155,10 @@ class InProcess:
     def store(self) -> bytes:
         """A copy of the FRAM."""
         return bytes(self._store.data)
+
+    def flip(self, address: int, bit: int) -> None:
+        """Turn one bit of the FRAM over, under the firmware."""
+        self._store.data[address] ^= 1 << bit
 
     def peak_kib(self) -> int | None:
         """The firmware has no process of its own here."""
@@ -292,6 +297,14 @@ class Tether:
     def store(self) -> bytes:
         """A copy of the FRAM file."""
         return self._store_path.read_bytes()
+
+    def flip(self, address: int, bit: int) -> None:
+        """Turn one bit of the FRAM file over, under the firmware: the child reads it anew each time (unbuffered)."""
+        with open(self._store_path, "r+b", buffering=0) as file:
+            file.seek(address)
+            byte = file.read(1)[0]
+            file.seek(address)
+            file.write(bytes((byte ^ 1 << bit,)))
 
     def peak_kib(self) -> int | None:
         """Peak resident memory of the child in KiB, where /proc tells."""

@@ -99,9 +99,11 @@ class Latch:
             min(self.polls, 0xFFFF), self.tx_length)
 
     def count_write(self):
-        """Called by a store before each write: True when this is the one that loses power."""
+        """Called by a store before each write: True when this is the one that loses power. Raises OSError of a dead store."""
         cut = self.writes == self.cut_after
         self.writes += 1
+        if self.torn == 5:      # the store is dead
+            raise OSError
         return cut
 
     def too_many(self):
