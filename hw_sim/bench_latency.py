@@ -131,8 +131,9 @@ def cell(case: Case, rate_nl_day: int, found: Sequence[Found]) -> dict[str, Any]
         ok = middle is not None
     return {"fault": case.name, "kind": case.kind, "rate_nl_day": rate_nl_day, "runs": len(found), "found": len(delays), "median_h": middle,
             "worst_h": delays[-1] if middle is not None else None, "by_rows": rows, "bound_h": bound_h, "least_h": least_h,
-            "watched_h": case.days * 24, "declared": declared or (impossible and "no test of this sensor can: %.0f h at best" % (least_h or 0.0)) or "",
-            "beyond_ul": median(run.beyond_ul for run in found), "false_alarms": sum(run.false_alarm for run in found), "ok": ok}
+            "watched_h": case.days * 24, "beyond_ul": median(run.beyond_ul for run in found),
+            "declared": declared or (impossible and "no test of this sensor can: %.0f h at best" % (least_h or 0.0)) or "",
+            "false_alarms": sum(run.false_alarm for run in found), "ok": ok}
 
 
 # ------------------------------------------------------------------------------------------------ the bench

@@ -26,13 +26,8 @@ PROVES = {
     "morphine-m3": ("TH-BOL-01", "TH-BOL-02", "TH-BOL-03"), "mixture-x1": ("TH-PROG-11",), "stall": ("TH-RATE-02", "TH-ALM-07"),
     "power-cut": ("TH-RATE-02",), "clock-jump": ("TH-RATE-02", "TH-ALM-12"), "mri-visit": ("TH-LIFE-15", "TH-ALM-07"),
     "drug-change": ("TH-LIFE-03", "TH-LIFE-04"), "replacement": ("TH-LIFE-16", "TH-LIFE-02"), "emergency-overdose": ("TH-LIFE-09", "TH-ALM-17"),
-<<<<<<< HEAD
     "emergency-withdrawal": ("TH-RATE-02",), "clinic-day": ("TH-BOL-08", "TH-MODE-06"), "theft": ("TH-LIFE-06",), "calibration": ("TH-CAL-01",),
-    "calibration-sensor": ("TH-CAL-05", "TH-CAL-02"), "oral-vs-pump": ("TH-LIFE-18",),
-=======
-    "emergency-withdrawal": ("TH-RATE-02",), "clinic-day": ("TH-BOL-08", "TH-MODE-06"), "theft": ("TH-LIFE-06",), "oral-vs-pump": ("TH-LIFE-18",),
-    "journey": ("TH-PLANT-05",),
->>>>>>> i5-plant
+    "calibration-sensor": ("TH-CAL-05", "TH-CAL-02"), "oral-vs-pump": ("TH-LIFE-18",), "journey": ("TH-PLANT-05",),
 }
 
 
