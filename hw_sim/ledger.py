@@ -21,12 +21,12 @@ from typing import Any
 
 from . import observer as observers
 from .faults import PULSES_OVER, Row, Therapy
-from .impairment import Impairment
 from .observer import SAID, Course, Sign, Witness
 from .player import play
 from .runner import keep_to
 from .scenario import DAY_S, MINIMUM_NL_DAY, Scenario, load_scenario, new_world
 from .scenario_text import text_of, when
+from .world_faults import WORLD_FAULTS
 
 SCHEMA = "thecal.ledger/1"
 SECOND_US = 1_000_000
@@ -70,27 +70,28 @@ class Played:
     deaf: bool
     failure: str
     books: list[dict[str, Any]]
-    fired_us: dict[str, int] | None
+    fired_us: dict[str, int]
     end_us: int
     alarms: list[int]
 
 
 # ------------------------------------------------------------------------------------------------ scenarios
 
-def scenario_of(row: Row, seed: int = 1, *, healthy: bool = False, run_s: int | None = None) -> dict[str, Any]:
+def scenario_of(row: Row, seed: int = 1, *, healthy: bool = False) -> dict[str, Any]:
     """The scenario of a row, or of its healthy twin, as scenario_text.text_of writes it."""
     therapy = row.therapy
     chosen = row.healthy if healthy else row.events
     events = [(0, {"kind": "implant"}), *therapy.events]
     events += sorted(((therapy.fault_at_s + at_s, event) for at_s, event in (*row.both, *chosen)), key=lambda event: event[0])
     name = "%s-%s%s" % (row.hazard.replace(".", "-"), therapy.id, "-healthy" if healthy else "")
-    return scenario(name, "%s, %s" % (row.text, therapy.text), row.source, therapy, events,
-                    therapy.fault_at_s + (row.run_s if run_s is None else run_s), seed)
+    return scenario(name, "%s, %s" % (row.text, therapy.text), row.source, therapy, events, therapy.fault_at_s + row.run_s, seed,
+                    "" if healthy else row.line)
 
 
-def scenario(name: str, title: str, source: str, therapy: Therapy, events: Iterable[tuple[int, Any]], duration_s: int, seed: int) -> dict[str, Any]:
-    """A scenario file's table of events (second from the implant, event) on `therapy`."""
-    return {"schema": "thecal.scenario/1", "name": name, "title": title, "source": source, "confidence": "C: constructed",
+def scenario(name: str, title: str, source: str, therapy: Therapy, events: Iterable[tuple[int, Any]], duration_s: int, seed: int,
+             line: str = "") -> dict[str, Any]:
+    """A scenario file's table of events (second from the implant, event) on `therapy`, with a bad `line` (impairment.py)."""
+    return {**({"line": line} if line else {}), "schema": "thecal.scenario/1", "name": name, "title": title, "source": source, "confidence": "C: constructed",
             "duration": when(duration_s), "start": START, "seed": seed, "sample": therapy.sample,
             "implant": {**IMPLANT, "reservoir": therapy.reservoir}, "patient": dict(therapy.patient),
             "event": [{"at": when(at_s), **event} for at_s, event in events]}
@@ -103,15 +104,13 @@ def loaded(table: dict[str, Any], folder: Path) -> Scenario:
     return load_scenario(path)
 
 
-def witnessed(made: Scenario, bench: Bench, line: str = "", line_us: int = 0) -> Played:
-    """Play a scenario and keep what was seen. A bad `line` (impairment.py) begins at `line_us`."""
+def witnessed(made: Scenario, bench: Bench) -> Played:
+    """Play a scenario and keep what was seen."""
     fill = next(made.orders[event.number] for event in made.events if event.kind == "fill")
     first = fill.ingredients[0]
     witness = Witness(observers.named(bench.observer)(), made.sample_s)
     world = new_world(made, recorder=witness, **bench.options())
     witness.watch(world.plant, first.name, 1e6 / float(first.concentration_ng_ml))
-    if line:
-        world.at(line_us, lambda: world.line.impair(Impairment.parse(line, bench.seed)))
     result = play(made, world)
     instants = {event.number: event.at_s * SECOND_US for event in made.events}
     for t_us, sentence in observers.signs_of_visits(result["notes"], instants):
@@ -123,7 +122,7 @@ def witnessed(made: Scenario, bench: Bench, line: str = "", line_us: int = 0) ->
         nl_per_step=head.volume_per_rev_ul * 1000 / motor.steps_per_rev, pulse_steps=witness.longest_steps,
         fallback_nl_day=float(programs[-1].fallback_nl_day) if programs else None, deaf=result["firmware"]["version"] is None,
         failure=result["failure"], books=[line for line in result["expectations"] if line["name"] in BOOKS],
-        fired_us=dict(world.fired) if hasattr(world, "fired") else None, end_us=world.now_us,
+        fired_us=world.fired, end_us=world.now_us,
         alarms=sorted({alarm["code"] for alarm in result["alarms"] if alarm["cleared_s"] is None}))
 
 
@@ -180,12 +179,19 @@ def _fired_us(row: Row, run: Played, twin: Played, fault_us: int) -> tuple[int |
     The world tells of its own faults to the microsecond. Of others the first look is found at which the pump had been told, or had said,
     something else than its twin, or had given another dose; these count from the event itself.
     """
-    names = {event["name"] for _, event in row.events if event["kind"] == "fault"}
-    if run.fired_us is not None and names:
+    names = faults_of(row)
+    if names:
         fired = [run.fired_us[name] for name in names if name in run.fired_us]
         return (min(fired), max(fault_us, min(fired))) if len(fired) == len(names) else (None, fault_us)
     healthy = dict(twin.prints)
     return next((t_us for t_us, print_ in run.prints if healthy.get(t_us, print_) != print_), None), fault_us
+
+
+def faults_of(row: Row) -> set[str]:
+    """The names under which the world tells that this row's faults have fired; none for what people do at a visit."""
+    names = {event.get("name", event["kind"]) for _, event in row.events if event["kind"] in ("fault", *WORLD_FAULTS)}
+    names |= {"field_t" for _, event in row.events if event["kind"] == "scan"} | ({"line"} if row.line else set())
+    return names
 
 
 def _noticed(row: Row, run: Played, twin: Played, fault_us: int, bench: Bench) -> Sign | None:
@@ -281,7 +287,7 @@ def _twin(row: Row, bench: Bench, folder: Path, index: int) -> None:
 
 def _line(row: Row, bench: Bench, folder: Path, index: int, keep_dir: Path | None) -> dict[str, Any]:
     made = loaded(scenario_of(row, bench.seed), keep_dir or folder)
-    run = witnessed(made, bench, row.line, row.therapy.fault_at_s * SECOND_US)
+    run = witnessed(made, bench)
     with open(folder / ("twin-%d" % index), "rb") as file:
         twin: Played = pickle.load(file)
     return judged(row, run, twin, bench)

@@ -133,7 +133,7 @@ class Witness(Recorder):
         if self._plant is not None and (not course.t_us or t_us > course.t_us[-1]):
             course.t_us.append(t_us)
             course.steps.append(self.ordered_steps)
-            course.dose_nl.append(self._plant.truth()["tip_ng"].get(self._drug, 0.0) * self._nl_per_ng)
+            course.dose_nl.append(self._plant.tip_dose_ng(self._drug) * self._nl_per_ng)
 
     def alarm(self, t_us: int, code: int) -> None:
         """The pump has told of an alarm at `t_us` (0: of an end): it rang when its log says, but not before the look before this one."""
