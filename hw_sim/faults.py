@@ -29,7 +29,7 @@ _TOP = {"schema": "text!", "therapy": "tables!", "hazard": "tables!"}
 _THERAPY = {"id": "text!", "text": "text!", "sample": "duration", "fault_at": "duration", "patient": "table!", "event": "tables!", "reservoir": "text"}
 _ROW = {"within": "duration", "over_ul": "number", "by": "names", "final": "text", "undetectable": "text", "run": "duration"}
 _HAZARD = {"id": "text!", "hazard": "text!", "kind": "text!", "requirement": "names!", "source": "text!", "needs": "names", "event": "tables!",
-           "healthy": "tables", "both": "tables", "line": "text", "in": "tables!", **_ROW}
+           "healthy": "tables", "both": "tables", "line": "text", "unbooked": "text", "in": "tables!", **_ROW}
 _IN = {"therapy": "text!", **_ROW}
 
 
@@ -72,6 +72,7 @@ class Row:
     healthy: tuple[tuple[int, Mapping[str, Any]], ...]
     both: tuple[tuple[int, Mapping[str, Any]], ...]
     line: str
+    unbooked: str
     within_s: int | None
     within: str
     over_ul: float | None
@@ -200,5 +201,5 @@ def _row(entry: Mapping[str, Any], place: Mapping[str, Any], therapies: Mapping[
         raise HazardsError("%s: over_ul is %r, it must be 0 or more" % (here, over_ul))
     return Row(hazard=entry["id"], text=entry["hazard"], kind=entry["kind"], requirement=tuple(entry["requirement"]), source=entry["source"],
                needs=tuple(entry.get("needs", ())), therapy=therapy, events=events["event"], healthy=events["healthy"], both=events["both"],
-               line=entry.get("line", ""), within_s=within_s, within=merged.get("within", ""), over_ul=over_ul, by=tuple(merged.get("by", ())),
+               line=entry.get("line", ""), unbooked=entry.get("unbooked", ""), within_s=within_s, within=merged.get("within", ""), over_ul=over_ul, by=tuple(merged.get("by", ())),
                final=final, undetectable=undetectable, run_s=run_s)

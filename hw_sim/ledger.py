@@ -21,7 +21,7 @@ from typing import Any
 
 from . import observer as observers
 from .faults import PULSES_OVER, Row, Therapy
-from .observer import SAID, Course, Sign, Witness
+from .observer import ALARM, SAID, Course, Sign, Witness
 from .player import play
 from .runner import keep_to
 from .scenario import DAY_S, MINIMUM_NL_DAY, Scenario, load_scenario, new_world
@@ -35,7 +35,9 @@ SHORTEST_STATE_S = 6 * 3600
 STATE_REL, STATE_PULSES = 0.05, 3
 START = "2026-01-05 09:00"
 IMPLANT = {"head": "reference", "reservoir": "reference-20ml", "catheter": "80 cm", "serial": 1900}
+FIRST_PULSE_MIN = 30        # of a file's own bound, which counts from the fault: until it meets a pulse, 29 min at 0.05 mL/day
 SAME_US = 3600 * SECOND_US      # a sign that the twin shows within an hour is not the fault's
+ACCEPTED = "every event was accepted"
 BOOKS = ("demanded as the oracle at every sample", "ordered within one pulse of demanded at every sample")
 
 
@@ -69,6 +71,7 @@ class Played:
     fallback_nl_day: float | None
     deaf: bool
     failure: str
+    refused: list[str]
     books: list[dict[str, Any]]
     fired_us: dict[str, int]
     end_us: int
@@ -84,8 +87,12 @@ def scenario_of(row: Row, seed: int = 1, *, healthy: bool = False) -> dict[str, 
     events = [(0, {"kind": "implant"}), *therapy.events]
     events += sorted(((therapy.fault_at_s + at_s, event) for at_s, event in (*row.both, *chosen)), key=lambda event: event[0])
     name = "%s-%s%s" % (row.hazard.replace(".", "-"), therapy.id, "-healthy" if healthy else "")
-    return scenario(name, "%s, %s" % (row.text, therapy.text), row.source, therapy, events, therapy.fault_at_s + row.run_s, seed,
+    made = scenario(name, "%s, %s" % (row.text, therapy.text), row.source, therapy, events, therapy.fault_at_s + row.run_s, seed,
                     "" if healthy else row.line)
+    if not healthy and row.within_s is not None and len(row.by) == 1 and row.by[0].startswith(ALARM):
+        made["expect"] = [{"name": "%s within %s" % (row.by[0], row.within), "quantity": "alarm_after_min", "code": int(row.by[0].split()[1]),
+                           "from": when(therapy.fault_at_s), "max": row.within_s / 60 + FIRST_PULSE_MIN}]
+    return made
 
 
 def scenario(name: str, title: str, source: str, therapy: Therapy, events: Iterable[tuple[int, Any]], duration_s: int, seed: int,
@@ -121,7 +128,8 @@ def witnessed(made: Scenario, bench: Bench) -> Played:
         course=witness.course, signs=sorted(witness.signs, key=lambda sign: sign.t_us), prints=witness.prints,
         nl_per_step=head.volume_per_rev_ul * 1000 / motor.steps_per_rev, pulse_steps=witness.longest_steps,
         fallback_nl_day=float(programs[-1].fallback_nl_day) if programs else None, deaf=result["firmware"]["version"] is None,
-        failure=result["failure"], books=[line for line in result["expectations"] if line["name"] in BOOKS],
+        failure=result["failure"], refused=[line["value"] for line in result["expectations"] if line["name"] == ACCEPTED],
+        books=[line for line in result["expectations"] if line["name"] in BOOKS],
         fired_us=world.fired, end_us=world.now_us,
         alarms=sorted({alarm["code"] for alarm in result["alarms"] if alarm["cleared_s"] is None}))
 
@@ -141,7 +149,7 @@ def judged(row: Row, run: Played, twin: Played, bench: Bench) -> dict[str, Any]:
     pulse_nl = run.pulse_steps * run.nl_per_step
     allowed_nl = PULSES_OVER * pulse_nl if row.over_ul is None else row.over_ul * 1000
     final = _final(run, twin, max(sign.t_us if sign else fault_us, run.end_us - STATE_S * SECOND_US))
-    books = [line["name"] for line in run.books if line["ok"] is False]
+    books = [line["name"] for line in run.books if line["ok"] is False and not row.unbooked]
     why = [text for text, wrong in (
         ("the firmware failed: %s" % run.failure.splitlines()[0] if run.failure else "", bool(run.failure)),
         ("it never fired", fired_us is None),
@@ -150,6 +158,7 @@ def judged(row: Row, run: Played, twin: Played, bench: Bench) -> dict[str, Any]:
          detect_s is not None and row.within_s is not None and detect_s > row.within_s),
         ("%.0f nL too much, %.0f are allowed" % (over_nl, allowed_nl), over_nl > allowed_nl),
         ("in the end %s, declared %s" % (" or ".join(final), row.final), bool(final) and row.final != "any" and row.final not in final),
+        ("; ".join(run.refused), bool(run.refused)),
         ("the books: %s" % ", ".join(books), bool(books))) if wrong]
     return {"id": row.id, "hazard": row.text, "fault": _words(row), "requirement": list(row.requirement), "therapy": row.therapy.text, "kind": row.kind,
             "declared": row.declared, "fired": fired_us is not None, "fired_s": None if fired_us is None else (fired_us - fault_us) / SECOND_US,
@@ -184,7 +193,9 @@ def _fired_us(row: Row, run: Played, twin: Played, fault_us: int) -> tuple[int |
         fired = [run.fired_us[name] for name in names if name in run.fired_us]
         return (min(fired), max(fault_us, min(fired))) if len(fired) == len(names) else (None, fault_us)
     healthy = dict(twin.prints)
-    return next((t_us for t_us, print_ in run.prints if healthy.get(t_us, print_) != print_), None), fault_us
+    told = [t_us for t_us, print_ in run.prints if healthy.get(t_us, print_) != print_]
+    given = [t_us for t_us, dose in zip(run.course.t_us, run.course.dose_nl) if abs(dose - twin.course.dose_at(t_us)) > run.pulse_steps * run.nl_per_step]
+    return min((*told[:1], *given[:1]), default=None), fault_us
 
 
 def faults_of(row: Row) -> set[str]:
