@@ -120,7 +120,8 @@ def witnessed(made: Scenario, bench: Bench) -> Played:
     witness.watch(world.plant, first.name, 1e6 / float(first.concentration_ng_ml))
     result = play(made, world)
     instants = {event.number: event.at_s * SECOND_US for event in made.events}
-    for t_us, sentence in observers.signs_of_visits(result["notes"], instants):
+    refused = [line["value"] for line in result["expectations"] if line["name"] == ACCEPTED]
+    for t_us, sentence in observers.signs_of_visits([*result["notes"], *refused], instants):
         witness.see(t_us, SAID, sentence)
     head, motor = world.plant.params.head, world.plant.params.motor
     programs = [made.orders[event.number] for event in made.events if event.kind == "program" and made.orders[event.number] is not None]
@@ -128,7 +129,7 @@ def witnessed(made: Scenario, bench: Bench) -> Played:
         course=witness.course, signs=sorted(witness.signs, key=lambda sign: sign.t_us), prints=witness.prints,
         nl_per_step=head.volume_per_rev_ul * 1000 / motor.steps_per_rev, pulse_steps=witness.longest_steps,
         fallback_nl_day=float(programs[-1].fallback_nl_day) if programs else None, deaf=result["firmware"]["version"] is None,
-        failure=result["failure"], refused=[line["value"] for line in result["expectations"] if line["name"] == ACCEPTED],
+        failure=result["failure"], refused=refused,
         books=[line for line in result["expectations"] if line["name"] in BOOKS],
         fired_us=world.fired, end_us=world.now_us,
         alarms=sorted({alarm["code"] for alarm in result["alarms"] if alarm["cleared_s"] is None}))
@@ -150,6 +151,7 @@ def judged(row: Row, run: Played, twin: Played, bench: Bench) -> dict[str, Any]:
     allowed_nl = PULSES_OVER * pulse_nl if row.over_ul is None else row.over_ul * 1000
     final = _final(run, twin, max(sign.t_us if sign else fault_us, run.end_us - STATE_S * SECOND_US))
     books = [line["name"] for line in run.books if line["ok"] is False and not row.unbooked]
+    refused = [text for text in run.refused if not any(by.startswith(SAID) and by[len(SAID) + 1:] in text for by in row.by)]
     why = [text for text, wrong in (
         ("the firmware failed: %s" % run.failure.splitlines()[0] if run.failure else "", bool(run.failure)),
         ("it never fired", fired_us is None),
@@ -158,7 +160,7 @@ def judged(row: Row, run: Played, twin: Played, bench: Bench) -> dict[str, Any]:
          detect_s is not None and row.within_s is not None and detect_s > row.within_s),
         ("%.0f nL too much, %.0f are allowed" % (over_nl, allowed_nl), over_nl > allowed_nl),
         ("in the end %s, declared %s" % (" or ".join(final), row.final), bool(final) and row.final != "any" and row.final not in final),
-        ("; ".join(run.refused), bool(run.refused)),
+        ("; ".join(refused), bool(refused)),
         ("the books: %s" % ", ".join(books), bool(books))) if wrong]
     return {"id": row.id, "hazard": row.text, "fault": _words(row), "requirement": list(row.requirement), "therapy": row.therapy.text, "kind": row.kind,
             "declared": row.declared, "fired": fired_us is not None, "fired_s": None if fired_us is None else (fired_us - fault_us) / SECOND_US,
