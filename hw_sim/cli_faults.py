@@ -9,6 +9,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
@@ -165,10 +166,15 @@ def at_random(therapies: list[Therapy], bench: Bench, schedules: int, mean_fault
             failed = [name for name in minimise.failing(table, bench, Path(folder)) if name in minimise.JUDGED]
         click.echo("schedule %d of %d, seed %d, %s: %s" % (number + 1, schedules, bench.seed + number, table["title"], "; ".join(failed) or "ok"), err=True)
         if failed:
-            small, wanted = minimise.minimised(table, bench, judged=minimise.JUDGED, told=_told)
+            small, wanted = minimise.minimised(table, bench, judged=minimise.JUDGED, reference=reference(bench), told=_told)
             keep(small, wanted, table, bench, (out_dir or Path(".")) / ("%s.toml" % table["name"]) if out_dir else None)
             click.get_current_context().exit(FAILED)
     click.echo("%d schedules, none fails" % schedules)
+
+
+def reference(bench: Bench) -> Bench | None:
+    """Our own firmware beside a changed copy of it."""
+    return replace(bench, source_dir=None) if bench.source_dir else None
 
 
 def keep(small: dict[str, Any], wanted: str, table: dict[str, Any], bench: Bench, path: Path | None) -> None:
@@ -204,7 +210,7 @@ def minimise_command(scenario: Path, runtime: str, firmware_dir: Path | None, ex
     bench = bench_of(runtime, firmware_dir, exec_cmd, source_dir, observer, lacks, seed)
     table = minimise.read_table(scenario)
     load_scenario(scenario)
-    small, wanted = minimise.minimised(table, bench, told=_told)
+    small, wanted = minimise.minimised(table, bench, reference=reference(bench), told=_told)
     keep(small, wanted, table, bench, out_path)
 
 

@@ -2,7 +2,8 @@
 
 `minimised` takes a scenario that fails and removes what it can: whole halves of its events first, then ever smaller parts (ddmin), until
 no single event can go without the failure going too. It must fail *the same way*: what failed first must fail still. An event at the instant
-that a failing expectation counts from stays, else "no alarm within 30 min of the stall" would fail best without the stall. What the
+that a failing expectation counts from stays, else "no alarm within 30 min of the stall" would fail best without the stall; and a changed copy of our
+firmware is held against ours, which must not fail so, else it would fail best without a program. What the
 loader or the host refuses does not fail; it is no scenario. What comes out is a scenario file that `thecal-sim run` plays.
 
 `random_schedule` draws faults on a therapy, so many in the mean, by seed alone; the oracle judges (`failing`).
@@ -72,9 +73,11 @@ def failing(table: dict[str, Any], bench: Bench, folder: Path) -> list[str]:
     return [row["name"] for row in result["expectations"] if row["ok"] is False]
 
 
-def minimised(table: dict[str, Any], bench: Bench, *, judged: Sequence[str] | None = None,
+def minimised(table: dict[str, Any], bench: Bench, *, judged: Sequence[str] | None = None, reference: Bench | None = None,
               told: Callable[[int, int], None] | None = None) -> tuple[dict[str, Any], str]:
     """A scenario that fails with the fewest events, and the name of what it fails. `judged`: only these names count.
+
+    `reference`: a pump that does not fail so, and must not on what is left: a changed copy is minimised against our own firmware.
 
     `told(runs, events left)` after each run. Raises MinimiseError for one that passes.
     """
@@ -91,9 +94,10 @@ def minimised(table: dict[str, Any], bench: Bench, *, judged: Sequence[str] | No
             return found
 
         first = failures(table)
-        if not first:
-            raise MinimiseError("%s passes: there is nothing to minimise" % table["name"])
-        wanted = first[0]
+        spared = failing(table, reference, folder) if reference and first else []
+        if not [name for name in first if name not in spared]:
+            raise MinimiseError("%s passes%s: there is nothing to minimise" % (table["name"], ", or fails on our own firmware too" if first else ""))
+        wanted = next(name for name in first if name not in spared)
         expects = [entry for entry in table.get("expect", []) if entry["name"] == wanted]
         instants = {units.duration_s(entry[key], key) for entry in expects for key in ("from", "at", "to") if key in entry}
         lean = {key: value for key, value in table.items() if key != "expect"} | ({"expect": expects} if expects else {})
@@ -103,8 +107,11 @@ def minimised(table: dict[str, Any], bench: Bench, *, judged: Sequence[str] | No
         def with_only(kept: list[Any]) -> dict[str, Any]:
             return {**lean, "event": [event for _, event in sorted([*fixed, *kept], key=lambda item: item[0])]}
 
-        kept = ddmin([item for item in events if item not in fixed], lambda some: wanted in failures(with_only(some)))
-        return with_only(kept), wanted
+        def fails(some: list[Any]) -> bool:
+            candidate = with_only(some)
+            return wanted in failures(candidate) and not (reference and wanted in failing(candidate, reference, folder))
+
+        return with_only(ddmin([item for item in events if item not in fixed], fails)), wanted
 
 
 def random_schedule(therapy: Therapy, seed: int, faults: int) -> dict[str, Any]:
