@@ -56,7 +56,8 @@ TAIL_S = 86_400             # after the bound: what the pump does in the end is 
 LONGEST_S = 60 * 86_400
 
 _TOP = {"schema": "text!", "therapy": "tables!", "hazard": "tables!"}
-_THERAPY = {"id": "text!", "text": "text!", "sample": "duration", "fault_at": "duration", "patient": "table!", "event": "tables!", "reservoir": "text"}
+_THERAPY = {"id": "text!", "text": "text!", "sample": "duration", "fault_at": "duration", "patient": "table!", "event": "tables!",
+            "reservoir": "text"}
 _ROW = {"within": "duration", "over_ul": "number", "by": "names", "final": "text", "undetectable": "text", "run": "duration"}
 _HAZARD = {"id": "text!", "hazard": "text!", "kind": "text!", "requirement": "names!", "source": "text!", "needs": "names", "event": "tables!",
            "healthy": "tables", "both": "tables", "line": "text", "unbooked": "text", "in": "tables!", **_ROW}
@@ -87,8 +88,8 @@ class Therapy:
 class Row:
     """One hazard in one therapy. Times in seconds from the fault; `over_ul` None for PULSES_OVER pulses.
 
-    `events`, `healthy` and `both` are (second from the fault, event). `unbooked`: why the pump's books may differ from the oracle's. `within_s` None and `undetectable` text where nothing can notice it.
-    `run_s` is how long it is played after the fault.
+    `events`, `healthy` and `both` are (second from the fault, event). `unbooked`: why the pump's books may differ from the
+    oracle's. `within_s` None and `undetectable` text where nothing can notice it. `run_s` is how long it is played after the fault.
     """
 
     hazard: str
@@ -207,7 +208,8 @@ def _hazard(entry: Mapping[str, Any], therapies: Mapping[str, Therapy], known: s
     return [_row(entry, place, therapies, events, "%s in %s" % (here, place.get("therapy")), units) for place in entry["in"]]
 
 
-def _row(entry: Mapping[str, Any], place: Mapping[str, Any], therapies: Mapping[str, Therapy], events: Mapping[str, Any], here: str, units: Any) -> Row:
+def _row(entry: Mapping[str, Any], place: Mapping[str, Any], therapies: Mapping[str, Therapy], events: Mapping[str, Any], here: str,
+         units: Any) -> Row:
     _read(place, _IN, here, units)
     therapy = therapies[_among(here, "therapy", place["therapy"], therapies)]
     merged = {**entry, **place}

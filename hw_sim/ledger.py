@@ -98,8 +98,8 @@ def scenario_of(row: Row, seed: int = 1, *, healthy: bool = False) -> dict[str, 
 def scenario(name: str, title: str, source: str, therapy: Therapy, events: Iterable[tuple[int, Any]], duration_s: int, seed: int,
              line: str = "") -> dict[str, Any]:
     """A scenario file's table of events (second from the implant, event) on `therapy`, with a bad `line` (impairment.py)."""
-    return {**({"line": line} if line else {}), "schema": "thecal.scenario/1", "name": name, "title": title, "source": source, "confidence": "C: constructed",
-            "duration": when(duration_s), "start": START, "seed": seed, "sample": therapy.sample,
+    return {**({"line": line} if line else {}), "schema": "thecal.scenario/1", "name": name, "title": title, "source": source,
+            "confidence": "C: constructed", "duration": when(duration_s), "start": START, "seed": seed, "sample": therapy.sample,
             "implant": {**IMPLANT, "reservoir": therapy.reservoir}, "patient": dict(therapy.patient),
             "event": [{"at": when(at_s), **event} for at_s, event in events]}
 
@@ -147,6 +147,7 @@ def judged(row: Row, run: Played, twin: Played, bench: Bench) -> dict[str, Any]:
     errors = [(t_us, dose - twin.course.dose_at(t_us)) for t_us, dose in zip(run.course.t_us, run.course.dose_nl) if t_us >= fault_us]
     over_nl = max((error for _, error in errors), default=0.0)
     until = [error for t_us, error in errors if sign is None or t_us <= sign.t_us] or [0.0]
+    worst_nl = max(until, key=lambda error: abs(error))
     pulse_nl = run.pulse_steps * run.nl_per_step
     allowed_nl = PULSES_OVER * pulse_nl if row.over_ul is None else row.over_ul * 1000
     final = _final(run, twin, max(sign.t_us if sign else fault_us, run.end_us - STATE_S * SECOND_US))
@@ -162,20 +163,23 @@ def judged(row: Row, run: Played, twin: Played, bench: Bench) -> dict[str, Any]:
         ("in the end %s, declared %s" % (" or ".join(final), row.final), bool(final) and row.final != "any" and row.final not in final),
         ("; ".join(refused), bool(refused)),
         ("the books: %s" % ", ".join(books), bool(books))) if wrong]
-    return {"id": row.id, "hazard": row.text, "fault": _words(row), "requirement": list(row.requirement), "therapy": row.therapy.text, "kind": row.kind,
-            "declared": row.declared, "fired": fired_us is not None, "fired_s": None if fired_us is None else (fired_us - fault_us) / SECOND_US,
+    return {**_head(row), "fired": fired_us is not None, "fired_s": None if fired_us is None else (fired_us - fault_us) / SECOND_US,
             "detected": sign is not None, "by": sign.name if sign else None, "detect_s": detect_s, "bound_s": row.within_s,
-            "dose_error_nl": round(max(until, key=abs), 1), "over_nl": round(over_nl, 1), "allowed_over_nl": round(allowed_nl, 1),
+            "dose_error_nl": round(worst_nl, 1), "over_nl": round(over_nl, 1), "allowed_over_nl": round(allowed_nl, 1),
             "final_error_nl": round(errors[-1][1], 1) if errors else 0.0, "final_state": final[0] if final else "any", "alarms": run.alarms,
             "ok": not why, "why": why}
 
 
 def not_applicable(row: Row, lacking: Iterable[str]) -> dict[str, Any]:
     """The line of a row that needs what this firmware declares it lacks."""
-    return {"id": row.id, "hazard": row.text, "fault": _words(row), "requirement": list(row.requirement), "therapy": row.therapy.text, "kind": row.kind,
-            "declared": row.declared, "fired": None, "fired_s": None, "detected": None, "by": None, "detect_s": None, "bound_s": row.within_s,
+    return {**_head(row), "fired": None, "fired_s": None, "detected": None, "by": None, "detect_s": None, "bound_s": row.within_s,
             "dose_error_nl": None, "over_nl": None, "allowed_over_nl": None, "final_error_nl": None, "final_state": None, "alarms": [], "ok": None,
             "why": ["n/a: this firmware declares that it lacks %s" % ", ".join(lacking)]}
+
+
+def _head(row: Row) -> dict[str, Any]:
+    return {"id": row.id, "hazard": row.text, "fault": _words(row), "requirement": list(row.requirement), "therapy": row.therapy.text,
+            "kind": row.kind, "declared": row.declared}
 
 
 def _words(row: Row) -> str:
@@ -196,7 +200,8 @@ def _fired_us(row: Row, run: Played, twin: Played, fault_us: int) -> tuple[int |
         return (min(fired), max(fault_us, min(fired))) if len(fired) == len(names) else (None, fault_us)
     healthy = dict(twin.prints)
     told = [t_us for t_us, print_ in run.prints if healthy.get(t_us, print_) != print_]
-    given = [t_us for t_us, dose in zip(run.course.t_us, run.course.dose_nl) if abs(dose - twin.course.dose_at(t_us)) > run.pulse_steps * run.nl_per_step]
+    pulse_nl = run.pulse_steps * run.nl_per_step
+    given = [t_us for t_us, dose in zip(run.course.t_us, run.course.dose_nl) if abs(dose - twin.course.dose_at(t_us)) > pulse_nl]
     return min((*told[:1], *given[:1]), default=None), fault_us
 
 
@@ -224,7 +229,10 @@ def _counts(row: Row, name: str, bare: bool) -> bool:
 
 
 def _final(run: Played, twin: Played, since_us: int) -> list[str]:
-    """What the pump does by its orders from `since_us` to the end, in one word; several where they cannot be told apart, none after too short a time."""
+    """What the pump does by its orders from `since_us` to the end, in one word.
+
+    Several words where they cannot be told apart, none where the time is too short.
+    """
     span_us = run.end_us - since_us
     if span_us < SHORTEST_STATE_S * SECOND_US:
         return []

@@ -124,8 +124,8 @@ def random_schedule(therapy: Therapy, seed: int, faults: int) -> dict[str, Any]:
         at_s = therapy.fault_at_s + draw.randrange(SPAN_S // 60) * 60
         lasts = {"for": "%d s" % draw.randint(shortest_s, longest_s)} if longest_s else {}
         events.append((at_s, {"kind": kind, **values, **lasts}))
-    return scenario("random-%d" % seed, "%d faults drawn on %s" % (count, therapy.text), "drawn by thecal-sim faults --random, seed %d" % seed, therapy,
-                    sorted(events, key=lambda event: event[0]), therapy.fault_at_s + SPAN_S + SETTLE_S, seed)
+    return scenario("random-%d" % seed, "%d faults drawn on %s" % (count, therapy.text), "drawn by thecal-sim faults --random, seed %d" % seed,
+                    therapy, sorted(events, key=lambda event: event[0]), therapy.fault_at_s + SPAN_S + SETTLE_S, seed)
 
 
 def read_table(path: Path) -> dict[str, Any]:

@@ -56,7 +56,7 @@ def test_a_row_and_its_twin_are_scenarios(row, tmp_path):
     ('kind = "electrical"', 'kind = "magic"', "hazard driver-stuck-on: kind is 'magic', it must be one of electrical"),
     ('"TH-ALM-07", "TH-RATE-02"', '"TH-NONE-99"', "hazard rotor-stall: requirement 'TH-NONE-99' is not in requirements.toml"),
     ('therapy = "c005", within = "90 min"', 'therapy = "c9", within = "90 min"', "therapy is 'c9', it must be one of c005"),
-    ('therapy = "c005", within = "90 min"', 'therapy = "c005"', "rotor-stall in c005: it needs either 'within', the bound, or 'undetectable', the reason"),
+    ('therapy = "c005", within = "90 min"', 'therapy = "c005"', "rotor-stall in c005: it needs either 'within', the bound, or 'undetectable'"),
     ('within = "90 min"', 'within = "soon"', "within 'soon' is not a duration"),
     ('within = "90 min"', 'within = "90 min", over_ul = -1', "over_ul is -1, it must be 0 or more"),
     ('within = "90 min"', 'within = "90 min", run = "1 h"', "is played for 1 h after the fault"),

@@ -26,8 +26,8 @@ def played(signs=(), doses=None, fired=None, **changes):
         course.t_us.append(t_us)
         course.steps.append(number * 117)
         course.dose_nl.append(number * 1000.0 + (doses(t_us) if doses else 0.0))
-    made = Played(course=course, signs=list(signs), prints=[], nl_per_step=35_000 / 4096, pulse_steps=117, fallback_nl_day=24_000.0, deaf=False,
-                  failure="", refused=[], books=[], fired_us={"rotor_stall": DAY_US + S} if fired is None else fired, end_us=2 * DAY_US, alarms=[])
+    made = Played(course=course, signs=list(signs), prints=[], nl_per_step=35_000 / 4096, pulse_steps=117, fallback_nl_day=24_000.0,
+                  deaf=False, failure="", refused=[], books=[], fired_us={"rotor_stall": DAY_US + S} if fired is None else fired, end_us=2 * DAY_US, alarms=[])
     return replace(made, **changes)
 
 
@@ -68,7 +68,7 @@ def test_a_pump_without_telemetry_is_judged_by_its_tone():
     assert line(signs=[Sign(DAY_US + 60 * S, "tone")], deaf=True)["by"] == "tone"
 
 
-@pytest.mark.parametrize("orders, state", [(0, "stopped"), (24, "fallback"), (48, "program"), (36, "75 % of the program")])
+@pytest.mark.parametrize("orders, state", [(0, "stopped"), (24, "fallback"), (48, "program"), (36, "77 % of the program")])
 def test_the_final_state_is_read_off_the_orders(orders, state):
     run = played(signs=SEEN)
     run.course.steps = [min(steps, (48 + orders) * 117) for steps in run.course.steps]

@@ -18,10 +18,11 @@ from thecal.hw_sim.cli import cli
 
 ROOT = Path(__file__).resolve().parents[2]
 BUGS = {
-    # the sign of the remainder that turns nL into steps: 0.24 nL a pulse too little, for ever
-    "sign": ("firmware/ledger.py", "self.steps_rem += self._steps_r", "self.steps_rem -= self._steps_r"),
+    # the sign of the step that the remainder adds to a pulse now and then: 0.5 nL a pulse too little, for ever
+    "sign": ("firmware/ledger.py", "steps += 1", "steps -= 1"),
     # the lockout counts from the start of a bolus
-    "lockout": ("firmware/bolus.py", "put(self._settings.bolus_state, 0, 4, at_s + 1)", "put(self._settings.bolus_state, 0, 4, at_s - self.seconds + 1)"),
+    "lockout": ("firmware/bolus.py", "put(self._settings.bolus_state, 0, 4, at_s + 1)",
+                "put(self._settings.bolus_state, 0, 4, at_s - self.seconds + 1)"),
     # nobody looks for a stall below 0.2 mL a day
     "stall": ("firmware/supervisor.py", "return self.lost_in_a_row >= STALL_PULSES or (self.lost_in_a_row > 0 and",
               "return self._rate >= 200000 and (self.lost_in_a_row > 0 and"),
@@ -80,7 +81,8 @@ def test_the_ledger_catches_it(bug, row, why, left, copy, tmp_path):
 @pytest.mark.req("TH-RATE-07")
 def test_the_oracle_catches_it_in_a_random_schedule(copy, tmp_path):
     folder = copy("sign")
-    done = ran("faults", "--random", 2, "--seed", 100, "--only", "rotor-stall@c2", "--thecal-firmware", folder, "--runtime", "inprocess", "--out", tmp_path)
+    done = ran("faults", "--random", 2, "--seed", 100, "--only", "rotor-stall@c2", "--thecal-firmware", folder, "--runtime", "inprocess",
+               "--out", tmp_path)
     assert done.exit_code == 1 and "it fails: ordered within one pulse of demanded" in done.output
     scenario, = tmp_path.glob("random-*.toml")
     kinds = [event["kind"] for event in tomllib.loads(scenario.read_text(encoding="utf-8"))["event"]]
