@@ -5,9 +5,11 @@ import ast
 import json
 import shlex
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
@@ -19,10 +21,11 @@ from rich.table import Table
 
 from . import ledger, ledger_expect, ledger_page, minimise
 from . import observer as observers
-from .faults import NEEDS, HazardsError, load
+from .faults import NEEDS, HazardsError, Therapy, load
 from .ledger import Bench
 from .runner import FirmwareError, RuntimeMissing
 from .scenario import ScenarioError, load_scenario, units
+from .scenario_text import text_of
 from .staging import StagingError
 from .world import RUNTIMES
 
@@ -112,19 +115,26 @@ def _leave(sentence: str, status: int) -> None:
 @click.option("--expect", "expect_path", metavar="FILE", type=click.Path(dir_okay=False, path_type=Path),
               help="Hold the rows against FILE  [default: the committed expectation, on our own firmware with seed 1].")
 @click.option("--write-expected", is_flag=True, help="Write what was found into that file instead of comparing.")
+@click.option("--random", "schedules", metavar="N", type=click.IntRange(1, 100_000), help="Instead: N random schedules of faults from --seed on, the "
+              "oracle as judge; the first that fails is minimised and printed as a scenario.")
+@click.option("--mean", "mean_faults", type=click.IntRange(1, 100), default=5, show_default=True, help="Faults of a random schedule in the mean.")
 @click.option("--hazards", "hazards_path", metavar="FILE", type=click.Path(dir_okay=False, path_type=Path), help="A list of hazards of your own.")
 @click.option("--out", "out_dir", metavar="DIR", type=click.Path(file_okay=False, path_type=Path),
               help="Write ledger.json, index.html and each row's scenario here.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @declared
 def faults(runtime: str, firmware_dir: Path | None, exec_cmd: str | None, source_dir: Path | None, observer: str | None, lacks: tuple[str, ...],
-           seed: int, patterns: tuple[str, ...], jobs: int | None, expect_path: Path | None, write_expected: bool, hazards_path: Path | None,
-           out_dir: Path | None, as_json: bool) -> None:
+           seed: int, patterns: tuple[str, ...], jobs: int | None, expect_path: Path | None, write_expected: bool, schedules: int | None,
+           mean_faults: int, hazards_path: Path | None, out_dir: Path | None, as_json: bool) -> None:
     """Play every declared hazard beside a healthy twin: what is caught, how fast, at what dose error. 1 when a row fails."""
     bench = bench_of(runtime, firmware_dir, exec_cmd, source_dir, observer, lacks, seed)
     rows = [row for row in (load(units, hazards_path) if hazards_path else load(units)) if chosen(row.id, patterns)]
     if not rows:
         raise HazardsError("no row matches %s" % ", ".join(patterns))
+    if out_dir:
+        out_dir.mkdir(parents=True, exist_ok=True)
+    if schedules is not None:
+        return at_random(minimise.therapies(rows), bench, schedules, mean_faults, out_dir)
     started = time.monotonic()
     with bar("hazards") as told:
         lines = ledger.run_rows(rows, bench, jobs=jobs, told=told, keep_dir=out_dir / "scenarios" if out_dir else None)
@@ -145,6 +155,63 @@ def faults(runtime: str, firmware_dir: Path | None, exec_cmd: str | None, source
         show(found, out_dir)
     if not found["ok"]:
         click.get_current_context().exit(FAILED)
+    return None
+
+
+def at_random(therapies: list[Therapy], bench: Bench, schedules: int, mean_faults: int, out_dir: Path | None) -> None:
+    """Play random schedules until one fails; minimise that and print it."""
+    for number in range(schedules):
+        table = minimise.random_schedule(therapies[number % len(therapies)], bench.seed + number, mean_faults)
+        with tempfile.TemporaryDirectory(prefix="thecal-random-") as folder:
+            failed = [name for name in minimise.failing(table, bench, Path(folder)) if name in minimise.JUDGED]
+        click.echo("schedule %d of %d, seed %d, %s: %s" % (number + 1, schedules, bench.seed + number, table["title"], "; ".join(failed) or "ok"), err=True)
+        if failed:
+            small, wanted = minimise.minimised(table, bench, judged=minimise.JUDGED, reference=reference(bench), told=_told)
+            keep(small, wanted, table, bench, (out_dir or Path(".")) / ("%s.toml" % table["name"]) if out_dir else None)
+            click.get_current_context().exit(FAILED)
+    click.echo("%d schedules, none fails" % schedules)
+
+
+def reference(bench: Bench) -> Bench | None:
+    """Our own firmware beside a changed copy of it."""
+    return replace(bench, source_dir=None) if bench.source_dir else None
+
+
+def keep(small: dict[str, Any], wanted: str, table: dict[str, Any], bench: Bench, path: Path | None) -> None:
+    """The minimised scenario, on stdout or in its file, with what it fails and how to run it."""
+    name = path.stem if path else "minimised"
+    words = shlex.split(repeat(bench, (), "run"))
+    line = shlex.join([*words[:2], str(path or name + ".toml"), *words[2:]])
+    text = text_of({**small, "name": name}, "%d of %d events of %s are left; it fails: %s\nrepeat: %s" % (
+        len(small["event"]), len(table["event"]), table["name"], wanted, line))
+    if path:
+        path.write_text(text, encoding="utf-8")
+        click.echo("%s: %d of %d events are left; it fails: %s" % (path, len(small["event"]), len(table["event"]), wanted))
+        click.echo("repeat: " + line)
+    else:
+        click.echo(text, nl=False)
+
+
+def _told(runs: int, left: int) -> None:
+    if sys.stderr.isatty():
+        click.echo("minimising: run %d, %d events" % (runs, left), err=True)
+
+
+@click.command("minimise")
+@click.argument("scenario", metavar="SCENARIO.toml", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@bench_options
+@click.option("--out", "out_path", metavar="FILE.toml", type=click.Path(dir_okay=False, path_type=Path), help="Write it here  [default: stdout].")
+@declared
+def minimise_command(scenario: Path, runtime: str, firmware_dir: Path | None, exec_cmd: str | None, source_dir: Path | None, observer: str | None,
+                     lacks: tuple[str, ...], seed: int, out_path: Path | None) -> None:
+    """Leave out of a scenario that fails all that it does not need to fail the same way."""
+    if out_path is not None and out_path.suffix != ".toml":
+        raise ScenarioError("--out is %s, it must be a .toml file" % out_path)
+    bench = bench_of(runtime, firmware_dir, exec_cmd, source_dir, observer, lacks, seed)
+    table = minimise.read_table(scenario)
+    load_scenario(scenario)
+    small, wanted = minimise.minimised(table, bench, reference=reference(bench), told=_told)
+    keep(small, wanted, table, bench, out_path)
 
 
 def chosen(name: str, patterns: tuple[str, ...]) -> bool:
@@ -210,3 +277,4 @@ def bar(title: str) -> Iterator[Callable[[int, int, str], None] | None]:
 def add_to(cli: click.Group) -> None:
     """Hang the commands into their group."""
     cli.add_command(faults)
+    cli.add_command(minimise_command)

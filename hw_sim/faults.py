@@ -1,5 +1,35 @@
-"""PROSE
+"""The fault budget of this pump, and the hazards that are declared from it (hazards.toml), which `thecal-sim faults` plays.
 
+**What the system survives**: therapy goes on as prescribed, or what is lost is booked as missed and never made up. A power cut of any length
+and at any store write, whole or torn; a store that dies, a flipped bit in it; a clock that jumps or is set to another zone; a field
+that holds the rotor, a gear that stays bound behind it, a reed switch closed by a phone; fever, flight and dive; a temperature or pressure
+sensor that is wrong; an interrupted bridge; every injury to the line (noise, loss, duplicates; flood, replay and forgery have campaigns
+of their own, tests/README.md), a host that dies, a session that stays open through an alarm.
+
+**What it detects, by which hand, how soon.** The *encoder*, at every pulse: a stall or full occlusion in 3 pulses or 30 min (behind the
+84 uL that a closed line takes up), half the pulses or a fifth of the steps lost within 12 to 24 h, motion without an order at the first
+edge, cut in 2 pulses. The *probe* of the enable switch, at power-on, daily and at each pulse's end: a switch that no longer opens. The
+*level*, by the hour: an over-infusing head (1.3: 48 h and 300 uL at 0.5 mL/day, 5 days at 0.1; 3: 8 h), a worn one (4 days), a leak of the
+septum, free flow, theft, a fill that went into the pocket; and a dead encoder, told from a stall by it. The *level against itself*: stuck,
+noisy, jumped. The *two clocks*: a jump above 5 min. The *cell's voltage*: film and end of life. The *store's* own writes. The *host's*
+arithmetic, at the refill: what was withdrawn against what was expected; a fill that the reservoir cannot take; the dose per day before
+anything is sent. Each of these has a bound in time and in volume where it is declared.
+
+**What nothing detects**, and why; these rows run all the same, and say what the patient gets. *Behind the head there is no sensor*: a leak, a
+catheter that came off, a tip that migrated, a partial occlusion through which the rollers push on, a bubble, an injection into the
+access port. *No sensor measures a concentration*: a compounding error, a wrong label believed, adsorption to the walls. *Below the
+level's own walk*: 1.3 times too much at 0.05 mL/day (15 uL a day; the refill finds it), a head 10 % off, slipping rollers, a set tube, all
+inside the published accuracy of 14.5 %; lost propellant while the bellows is full. *Nobody knows*: the time zone that a clinician meant.
+
+**What it does not survive**: two independent faults of the motor's path. A switch that no longer opens is found at the first pulse and stops
+delivery, but it is proved again every 10 min, since it may have healed; a driver that sticks on during such a proof cannot be cut by
+anyone. Free flow cannot be stopped either: the pump says so, and the reservoir has to be emptied.
+
+Not played here, since the plant cannot do it to real firmware from outside (R13): a flipped bit in RAM (the CRC of the records is tested in
+tests/firmware/test_self_test.py), a host that talks to the wrong pump (TH-LINK-11, tests/host), forgery and flood (campaigns).
+
+A declared hazard says what is done to plant or wire, in which therapies, what must notice it, how soon, how much too much may be delivered until
+then, and the final state. Electrical and software faults: 2 pulses, no exceptions but those that are declared with their reason.
 """
 from __future__ import annotations
 
@@ -26,10 +56,11 @@ TAIL_S = 86_400             # after the bound: what the pump does in the end is 
 LONGEST_S = 60 * 86_400
 
 _TOP = {"schema": "text!", "therapy": "tables!", "hazard": "tables!"}
-_THERAPY = {"id": "text!", "text": "text!", "sample": "duration", "fault_at": "duration", "patient": "table!", "event": "tables!", "reservoir": "text"}
+_THERAPY = {"id": "text!", "text": "text!", "sample": "duration", "fault_at": "duration", "patient": "table!", "event": "tables!",
+            "reservoir": "text"}
 _ROW = {"within": "duration", "over_ul": "number", "by": "names", "final": "text", "undetectable": "text", "run": "duration"}
 _HAZARD = {"id": "text!", "hazard": "text!", "kind": "text!", "requirement": "names!", "source": "text!", "needs": "names", "event": "tables!",
-           "healthy": "tables", "both": "tables", "line": "text", "in": "tables!", **_ROW}
+           "healthy": "tables", "both": "tables", "line": "text", "unbooked": "text", "in": "tables!", **_ROW}
 _IN = {"therapy": "text!", **_ROW}
 
 
@@ -57,8 +88,8 @@ class Therapy:
 class Row:
     """One hazard in one therapy. Times in seconds from the fault; `over_ul` None for PULSES_OVER pulses.
 
-    `events`, `healthy` and `both` are (second from the fault, event). `within_s` None and `undetectable` text where nothing can notice it.
-    `run_s` is how long it is played after the fault.
+    `events`, `healthy` and `both` are (second from the fault, event). `unbooked`: why the pump's books may differ from the
+    oracle's. `within_s` None and `undetectable` text where nothing can notice it. `run_s` is how long it is played after the fault.
     """
 
     hazard: str
@@ -72,6 +103,7 @@ class Row:
     healthy: tuple[tuple[int, Mapping[str, Any]], ...]
     both: tuple[tuple[int, Mapping[str, Any]], ...]
     line: str
+    unbooked: str
     within_s: int | None
     within: str
     over_ul: float | None
@@ -176,7 +208,8 @@ def _hazard(entry: Mapping[str, Any], therapies: Mapping[str, Therapy], known: s
     return [_row(entry, place, therapies, events, "%s in %s" % (here, place.get("therapy")), units) for place in entry["in"]]
 
 
-def _row(entry: Mapping[str, Any], place: Mapping[str, Any], therapies: Mapping[str, Therapy], events: Mapping[str, Any], here: str, units: Any) -> Row:
+def _row(entry: Mapping[str, Any], place: Mapping[str, Any], therapies: Mapping[str, Therapy], events: Mapping[str, Any], here: str,
+         units: Any) -> Row:
     _read(place, _IN, here, units)
     therapy = therapies[_among(here, "therapy", place["therapy"], therapies)]
     merged = {**entry, **place}
@@ -200,5 +233,5 @@ def _row(entry: Mapping[str, Any], place: Mapping[str, Any], therapies: Mapping[
         raise HazardsError("%s: over_ul is %r, it must be 0 or more" % (here, over_ul))
     return Row(hazard=entry["id"], text=entry["hazard"], kind=entry["kind"], requirement=tuple(entry["requirement"]), source=entry["source"],
                needs=tuple(entry.get("needs", ())), therapy=therapy, events=events["event"], healthy=events["healthy"], both=events["both"],
-               line=entry.get("line", ""), within_s=within_s, within=merged.get("within", ""), over_ul=over_ul, by=tuple(merged.get("by", ())),
-               final=final, undetectable=undetectable, run_s=run_s)
+               line=entry.get("line", ""), unbooked=entry.get("unbooked", ""), within_s=within_s, within=merged.get("within", ""),
+               over_ul=over_ul, by=tuple(merged.get("by", ())), final=final, undetectable=undetectable, run_s=run_s)

@@ -21,12 +21,12 @@ from typing import Any
 
 from . import observer as observers
 from .faults import PULSES_OVER, Row, Therapy
-from .impairment import Impairment
-from .observer import SAID, Course, Sign, Witness
+from .observer import ALARM, SAID, Course, Sign, Witness
 from .player import play
 from .runner import keep_to
 from .scenario import DAY_S, MINIMUM_NL_DAY, Scenario, load_scenario, new_world
 from .scenario_text import text_of, when
+from .world_faults import WORLD_FAULTS
 
 SCHEMA = "thecal.ledger/1"
 SECOND_US = 1_000_000
@@ -35,7 +35,9 @@ SHORTEST_STATE_S = 6 * 3600
 STATE_REL, STATE_PULSES = 0.05, 3
 START = "2026-01-05 09:00"
 IMPLANT = {"head": "reference", "reservoir": "reference-20ml", "catheter": "80 cm", "serial": 1900}
+FIRST_PULSE_MIN = 30        # of a file's own bound, which counts from the fault: until it meets a pulse, 29 min at 0.05 mL/day
 SAME_US = 3600 * SECOND_US      # a sign that the twin shows within an hour is not the fault's
+ACCEPTED = "every event was accepted"
 BOOKS = ("demanded as the oracle at every sample", "ordered within one pulse of demanded at every sample")
 
 
@@ -69,29 +71,35 @@ class Played:
     fallback_nl_day: float | None
     deaf: bool
     failure: str
+    refused: list[str]
     books: list[dict[str, Any]]
-    fired_us: dict[str, int] | None
+    fired_us: dict[str, int]
     end_us: int
     alarms: list[int]
 
 
 # ------------------------------------------------------------------------------------------------ scenarios
 
-def scenario_of(row: Row, seed: int = 1, *, healthy: bool = False, run_s: int | None = None) -> dict[str, Any]:
+def scenario_of(row: Row, seed: int = 1, *, healthy: bool = False) -> dict[str, Any]:
     """The scenario of a row, or of its healthy twin, as scenario_text.text_of writes it."""
     therapy = row.therapy
     chosen = row.healthy if healthy else row.events
     events = [(0, {"kind": "implant"}), *therapy.events]
     events += sorted(((therapy.fault_at_s + at_s, event) for at_s, event in (*row.both, *chosen)), key=lambda event: event[0])
     name = "%s-%s%s" % (row.hazard.replace(".", "-"), therapy.id, "-healthy" if healthy else "")
-    return scenario(name, "%s, %s" % (row.text, therapy.text), row.source, therapy, events,
-                    therapy.fault_at_s + (row.run_s if run_s is None else run_s), seed)
+    made = scenario(name, "%s, %s" % (row.text, therapy.text), row.source, therapy, events, therapy.fault_at_s + row.run_s, seed,
+                    "" if healthy else row.line)
+    if not healthy and row.within_s is not None and len(row.by) == 1 and row.by[0].startswith(ALARM):
+        made["expect"] = [{"name": "%s within %s" % (row.by[0], row.within), "quantity": "alarm_after_min", "code": int(row.by[0].split()[1]),
+                           "from": when(therapy.fault_at_s), "max": row.within_s / 60 + FIRST_PULSE_MIN}]
+    return made
 
 
-def scenario(name: str, title: str, source: str, therapy: Therapy, events: Iterable[tuple[int, Any]], duration_s: int, seed: int) -> dict[str, Any]:
-    """A scenario file's table of events (second from the implant, event) on `therapy`."""
-    return {"schema": "thecal.scenario/1", "name": name, "title": title, "source": source, "confidence": "C: constructed",
-            "duration": when(duration_s), "start": START, "seed": seed, "sample": therapy.sample,
+def scenario(name: str, title: str, source: str, therapy: Therapy, events: Iterable[tuple[int, Any]], duration_s: int, seed: int,
+             line: str = "") -> dict[str, Any]:
+    """A scenario file's table of events (second from the implant, event) on `therapy`, with a bad `line` (impairment.py)."""
+    return {**({"line": line} if line else {}), "schema": "thecal.scenario/1", "name": name, "title": title, "source": source,
+            "confidence": "C: constructed", "duration": when(duration_s), "start": START, "seed": seed, "sample": therapy.sample,
             "implant": {**IMPLANT, "reservoir": therapy.reservoir}, "patient": dict(therapy.patient),
             "event": [{"at": when(at_s), **event} for at_s, event in events]}
 
@@ -103,18 +111,17 @@ def loaded(table: dict[str, Any], folder: Path) -> Scenario:
     return load_scenario(path)
 
 
-def witnessed(made: Scenario, bench: Bench, line: str = "", line_us: int = 0) -> Played:
-    """Play a scenario and keep what was seen. A bad `line` (impairment.py) begins at `line_us`."""
+def witnessed(made: Scenario, bench: Bench) -> Played:
+    """Play a scenario and keep what was seen."""
     fill = next(made.orders[event.number] for event in made.events if event.kind == "fill")
     first = fill.ingredients[0]
     witness = Witness(observers.named(bench.observer)(), made.sample_s)
     world = new_world(made, recorder=witness, **bench.options())
     witness.watch(world.plant, first.name, 1e6 / float(first.concentration_ng_ml))
-    if line:
-        world.at(line_us, lambda: world.line.impair(Impairment.parse(line, bench.seed)))
     result = play(made, world)
     instants = {event.number: event.at_s * SECOND_US for event in made.events}
-    for t_us, sentence in observers.signs_of_visits(result["notes"], instants):
+    refused = [line["value"] for line in result["expectations"] if line["name"] == ACCEPTED]
+    for t_us, sentence in observers.signs_of_visits([*result["notes"], *refused], instants):
         witness.see(t_us, SAID, sentence)
     head, motor = world.plant.params.head, world.plant.params.motor
     programs = [made.orders[event.number] for event in made.events if event.kind == "program" and made.orders[event.number] is not None]
@@ -122,8 +129,9 @@ def witnessed(made: Scenario, bench: Bench, line: str = "", line_us: int = 0) ->
         course=witness.course, signs=sorted(witness.signs, key=lambda sign: sign.t_us), prints=witness.prints,
         nl_per_step=head.volume_per_rev_ul * 1000 / motor.steps_per_rev, pulse_steps=witness.longest_steps,
         fallback_nl_day=float(programs[-1].fallback_nl_day) if programs else None, deaf=result["firmware"]["version"] is None,
-        failure=result["failure"], books=[line for line in result["expectations"] if line["name"] in BOOKS],
-        fired_us=dict(world.fired) if hasattr(world, "fired") else None, end_us=world.now_us,
+        failure=result["failure"], refused=refused,
+        books=[line for line in result["expectations"] if line["name"] in BOOKS],
+        fired_us=world.fired, end_us=world.now_us,
         alarms=sorted({alarm["code"] for alarm in result["alarms"] if alarm["cleared_s"] is None}))
 
 
@@ -139,10 +147,12 @@ def judged(row: Row, run: Played, twin: Played, bench: Bench) -> dict[str, Any]:
     errors = [(t_us, dose - twin.course.dose_at(t_us)) for t_us, dose in zip(run.course.t_us, run.course.dose_nl) if t_us >= fault_us]
     over_nl = max((error for _, error in errors), default=0.0)
     until = [error for t_us, error in errors if sign is None or t_us <= sign.t_us] or [0.0]
+    worst_nl = max(until, key=lambda error: abs(error))
     pulse_nl = run.pulse_steps * run.nl_per_step
     allowed_nl = PULSES_OVER * pulse_nl if row.over_ul is None else row.over_ul * 1000
     final = _final(run, twin, max(sign.t_us if sign else fault_us, run.end_us - STATE_S * SECOND_US))
-    books = [line["name"] for line in run.books if line["ok"] is False]
+    books = [line["name"] for line in run.books if line["ok"] is False and not row.unbooked]
+    refused = [text for text in run.refused if not any(by.startswith(SAID) and by[len(SAID) + 1:] in text for by in row.by)]
     why = [text for text, wrong in (
         ("the firmware failed: %s" % run.failure.splitlines()[0] if run.failure else "", bool(run.failure)),
         ("it never fired", fired_us is None),
@@ -151,21 +161,25 @@ def judged(row: Row, run: Played, twin: Played, bench: Bench) -> dict[str, Any]:
          detect_s is not None and row.within_s is not None and detect_s > row.within_s),
         ("%.0f nL too much, %.0f are allowed" % (over_nl, allowed_nl), over_nl > allowed_nl),
         ("in the end %s, declared %s" % (" or ".join(final), row.final), bool(final) and row.final != "any" and row.final not in final),
+        ("; ".join(refused), bool(refused)),
         ("the books: %s" % ", ".join(books), bool(books))) if wrong]
-    return {"id": row.id, "hazard": row.text, "fault": _words(row), "requirement": list(row.requirement), "therapy": row.therapy.text, "kind": row.kind,
-            "declared": row.declared, "fired": fired_us is not None, "fired_s": None if fired_us is None else (fired_us - fault_us) / SECOND_US,
+    return {**_head(row), "fired": fired_us is not None, "fired_s": None if fired_us is None else (fired_us - fault_us) / SECOND_US,
             "detected": sign is not None, "by": sign.name if sign else None, "detect_s": detect_s, "bound_s": row.within_s,
-            "dose_error_nl": round(max(until, key=abs), 1), "over_nl": round(over_nl, 1), "allowed_over_nl": round(allowed_nl, 1),
+            "dose_error_nl": round(worst_nl, 1), "over_nl": round(over_nl, 1), "allowed_over_nl": round(allowed_nl, 1),
             "final_error_nl": round(errors[-1][1], 1) if errors else 0.0, "final_state": final[0] if final else "any", "alarms": run.alarms,
             "ok": not why, "why": why}
 
 
 def not_applicable(row: Row, lacking: Iterable[str]) -> dict[str, Any]:
     """The line of a row that needs what this firmware declares it lacks."""
-    return {"id": row.id, "hazard": row.text, "fault": _words(row), "requirement": list(row.requirement), "therapy": row.therapy.text, "kind": row.kind,
-            "declared": row.declared, "fired": None, "fired_s": None, "detected": None, "by": None, "detect_s": None, "bound_s": row.within_s,
+    return {**_head(row), "fired": None, "fired_s": None, "detected": None, "by": None, "detect_s": None, "bound_s": row.within_s,
             "dose_error_nl": None, "over_nl": None, "allowed_over_nl": None, "final_error_nl": None, "final_state": None, "alarms": [], "ok": None,
             "why": ["n/a: this firmware declares that it lacks %s" % ", ".join(lacking)]}
+
+
+def _head(row: Row) -> dict[str, Any]:
+    return {"id": row.id, "hazard": row.text, "fault": _words(row), "requirement": list(row.requirement), "therapy": row.therapy.text,
+            "kind": row.kind, "declared": row.declared}
 
 
 def _words(row: Row) -> str:
@@ -180,12 +194,22 @@ def _fired_us(row: Row, run: Played, twin: Played, fault_us: int) -> tuple[int |
     The world tells of its own faults to the microsecond. Of others the first look is found at which the pump had been told, or had said,
     something else than its twin, or had given another dose; these count from the event itself.
     """
-    names = {event["name"] for _, event in row.events if event["kind"] == "fault"}
-    if run.fired_us is not None and names:
+    names = faults_of(row)
+    if names:
         fired = [run.fired_us[name] for name in names if name in run.fired_us]
         return (min(fired), max(fault_us, min(fired))) if len(fired) == len(names) else (None, fault_us)
     healthy = dict(twin.prints)
-    return next((t_us for t_us, print_ in run.prints if healthy.get(t_us, print_) != print_), None), fault_us
+    told = [t_us for t_us, print_ in run.prints if healthy.get(t_us, print_) != print_]
+    pulse_nl = run.pulse_steps * run.nl_per_step
+    given = [t_us for t_us, dose in zip(run.course.t_us, run.course.dose_nl) if abs(dose - twin.course.dose_at(t_us)) > pulse_nl]
+    return min((*told[:1], *given[:1]), default=None), fault_us
+
+
+def faults_of(row: Row) -> set[str]:
+    """The names under which the world tells that this row's faults have fired; none for what people do at a visit."""
+    names = {event.get("name", event["kind"]) for _, event in row.events if event["kind"] in ("fault", *WORLD_FAULTS)}
+    names |= {"field_t" for _, event in row.events if event["kind"] == "scan"} | ({"line"} if row.line else set())
+    return names
 
 
 def _noticed(row: Row, run: Played, twin: Played, fault_us: int, bench: Bench) -> Sign | None:
@@ -205,7 +229,10 @@ def _counts(row: Row, name: str, bare: bool) -> bool:
 
 
 def _final(run: Played, twin: Played, since_us: int) -> list[str]:
-    """What the pump does by its orders from `since_us` to the end, in one word; several where they cannot be told apart, none after too short a time."""
+    """What the pump does by its orders from `since_us` to the end, in one word.
+
+    Several words where they cannot be told apart, none where the time is too short.
+    """
     span_us = run.end_us - since_us
     if span_us < SHORTEST_STATE_S * SECOND_US:
         return []
@@ -281,7 +308,7 @@ def _twin(row: Row, bench: Bench, folder: Path, index: int) -> None:
 
 def _line(row: Row, bench: Bench, folder: Path, index: int, keep_dir: Path | None) -> dict[str, Any]:
     made = loaded(scenario_of(row, bench.seed), keep_dir or folder)
-    run = witnessed(made, bench, row.line, row.therapy.fault_at_s * SECOND_US)
+    run = witnessed(made, bench)
     with open(folder / ("twin-%d" % index), "rb") as file:
         twin: Played = pickle.load(file)
     return judged(row, run, twin, bench)

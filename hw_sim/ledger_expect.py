@@ -57,7 +57,8 @@ def differences(rows: Iterable[Mapping[str, Any]], expected: Mapping[str, Mappin
         if known is None:
             found.append("%s is new: nothing is expected of it" % row["id"])
             continue
-        found += ["%s: %s is %s, expected %s" % (row["id"], key, row[key], known[key]) for key in KEPT if key != "detect_s" and row[key] != known[key]]
+        found += ["%s: %s is %s, expected %s" % (row["id"], key, row[key], known[key])
+                  for key in KEPT if key != "detect_s" and row[key] != known[key]]
         if row["detect_s"] is not None and known["detect_s"] is not None:
             room_s = max(DELAY_S, DELAY_REL * known["detect_s"])
             if abs(row["detect_s"] - known["detect_s"]) > room_s:

@@ -25,8 +25,10 @@ from typing import Any
 
 from ..protocol import catalogue
 from .recorder import Recorder
+from .runner import FirmwareError
 
 Observer = Callable[[int, str, Any], str | None]
+MOST_WAKES = 50_000         # between two samples, at most an hour: 24 mL/day takes a thousand, with every look of a host
 PULSE_US = 500_000          # the hardware one-shot: a pulse is over by then
 ALARM_LOGGED = next(row[1] for row in catalogue.EVENTS if row[0] == catalogue.E_ALARM)
 ENABLE, TONE, ALARM, LOG, SAID, BYTES = "enable dropped", "tone", "alarm", "log", "said", "bytes"
@@ -76,12 +78,13 @@ class Witness(Recorder):
         self.course = Course()
         self.ordered_steps = self.longest_steps = 0
         self.prints: list[tuple[int, int]] = []
-        self._print = 0
+        self._print = self._wakes = 0
         self._observer = observer
         self._plant: Any = None
         self._drug = ""
         self._nl_per_ng = 0.0
         self._raised: dict[int, int] = {}       # alarms of the log, not yet told
+        self._standing: set[int] = set()
         self._asked_us = self._before_us = 0    # the last samples: what stood between them was not seen
 
     def watch(self, plant: Any, drug: str, nl_per_ng: float) -> None:
@@ -102,15 +105,28 @@ class Witness(Recorder):
         self.longest_steps = max(self.longest_steps, steps)
 
     def exchange(self, inputs: bytes, reply: bytes) -> None:
-        """A wake of the pump: all that it was told and said goes into one checksum."""
+        """A wake of the pump: all that it was told and said goes into one checksum.
+
+        Raises FirmwareError for a pump that is woken without end: a rotor that runs away wakes it at every edge.
+        """
+        self._wakes += 1
+        if self._wakes > MOST_WAKES:
+            raise FirmwareError("the pump was woken %d times between two samples: its rotor runs, or it never sleeps" % MOST_WAKES)
         self._print = zlib.crc32(reply, zlib.crc32(inputs, self._print))
 
     def sample(self, t_us: int, row: dict[str, Any]) -> None:
         """A look of the clinician's."""
         if t_us >= 0:
-            self._before_us, self._asked_us = self._asked_us, t_us
+            self._before_us, self._asked_us, self._wakes = self._asked_us, t_us, 0
             self._weigh(t_us)
             self.prints.append((t_us, self._print))
+
+    def told(self, t_us: int, status: Any) -> None:
+        """The alarms that stand: one that the pump could not log is seen here."""
+        standing = {alarm.row for alarm in status.alarms}
+        for row in sorted(standing - self._standing):
+            self.see(t_us, ALARM, row)
+        self._standing = standing
 
     def event(self, t_us: int, source: str, name: str, detail: Any = "") -> None:
         """What the world and the pump's own log tell."""
@@ -133,7 +149,7 @@ class Witness(Recorder):
         if self._plant is not None and (not course.t_us or t_us > course.t_us[-1]):
             course.t_us.append(t_us)
             course.steps.append(self.ordered_steps)
-            course.dose_nl.append(self._plant.truth()["tip_ng"].get(self._drug, 0.0) * self._nl_per_ng)
+            course.dose_nl.append(self._plant.tip_dose_ng(self._drug) * self._nl_per_ng)
 
     def alarm(self, t_us: int, code: int) -> None:
         """The pump has told of an alarm at `t_us` (0: of an end): it rang when its log says, but not before the look before this one."""

@@ -285,6 +285,10 @@ class Plant(Flows):
         self._received += received
         self._sent += sent
 
+    def tip_dose_ng(self, drug: str) -> float:
+        """How much of a drug has left at the tip so far; 0 for one that was never here. As in truth(), without the rest of it."""
+        return self._tip_ng[self._index[drug]] if drug in self._index else 0.0
+
     def truth(self) -> dict[str, Any]:
         """What is really so, at `t_us`. Looking changes nothing; dictionaries inside are per drug."""
         names, now_us = list(self._index), self.t_us

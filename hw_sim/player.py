@@ -193,6 +193,7 @@ class Player:
         self._note(t_us / SECOND_US, truth)
         self.recorder.sample(t_us, self._row(truth, status))
         if status is not None:
+            self.recorder.told(asked_us, status)
             self._news(status)          # what an alarm has made of the rate since, the oracle must know first
             self._compare(status, asked_us)
 
