@@ -328,8 +328,7 @@ class Player:
             "alarms": self.observed.alarms, "faults": world.faults(), "expectations": rows, "events": self.events, "repeat": repeat,
             "out": str(out) if out else None, "firmware": clinician.firmware if clinician else {"runtime": world.runner.name, "version": None},
             "drugs": self.drugs, "notes": notes[:KEPT_NOTES],
-            "story": story.tell(scenario, rows),
-            "days": self.oracle.day_table(min(world.now_us, scenario.duration_s * SECOND_US)) if status else [],
+            "story": story.tell(scenario, rows), "days": self.oracle.day_table(min(world.now_us, scenario.duration_s * SECOND_US)) if status else [],
             "line": world.line.counters(), "child_peak_kib": world.runner.peak_kib()}
 
     def _rows(self) -> list[dict[str, Any]]:
