@@ -87,9 +87,12 @@ class Bedside:
             plant.withdraw()
         plant.fill(volume_nl / 1000, content, overfill, into)
         if into != "reservoir":
-            self.world.recorder.event(now_us, "fault", "pocket fill", "%.3f mL" % (volume_nl / 1e6))
+            self.world.happens("pocket_fill", volume_nl / 1e6, "%.3f mL" % (volume_nl / 1e6))
         else:
             self.oracle.fill(now_us, volume_nl, content)
+        over_ul = plant.truth()["overfilled_ul"]
+        if over_ul:
+            self.world.happens("overfill", over_ul, "%.0f uL above the capacity" % over_ul)
 
     def catheter(self, content: Mapping[str, float]) -> None:
         """The catheter holds `content` (ng/uL per drug; none: aspirated through the access port) from now on."""
@@ -165,7 +168,7 @@ class Bedside:
         """A syringe at the catheter's access port: its content goes to the patient at once, and what is injected follows."""
         content = {event.values["drug"]: float(event.read["concentration"]) / 1000} if "drug" in event.values else {}
         self.plant().port_injection(event.read["volume"] / 1000, content)
-        self.world.recorder.event(self.world.now_us, "fault", "port injection", event.text)
+        self.world.happens("port_injection", event.read["volume"] / 1e6, event.text)
 
     def _torn_write(self, event: Any) -> None:
         self.world.cut_at_write(event.read["write"], event.read.get("left", "nothing"))
@@ -195,8 +198,10 @@ class Bedside:
 
     def _end(self, name: str) -> None:
         """Heal a fault; a stall that is over is an outage for the oracle, who was not told before how long it would last."""
-        plant = self.plant()
+        plant, dark_us = self.plant(), self.world.dark_us
         self.world.heal(name)
+        if dark_us is not None and self.world.powered:      # a film on the cell had left the pump dark
+            self.oracle.outage(dark_us, self.world.now_us, "reset")
         if name in STALLING and plant.bound_until_us > self.world.now_us:       # the gear lets go later
             self.world.at(plant.bound_until_us, lambda: self._over(name))
         else:
@@ -222,7 +227,9 @@ class Bedside:
         self._must_fire(event)
 
     def finish(self) -> None:
-        """The run is over: what is still stalled is an outage to the end."""
+        """The run is over: what is still stalled or dark is an outage to the end."""
+        if self.world.dark_us is not None:
+            self.oracle.outage(self.world.dark_us, self.world.now_us, "reset")
         for name in (*STALLING, "environment"):
             self._over(name)
 

@@ -169,6 +169,11 @@ def _show(result: dict[str, Any], page: Path | None) -> None:
     for alarm in result["alarms"]:
         ended = "standing" if alarm["cleared_s"] is None else "to day %.3f" % (alarm["cleared_s"] / DAY_S)
         click.echo("alarm %d %s from day %.3f %s" % (alarm["code"], alarm["name"], alarm["raised_s"] / DAY_S, ended))
+    for fault in result["faults"]:
+        ends = ["not fired" if fault["fired_s"] is None else "fired day %.3f" % (fault["fired_s"] / DAY_S)]
+        ends += [] if fault["cleared_s"] is None else ["over day %.3f" % (fault["cleared_s"] / DAY_S)]
+        value = "" if fault["value"] is True else " %s" % fault["value"]
+        click.echo("fault %s%s from day %.3f: %s" % (fault["name"], value, fault["set_s"] / DAY_S, ", ".join(ends)))
     if result["line"]["spec"] is not None:
         click.echo("line: " + line_text(result["line"]))
     for note in result["notes"]:

@@ -122,6 +122,7 @@ class BatteryParams:
     plateau_slope_mv: float = _quantity("mV", 0)
     knee_mv: float = _quantity("mV", 0)
     knee_width: float = _quantity("1", 1e-3, 1)
+    brown_out_mv: float = _quantity("mV", 0, 10000)
 
 
 @dataclass(frozen=True, slots=True)

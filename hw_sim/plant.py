@@ -28,9 +28,9 @@ HOUR_US = 3_600_000_000
 
 
 class Plant(Flows):
-    """One pump in one patient, in its surroundings. `reed_closed`: a magnetic field holds the reed switch."""
+    """One pump in one patient, in its surroundings. `reed_closed`: a magnetic field holds the reed switch. `flat`: no controller runs on this cell."""
 
-    __slots__ = ("reed_closed", "_motor", "_battery", "_sensors", "_rotor", "_stalled", "_cell_mv", "_wakes", "_received", "_sent", "_lost_steps",
+    __slots__ = ("reed_closed", "flat", "_motor", "_battery", "_sensors", "_rotor", "_stalled", "_cell_mv", "_wakes", "_received", "_sent", "_lost_steps",
                  "_head_ul", "_chance", "_stops_us", "_stop_us", "_bound_us", "_held", "_losing", "_lost_rest", "_train_lost", "_moved_us",
                  "_set_after_us", "_set_tube_ul", "_aging")
 
@@ -47,6 +47,7 @@ class Plant(Flows):
         self._lost_steps = 0                    # put out by the driver, not turned by the rotor
         self._head_ul = 0.0
         self._cell_mv = params.battery.full_mv  # terminal voltage at the last look, film and all
+        self.flat = False
         self._stalled = False                   # the rotor stands, whatever is ordered
         self._held = self.reed_closed = False   # by a magnetic field
         self._bound_us = 0                      # a gear bound by a field lets go then
@@ -128,9 +129,9 @@ class Plant(Flows):
         volume = self._head.volume_ul(rotor, steps, back_kpa)
         if self._aging and steps:
             self._prove(rotor, steps, end_us)
+        if self._pressed:
+            volume = self._drawn_ul(volume, back_kpa, (start_us + end_us) >> 1)
         if volume >= 0:
-            if self._pressed:
-                volume = self._drawn_ul(volume, back_kpa, (start_us + end_us) >> 1)
             available = reservoir.available_ul()
             if volume > available:
                 volume = available
@@ -270,6 +271,7 @@ class Plant(Flows):
         self._cell_mv = voltage_mv(self._battery.cell, self._used_mj()) - present.get("battery_drop_mv", 0.0)
         if "battery_leak_uw" in present and self._battery.leaked_mj(self.t_us):
             present.fire("battery_leak_uw", self.t_us)
+        self.flat = self._cell_mv < self._battery.cell.brown_out_mv
         self._losing = self._cell_mv < self.params.motor.driver_min_mv or any(
             name in present for name in ("intermittent_stall", "lost_steps", "driver_stuck_on", "enable_stuck"))
 

@@ -98,10 +98,15 @@ class Flows(Hands):
         return max(0.0, self._head.fill_share(inlet_kpa) * (1 + eased))
 
     def _drawn_ul(self, volume_ul: float, back_kpa: float, t_us: int) -> float:
-        """What the head really moves of `volume_ul`. In pieces, for the pressure may fall as the reservoir empties; never more than there is."""
+        """What the head really moves of `volume_ul`. In pieces, for the pressure may fall as the reservoir empties; not much more than there is.
+
+        What a leaving roller gives back (a volume below 0) shrinks and grows like the rest, so that a turn is the same however it is cut.
+        """
         held_ul, left_ul = self._reservoir.volume_ul, volume_ul
         available_ul = self._reservoir.available_ul()
         drawn_ul = 0.0
+        if volume_ul < 0:
+            drawn_ul, left_ul = volume_ul * self._share(held_ul, back_kpa, t_us), 0.0
         while left_ul > 0 and drawn_ul < available_ul:
             part_ul = min(left_ul, PIECE_UL)
             share = self._share(held_ul - drawn_ul, back_kpa, t_us)

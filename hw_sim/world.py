@@ -54,6 +54,7 @@ class World(Mishaps):
         self.pulses = 0
         self.ordered_steps = 0
         self._chance = random.Random("host %d" % seed)
+        self.dark_us: int | None = None     # since when the cell is flat
         self._delayed = False       # the line brings everything later
         self.closed = False
         self.failed = False
@@ -104,7 +105,7 @@ class World(Mishaps):
         self._delayed = impairment is not None and impairment.late
         self.line.impair(impairment)
         if impairment is not None:
-            self._happens("line", impairment.text, impairment.text, at_once=False)
+            self.happens("line", impairment.text, impairment.text, at_once=False)
 
     # ------------------------------------------------------------------------------------------------ time
     @property
@@ -177,6 +178,9 @@ class World(Mishaps):
         self._plant.advance(now_us)
         if self._on[0] and self._on[1] <= now_us:
             self._drop(self._on[1])
+        if self._plant.flat:
+            self._brown_out()
+            return
         request = self.board.request(now_us)
         try:
             answer = self.runner.exchange(request)
@@ -240,7 +244,7 @@ class World(Mishaps):
             self._power_on(SOFTWARE)
 
     def _power_back(self) -> None:
-        if not self.powered and self.clock.now_us >= self._back_us:     # of cuts that overlap the longest counts
+        if not self.powered and self.dark_us is None and self.clock.now_us >= self._back_us:     # of cuts that overlap the longest counts
             for name in ("power_cut", "torn_write"):
                 self.log_of_faults.end(name, self.clock.now_us)
             self._power_on(BROWN_OUT)
@@ -257,10 +261,17 @@ class World(Mishaps):
         """Take the pump's power away now, and give it back after `seconds` (> 0). The motor stops, RAM and line are lost."""
         if seconds <= 0:
             raise ValueError(f"a power cut of {seconds} s: it must last more than 0 s")
-        self._happens("power_cut", seconds, f"{seconds:g} s")
+        self.happens("power_cut", seconds, f"{seconds:g} s")
         self._lose_power(seconds)
 
     def _lose_power(self, seconds: float) -> None:
+        self._dies()
+        back_us = self.clock.now_us + round(seconds * 1e6)
+        self._back_us = max(self._back_us, back_us)
+        self.clock.at(back_us, self._power_back)
+
+    def _dies(self) -> None:
+        """RAM, line and motion are lost."""
         self.powered = self._booting = False
         self.plant.drop_enable()
         if self._on[0]:
@@ -268,13 +279,23 @@ class World(Mishaps):
         self.line.cut()
         if self.board.torn != STORE_DEAD:       # a dead store is dead with power, too
             self._plain_store()
-        back_us = self.clock.now_us + round(seconds * 1e6)
-        self._back_us = max(self._back_us, back_us)
-        self.clock.at(back_us, self._power_back)
+
+    def _brown_out(self) -> None:
+        """The cell no longer carries the controller: dark until the plant's fault is healed."""
+        self.dark_us = self.clock.now_us
+        self.recorder.event(self.dark_us, "plant", "brown-out", "the cell is flat")
+        self._dies()
+
+    def heal(self, name: str) -> None:
+        """As of Mishaps; a pump that the fault had left without power starts again."""
+        super().heal(name)
+        if self.dark_us is not None and not self._plant.flat:
+            self.dark_us = None
+            self._power_on(BROWN_OUT)
 
     def clock_jump(self, seconds: int) -> None:
         """Move the RTC by `seconds`, as a bad crystal or a bit flip would; the steady tick goes on."""
-        self._happens("clock_jump", seconds, f"{seconds:+d} s")
+        self.happens("clock_jump", seconds, f"{seconds:+d} s")
         self.board.set_rtc(self.board.rtc_s(self.clock.now_us) + seconds, self.clock.now_us)
 
     def chance(self, count: int) -> bytes:

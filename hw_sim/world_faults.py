@@ -70,7 +70,8 @@ class Mishaps:
         self.log_of_faults.end(name, self.clock.now_us)
         self.recorder.event(self.clock.now_us, "fault", name, "healed")
 
-    def _happens(self, name: str, value: float | bool | str, told: str, at_once: bool = True) -> Occurrence:
+    def happens(self, name: str, value: float | bool | str, told: str, at_once: bool = True) -> Occurrence:
+        """Something befalls the world now: it is logged, and with `at_once` has changed something already. `told` is for the events' file."""
         now_us, log = self.clock.now_us, self.log_of_faults
         log.begin(name, value, now_us)
         if at_once:
@@ -87,7 +88,7 @@ class Mishaps:
 
     def reed_held(self) -> None:
         """A phone, a loudspeaker holds the reed switch closed from now on; it fires when the pump has looked at it."""
-        self._happens("reed_held", True, "held", at_once=False)
+        self.happens("reed_held", True, "held", at_once=False)
         self.board.reed_held = True
 
     # ---- memory
@@ -97,11 +98,11 @@ class Mishaps:
         if not (0 <= address < STORE_BYTES and 0 <= bit < 8):
             raise ValueError(f"store flip at {address}, bit {bit}: the address must lie between 0 and {STORE_BYTES - 1}, the bit between 0 and 7")
         self.runner.flip(address, bit)
-        self._happens("store_flip", f"{address}.{bit}", f"byte {address}, bit {bit}")
+        self.happens("store_flip", f"{address}.{bit}", f"byte {address}, bit {bit}")
 
     def store_dead(self) -> None:
         """Every write of the store fails from now on, with an error that the firmware sees; what is stored can still be read."""
-        self._happens("store_dead", True, "writes fail", at_once=False)
+        self.happens("store_dead", True, "writes fail", at_once=False)
         self.board.cut_after, self.board.torn = NEVER_CUT, STORE_DEAD
 
     def cut_at_write(self, write: int, left: str = TORN[0]) -> None:
@@ -109,7 +110,7 @@ class Mishaps:
         if not 1 <= write < NEVER_CUT or left not in TORN:
             raise ValueError(f"power cut at write {write}, which leaves {left!r}: write must lie between 1 and {NEVER_CUT - 1}, "
                              f"what is left be one of {', '.join(TORN)}")
-        self._happens("torn_write", write, f"at write {write}, leaves {left}", at_once=False)
+        self.happens("torn_write", write, f"at write {write}, leaves {left}", at_once=False)
         self.board.cut_after, self.board.torn = write - 1, TORN.index(left)
 
     def _plain_store(self) -> None:

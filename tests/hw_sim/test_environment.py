@@ -27,6 +27,7 @@ def test_no_table_is_nothing():
     assert not Environment() and Environment().stops_us((0.01,)) == [] and Environment().at("field_t", 5) is None
 
 
+@pytest.mark.req("TH-PLANT-05")
 @pytest.mark.parametrize("rows, sentence", [
     ([Row(0, "humidity", 1.0)], "'humidity' is not known .*temperature_c, ambient_kpa, field_t"),
     ([Row(0, "temperature_c", 60.0)], "temperature_c of 60 C: it must lie between 20 and 45"),

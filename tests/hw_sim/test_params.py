@@ -98,6 +98,7 @@ def test_empty_source_missing_key_and_unknown_names_are_refused(folder):
         PatientParams.load(sigma=3)
 
 
+@pytest.mark.req("TH-PLANT-06")
 @pytest.mark.parametrize("file, old, new, sentence", [
     ("head-reference", "value = 8.0", "value = 91.0", "head reference: recoil_angle_deg is 91, it must not exceed the pitch of 4 rollers, 90 deg"),
     ("head-reference", "no_fill_kpa = {value = 20.0", "no_fill_kpa = {value = 60.0", "no_fill_kpa is 60, it must be below full_fill_kpa, 60"),

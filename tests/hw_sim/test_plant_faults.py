@@ -59,6 +59,7 @@ def test_each_fault_fires_in_a_minimal_life_and_changes_plant_or_readings(name):
     assert (last.name, last.cleared_us) == (name, ill.t_us) and name not in ill.faults
 
 
+@pytest.mark.req("TH-PLANT-04")
 def test_a_stall_that_meets_no_pulse_has_not_fired():
     plant = new_plant()
     plant.faults.set("rotor_stall")

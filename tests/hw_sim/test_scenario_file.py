@@ -67,6 +67,7 @@ for = ["1 min", "1 h"]
     assert plain.line is None and not plain.environment and plain.random_faults == ()
 
 
+@pytest.mark.req("TH-PLANT-06")
 def test_a_users_parameter_folder_lies_beside_the_scenario(tmp_path):
     text = changed('head = "reference"', 'params = "mine"\nhead = "mine"')
     with pytest.raises(ScenarioError, match=r"\[implant\]: params is 'mine', there is no such folder beside the scenario"):

@@ -33,6 +33,7 @@ def test_gaps_disorder_and_what_is_out_of_range_are_refused(entries, sentence):
     assert sentence in str(refused.value) and str(refused.value).startswith("case.toml: ") and "\n" not in str(refused.value)
 
 
+@pytest.mark.req("TH-PLANT-07")
 def test_what_is_drawn_follows_from_the_seed_and_has_the_stated_rate():
     faults = random_faults([{"name": "rotor_stall", "rate": 12, "for": ["5 min", "3 h"]}, {"name": "power_cut", "rate": 2, "for": ["1 s", "1 min"]},
                             {"name": "head_gain", "rate": 1, "for": ["1 d", "2 d"], "value": 1.2}], "case.toml", units)
