@@ -24,7 +24,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from . import bench as bench_room
-from . import cli_control, cli_faults, cli_link, cli_requirements, report
+from . import cli_control, cli_faults, cli_link, cli_physics, cli_requirements, report
 from . import endpoints
 from . import session as sessions
 from .capture import CaptureError
@@ -328,6 +328,7 @@ def bench_speed(as_json: bool, out_dir: Path | None) -> None:
 
 
 cli_link.add_to(cli, bench)
+cli_physics.add_to(cli)
 cli_requirements.add_to(cli)
 cli_control.add_to(cli)
 cli_faults.add_to(cli)

@@ -4,8 +4,7 @@
     VC dCC/dt = q (CL - CC) - CLC CC            cervical, cisternal, cranial
     dCe/dt    = ke0 (CL - Ce)                   effect site, takes no mass
 
-The linear system is kept in its modes, which decay independently: a step is three exponentials whatever its length, and
-holds for a negative time as well. Doses enter as impulses at their instants or evenly over a time. What was cleared is
+The linear system is kept in its modes, which decay independently: a step is three exponentials whatever its length. Doses enter as impulses at their instants or evenly over a time. What was cleared is
 integrated from the modes, not taken as the difference, so that the mass balance is a real check.
 """
 from __future__ import annotations
@@ -175,6 +174,9 @@ class Csf:
     def dose(self, t_us: int, dose_ng: float) -> None:
         """An impulse into the lumbar fluid at `t_us`."""
         dt_us = t_us - self._t_us
+        if dt_us < 0:
+            self._late(dose_ng, stepped(self.solved, EMPTY, 0.0, dose_ng), t_us, self._jumps)
+            return
         known = self._known.get(dt_us)
         if known is None:
             known = self._decay(dt_us)
@@ -194,15 +196,23 @@ class Csf:
 
     def infuse(self, start_us: int, end_us: int, dose_ng: float) -> None:
         """`dose_ng` evenly from `start_us` to `end_us` (later than it)."""
-        self.dose(start_us, 0.0)
         dt_s = (end_us - start_us) * 1e-6
-        self._state = infused(self.solved, self._state, dt_s, dose_ng)
-        blood = []
-        for own, rate, jump in zip(self._blood, self._blood_rates, self._jumps):
-            rest = dose_ng / dt_s * jump / rate if rate else 0.0
-            blood.append(own + (rest - own) * -math.expm1(-rate * dt_s))
-        self._blood = blood[0], blood[1]
-        self._t_us = end_us
+        shares = [jump * -math.expm1(-rate * dt_s) / (rate * dt_s) if rate else 0.0 for jump, rate in zip(self._jumps, self._blood_rates)]
+        alone = infused(self.solved, EMPTY, dt_s, dose_ng)
+        if end_us > self._t_us:
+            self.dose(end_us, 0.0)
+        self._late(dose_ng, alone, end_us, (shares[0], shares[1]))
+
+    def _late(self, dose_ng: float, alone: State, t_us: int, blood: tuple[float, float]) -> None:
+        """Add what `dose_ng` alone had made of an empty fluid and blood by `t_us`, not after now: the sum of both is the whole.
+
+        What comes late is not reached by going back: a state of days ago cannot be had from what has decayed since.
+        """
+        waited_s = (self._t_us - t_us) * 1e-6
+        added = stepped(self.solved, alone, waited_s)
+        self._state = (self._state[0] + added[0], self._state[1] + added[1], self._state[2] + added[2], self._state[3] + added[3])
+        fast, slow = (own + dose_ng * share * math.exp(-rate * waited_s) for own, share, rate in zip(self._blood, blood, self._blood_rates))
+        self._blood = fast, slow
 
     def _at(self, t_us: int) -> State:
         return stepped(self.solved, self._state, (t_us - self._t_us) * 1e-6)

@@ -23,6 +23,8 @@ ML_PER_L = 1e3
 
 Leaked = tuple[float, float, float, float]  # in tissue (ng), the plasma's own fast and slow part (ng/mL), eliminated (ng)
 
+NOTHING: Leaked = (0.0, 0.0, 0.0, 0.0)
+
 
 class PlasmaModes(NamedTuple):
     """The solved system; rates in 1/s, volumes in mL, weights in ng/mL per ng."""
@@ -66,7 +68,7 @@ def modes(params: PlasmaParams, csf: CsfModes, weight_kg: float = ADULT_KG) -> P
 
 
 def stepped(solved: PlasmaModes, state: Leaked, dt_s: float, dose_ng: float = 0.0) -> Leaked:
-    """The state of what leaked `dt_s` later, with `dose_ng` put into the tissue at its end; holds for a negative time as well."""
+    """The state of what leaked `dt_s` later, with `dose_ng` put into the tissue at its end."""
     tissue, fast, slow, eliminated = state
     gone = [-math.expm1(-rate * dt_s) for rate in solved.rates]
     lost = [amplitude * share for amplitude, share in zip(state, gone)]
@@ -97,15 +99,17 @@ class Plasma:
 
     def __init__(self, solved: PlasmaModes, t_us: int = 0):
         self.solved = solved
-        self._leaked: Leaked = (0.0, 0.0, 0.0, 0.0)
+        self._leaked = NOTHING
         self._leaked_us = t_us
 
     def leak(self, start_us: int, end_us: int, dose_ng: float) -> None:
         """`dose_ng` into the tissue, evenly from `start_us` to `end_us` (at once if they are equal)."""
-        self._leaked = stepped(self.solved, self._leaked, (start_us - self._leaked_us) * 1e-6, 0.0 if end_us > start_us else dose_ng)
-        if end_us > start_us:
-            self._leaked = spread(self.solved, self._leaked, (end_us - start_us) * 1e-6, dose_ng)
-        self._leaked_us = end_us
+        alone = spread(self.solved, NOTHING, (end_us - start_us) * 1e-6, dose_ng) if end_us > start_us else stepped(self.solved, NOTHING, 0.0, dose_ng)
+        now_us = max(end_us, self._leaked_us)       # of spans that overlap the later may come first: the sum of all is the whole
+        before = stepped(self.solved, self._leaked, (now_us - self._leaked_us) * 1e-6)
+        after = stepped(self.solved, alone, (now_us - end_us) * 1e-6)
+        self._leaked = (before[0] + after[0], before[1] + after[1], before[2] + after[2], before[3] + after[3])
+        self._leaked_us = now_us
 
     def level(self, t_us: int, driven: tuple[tuple[float, float], tuple[float, float]]) -> float:
         """Plasma concentration (ng/mL) at `t_us`; `driven` is what Csf.amplitudes() says then of a fluid that follows `solved`."""

@@ -223,7 +223,7 @@ class Player:
             "battery_mv": status.battery_mv if told else None, "temperature_c": truth["temperature_c"]}
         for drug in self.drugs:
             for column, key in (("tip_ng", "tip_ng"), ("tip_conc", "tip_ng_per_ul"), ("reservoir_conc", "reservoir_ng_per_ul"),
-                                ("lumbar", "lumbar_ng_per_ml"), ("cisternal", "cisternal_ng_per_ml"), ("effect", "effect_ng_per_ml")):
+                                *((place, place + "_ng_per_ml") for place in ("lumbar", "cisternal", "effect", "plasma"))):
                 row["%s_%s" % (column, drug)] = truth[key].get(drug, 0.0)
             if any(event.kind == "oral" and event.values["drug"] == drug for event in self.scenario.events):
                 row["oral_ng_" + drug] = self._swallowed(drug)
