@@ -22,7 +22,8 @@ def html(found: Mapping[str, Any]) -> str:
     rows = found["rows"]
     figures = [figure for figure in (_delays(rows), _errors(rows)) if figure is not None]
     failed = [row for row in rows if row["ok"] is False]
-    parts = ['<header><div class="kind">thecal: what is caught, how fast, at what dose error</div><h1>Ledger of hazards</h1></header>', _verdict(found)]
+    kind = "thecal: what is caught, how fast, at what dose error"
+    parts = ['<header><div class="kind">%s</div><h1>Ledger of hazards</h1></header>' % kind, _verdict(found)]
     if failed:
         parts.append(_card("Failed", _rows(failed), ""))
     if found["differences"]:
@@ -30,8 +31,8 @@ def html(found: Mapping[str, Any]) -> str:
                            "Against the committed expectation; a change that is meant is committed with --write-expected."))
     parts += [_card(figure["title"], '<div id="figure-%s" style="height:%dpx"></div><noscript><p>%s</p></noscript>' % (
         figure["id"], figure["height"], NOT_SHOWN), figure["note"]) for figure in figures]
-    parts.append(_card("All rows", _rows(rows), "Detection is judged from outside: enable dropped, tone, alarm or log on the wire, a sentence of the host. "
-                       "Delays count from the instant at which the fault first changed the plant or the wire."))
+    parts.append(_card("All rows", _rows(rows), "Detection is judged from outside: enable dropped, tone, alarm or log on the wire, a sentence "
+                       "of the host. Delays count from the instant at which the fault first changed the plant or the wire."))
     parts.append(_card("Repeat", "<pre>%s</pre>" % escape(found["repeat"]), "The same line gives the same rows, whatever the number of workers."))
     return page("thecal: ledger of hazards", "\n".join(parts), figures, get_plotlyjs() if figures else "")
 
@@ -61,7 +62,8 @@ def _card(title: str, content: str, note: str) -> str:
 def _rows(rows: Iterable[Mapping[str, Any]]) -> str:
     marks = {True: ("ok", "✓ ok"), False: ("no", "✗ failed"), None: ("", "n/a")}
     lines = list(rows)
-    return table(["", "hazard", "therapy", "noticed by", "after", "bound", "error then, µL", "worst over, µL", "in the end, µL", "final state", "requirement"], [
+    heads = ["", "hazard", "therapy", "noticed by", "after", "bound", "error then, µL", "worst over, µL", "in the end, µL", "final state", "requirement"]
+    return table(heads, [
         ['<span class="mark">%s</span>' % marks[row["ok"]][1],
          escape(row["hazard"]) + ('<br><span class="note">%s</span>' % escape("; ".join(row["why"])) if row["why"] else "")
          + ('<br><span class="note">%s</span>' % escape(row["declared"]) if row["declared"].startswith("undetectable") else ""),
@@ -77,12 +79,12 @@ def _ul(value_nl: float | None) -> str:
 
 def _layout(rows: Sequence[Mapping[str, Any]], title: str) -> dict[str, Any]:
     return {"margin": {"l": 250, "r": 20, "t": 40, "b": 50}, "xaxis": {"type": "log", "title": {"text": title}, "side": "bottom"},
-            "yaxis": {"autorange": "reversed", "tickmode": "linear", "tickfont": {"size": 11}, "type": "category"}, "showlegend": True}
+            "yaxis": {"range": [len(rows) - 0.3, -0.7], "tickmode": "linear", "tickfont": {"size": 11}, "type": "category"}, "showlegend": True}
 
 
 def _points(name: str, x: list[float | None], y: list[str], colour: str, symbol: str, text: list[str]) -> dict[str, Any]:
-    return {"type": "scatter", "mode": "markers", "name": name, "x": x, "y": y, "text": text, "hovertemplate": "%{y}: %{text}<extra>" + name + "</extra>",
-            "marker": {"color": colour, "symbol": symbol, "size": 9, "line": {"width": 2, "color": colour}}}
+    return {"type": "scatter", "mode": "markers", "name": name, "x": x, "y": y, "text": text,
+            "hovertemplate": "%{y}: %{text}<extra>" + name + "</extra>", "marker": {"color": colour, "symbol": symbol, "size": 9, "line": {"width": 2, "color": colour}}}
 
 
 def _delays(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
@@ -110,7 +112,8 @@ def _errors(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
         return None
     traces = [_points("most that is allowed", [max(LEAST_NL, row["allowed_over_nl"]) / 1000 for row in told], [row["id"] for row in told], GREY,
                       "line-ns-open", [_ul(row["allowed_over_nl"]) + " µL" for row in told])]
-    for label, key, sign, colour, symbol in (("worst too much", "over_nl", 1, ORANGE, "circle"), ("too little when noticed", "dose_error_nl", -1, BLUE, "circle-open")):
+    for label, key, sign, colour, symbol in (("worst too much", "over_nl", 1, ORANGE, "circle"),
+                                             ("too little when noticed", "dose_error_nl", -1, BLUE, "circle-open")):
         chosen = [row for row in told if row[key] * sign > 0]
         traces.append(_points(label, [max(LEAST_NL, row[key] * sign) / 1000 for row in chosen], [row["id"] for row in chosen], colour, symbol,
                               [_ul(row[key]) + " µL" for row in chosen]))
