@@ -4,7 +4,7 @@ MicroPython keeps every name of the program in a pool for as long as the pump ru
 when they are full (620 names, 1260, 2540). A third of the firmware's names are nobody's business outside their module: attributes
 and methods with a leading underscore, functions, classes and globals that no other module takes, parameters that no call names. In the
 built tree these are `_a`, `_b`... and modules share them: some 400 names are 40. Sources stay as they are and lines stay where they
-are: a traceback names module and line.
+are: a traceback names the module, and the line where it is kept (staging.py).
 
 Why this is safe: a name has one short name in the whole tree, so all that mean one thing go on to mean one thing; two names get the
 same short name only if no module has both, so no object, no class with its bases and no function can hold both. A name is not shared

@@ -35,6 +35,11 @@ HOST_ONLY = ("protocol/requester.py", "protocol/texts.py", "firmware/port_shapes
 MPY_BUDGET_BYTES = 128 * 1024  # DESIGN 11
 # -O2 drops asserts and keeps line numbers. No -march and no emitter: bytecode runs on every board alike.
 MPY_CROSS_FLAGS = ("-O2",)
+# Modules that reckon and touch no port: what fails in them fails in-process too, where Python tells the line. Theirs would take 2.2 KB of heap.
+RECKONING = frozenset(
+    ["firmware/%s.py" % name for name in ("alarms", "blocks", "bolus", "caps", "contents", "infusion", "keys", "ledger", "level_test", "modes", "schedule", "trim")]
+    + ["protocol/%s.py" % name for name in ("catalogue", "crc", "fields", "frame", "handshake", "mac", "responder", "session")])
+WITHOUT_LINES = "-O3"
 # The "u" asks MicroPython for the module in its ROM. Some builds have a larger one of the plain name in Python, which takes 1.1 KB of heap.
 IN_ROM = re.compile(r"^import (binascii)$", re.MULTILINE)
 MAIN_PY = "from thecal.firmware.main import main\n\nmain()\n"
@@ -163,7 +168,7 @@ def _content_hash(compiler: str, sources: list[tuple[str, Path]], named: bool) -
     version = subprocess.run([compiler, "--version"], capture_output=True, check=False)
     digest = hashlib.blake2b(digest_size=16)
     how = b"named" if named else Path(folding.__file__).read_bytes() + Path(naming.__file__).read_bytes() + IN_ROM.pattern.encode()
-    for part in (version.stdout, MAIN_PY.encode(), " ".join(MPY_CROSS_FLAGS).encode(), how):
+    for part in (version.stdout, MAIN_PY.encode(), " ".join((*MPY_CROSS_FLAGS, WITHOUT_LINES, *sorted(RECKONING))).encode(), how):
         digest.update(len(part).to_bytes(4, "little") + part)
     for name, path in sources:
         content = path.read_bytes()
@@ -183,7 +188,8 @@ def _build(compiler: str, sources: list[tuple[str, Path]], final: Path, named: b
         for name in texts:
             source = work / "source.py"
             source.write_text(texts[name], encoding="utf-8")
-            _compile(compiler, name, source, work / "lib" / "thecal" / Path(name).with_suffix(".mpy"))
+            flags = (WITHOUT_LINES,) if name in RECKONING and not named else MPY_CROSS_FLAGS
+            _compile(compiler, name, source, work / "lib" / "thecal" / Path(name).with_suffix(".mpy"), flags)
         (work / "source.py").unlink()
         (work / "main.py").write_text(MAIN_PY, encoding="utf-8")
         work.chmod(0o755)
@@ -196,10 +202,10 @@ def _build(compiler: str, sources: list[tuple[str, Path]], final: Path, named: b
         shutil.rmtree(work, ignore_errors=True)
 
 
-def _compile(compiler: str, name: str, source: Path, target: Path) -> None:
+def _compile(compiler: str, name: str, source: Path, target: Path, flags: tuple[str, ...]) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
     # -s: a traceback names the module, so the bytes do not depend on where the sources stand, and its name is one that a pump knows anyway.
-    command = [compiler, *MPY_CROSS_FLAGS, "-s", Path(name).stem, "-o", str(target), str(source)]
+    command = [compiler, *flags, "-s", Path(name).stem, "-o", str(target), str(source)]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     except OSError as error:

@@ -217,3 +217,10 @@ def test_inner_names_are_in_a_named_tree_alone(cache):
     for named in (False, True):
         content = (staging.stage(named=named) / "lib" / "thecal" / "firmware" / "app.mpy").read_bytes()
         assert (b"_tone_due_s" in content) is (b"effective_rate" in content) is named and b"commissioned" in content
+
+
+def test_modules_without_lines_touch_no_port():
+    """Their failures can be had again in-process; one at a port cannot, so its module keeps its lines."""
+    for name in staging.RECKONING:
+        text = (staging.ROOMS_DIR / name).read_text(encoding="utf-8")
+        assert ".ports." not in text.replace("from .ports import", "") and "self._uart" not in text, name
