@@ -51,7 +51,7 @@ class StagingError(RuntimeError):
     exit_status = 1
 
 
-def stage(target_dir: Path | None = None, boards: str | Sequence[str] = "tether", *, named: bool = False, rooms_dir: Path = ROOMS_DIR) -> Path:
+def stage(target_dir: Path | None = None, boards: str | Sequence[str] = "tether", *, named: bool = False, rooms_dir: Path | None = None) -> Path:
     """Build the tree for `boards` (names of BOARDS, or one name) and return the folder that holds main.py and lib/.
 
     `named` keeps constants and inner names, for a foreign firmware that imports them. `rooms_dir` holds the sources, firmware/ and protocol/:
@@ -60,6 +60,7 @@ def stage(target_dir: Path | None = None, boards: str | Sequence[str] = "tether"
     Raises StagingError: unknown board, no firmware there, mpy-cross missing, a file it will not compile.
     """
     names = (boards,) if isinstance(boards, str) else tuple(boards)
+    rooms_dir = rooms_dir or ROOMS_DIR
     if not (rooms_dir / "firmware" / "app.py").is_file() or not (rooms_dir / "protocol").is_dir():
         raise StagingError(f"{rooms_dir} holds no thecal firmware: there must be firmware/ and protocol/ in it, as in the repository")
     sources = list(_sources(names, rooms_dir))

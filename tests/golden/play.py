@@ -12,7 +12,6 @@ from thecal.protocol.mac import Mac, crypt
 from thecal.protocol.handshake import HostHandshake
 from thecal.protocol.session import OPENED, PumpHandshake
 
-
 SCHEMA = cat.schema_crc()
 
 

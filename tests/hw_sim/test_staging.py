@@ -26,6 +26,7 @@ def rooms(tmp_path, monkeypatch, cache):
         "protocol/__init__.py": "",
         "protocol/crc.py": "SEED = 0\n",
         "firmware/__init__.py": "",
+        "firmware/app.py": "",
         "firmware/main.py": "from ..protocol.crc import SEED\n\ndef main():\n    print('running', SEED)\n",
         "firmware/boards/__init__.py": "",
         "firmware/boards/pico.py": "from .adc import scale\n",
@@ -98,7 +99,7 @@ def test_two_builders_at_once_leave_one_whole_tree(rooms, cache, monkeypatch):
     """The other builder's tree is there by the time ours is ready: ours is dropped, theirs stays."""
     tree = staging.stage()
     before = contents(tree)
-    staging._build(staging.mpy_cross(), list(staging._sources(("tether",))), tree)
+    staging._build(staging.mpy_cross(), list(staging._sources(("tether",), staging.ROOMS_DIR)), tree)
     assert contents(tree) == before
     assert [path.name for path in (cache / "staged").iterdir()] == [tree.name]
 
