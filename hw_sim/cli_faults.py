@@ -31,7 +31,8 @@ from .world import RUNTIMES
 
 FAILED, USAGE = 1, 2
 MARKS = {True: "ok", False: "FAILED", None: "n/a"}
-DECLARED = (HazardsError, ScenarioError, observers.ObserverError, ledger_expect.ExpectError, minimise.MinimiseError, RuntimeMissing, StagingError, OSError)
+DECLARED = (HazardsError, ScenarioError, observers.ObserverError, ledger_expect.ExpectError, minimise.MinimiseError, RuntimeMissing, StagingError,
+            OSError)
 
 
 def bench_options(command: Callable[..., Any]) -> Callable[..., Any]:
