@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+from click.core import ParameterSource
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
@@ -31,7 +32,8 @@ from .world import RUNTIMES
 
 FAILED, USAGE = 1, 2
 MARKS = {True: "ok", False: "FAILED", None: "n/a"}
-DECLARED = (HazardsError, ScenarioError, observers.ObserverError, ledger_expect.ExpectError, minimise.MinimiseError, RuntimeMissing, StagingError, OSError)
+DECLARED = (HazardsError, ScenarioError, observers.ObserverError, ledger_expect.ExpectError, minimise.MinimiseError, RuntimeMissing, StagingError,
+            OSError)
 
 
 def bench_options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -110,7 +112,8 @@ def _leave(sentence: str, status: int) -> None:
 
 @click.command()
 @bench_options
-@click.option("--only", "patterns", metavar="PATTERN", multiple=True, help="Rows whose id holds this, or matches it with * and ?. May be given again.")
+@click.option("--only", "patterns", metavar="PATTERN", multiple=True,
+              help="Rows whose id holds this, or matches it with * and ?. May be given again.")
 @click.option("--jobs", type=click.IntRange(1, 256), help="Processes  [default: one for each core].")
 @click.option("--expect", "expect_path", metavar="FILE", type=click.Path(dir_okay=False, path_type=Path),
               help="Hold the rows against FILE  [default: the committed expectation, on our own firmware with seed 1].")
@@ -164,7 +167,8 @@ def at_random(therapies: list[Therapy], bench: Bench, schedules: int, mean_fault
         table = minimise.random_schedule(therapies[number % len(therapies)], bench.seed + number, mean_faults)
         with tempfile.TemporaryDirectory(prefix="thecal-random-") as folder:
             failed = [name for name in minimise.failing(table, bench, Path(folder)) if name in minimise.JUDGED]
-        click.echo("schedule %d of %d, seed %d, %s: %s" % (number + 1, schedules, bench.seed + number, table["title"], "; ".join(failed) or "ok"), err=True)
+        found = "; ".join(failed) or "ok"
+        click.echo("schedule %d of %d, seed %d, %s: %s" % (number + 1, schedules, table["seed"], table["title"], found), err=True)
         if failed:
             small, wanted = minimise.minimised(table, bench, judged=minimise.JUDGED, reference=reference(bench), told=_told)
             keep(small, wanted, table, bench, (out_dir or Path(".")) / ("%s.toml" % table["name"]) if out_dir else None)
@@ -180,7 +184,7 @@ def reference(bench: Bench) -> Bench | None:
 def keep(small: dict[str, Any], wanted: str, table: dict[str, Any], bench: Bench, path: Path | None) -> None:
     """The minimised scenario, on stdout or in its file, with what it fails and how to run it."""
     name = path.stem if path else "minimised"
-    words = shlex.split(repeat(bench, (), "run"))
+    words = shlex.split(repeat(replace(bench, seed=small["seed"]), (), "run"))
     line = shlex.join([*words[:2], str(path or name + ".toml"), *words[2:]])
     text = text_of({**small, "name": name}, "%d of %d events of %s are left; it fails: %s\nrepeat: %s" % (
         len(small["event"]), len(table["event"]), table["name"], wanted, line))
@@ -208,7 +212,9 @@ def minimise_command(scenario: Path, runtime: str, firmware_dir: Path | None, ex
     if out_path is not None and out_path.suffix != ".toml":
         raise ScenarioError("--out is %s, it must be a .toml file" % out_path)
     bench = bench_of(runtime, firmware_dir, exec_cmd, source_dir, observer, lacks, seed)
-    table = minimise.read_table(scenario)
+    table = {"seed": 1, **minimise.read_table(scenario)}
+    if click.get_current_context().get_parameter_source("seed") is ParameterSource.COMMANDLINE:
+        table["seed"] = seed
     load_scenario(scenario)
     small, wanted = minimise.minimised(table, bench, reference=reference(bench), told=_told)
     keep(small, wanted, table, bench, out_path)

@@ -64,12 +64,12 @@ def ddmin(items: Sequence[Item], fails: Callable[[list[Item]], bool]) -> list[It
 
 
 def failing(table: dict[str, Any], bench: Bench, folder: Path) -> list[str]:
-    """Names of what a scenario fails, in the order of the result; empty where it passes or is no scenario."""
+    """Names of what a scenario fails with its own seed, in the order of the result; empty where it passes or is no scenario."""
     try:
         made = loaded(table, folder)
     except ScenarioError:
         return []
-    result = play(made, new_world(made, **bench.options()))
+    result = play(made, new_world(made, **{**bench.options(), "seed": made.seed}))
     return [row["name"] for row in result["expectations"] if row["ok"] is False]
 
 
@@ -119,11 +119,14 @@ def random_schedule(therapy: Therapy, seed: int, faults: int) -> dict[str, Any]:
     draw = random.Random("schedule %d of %s" % (seed, therapy.id))
     count = max(1, min(2 * faults, round(draw.expovariate(1 / faults))))
     events: list[tuple[int, Any]] = [(0, {"kind": "implant"}), *therapy.events]
-    for _ in range(count):
+    until_s: dict[str, int] = {}        # one fault of a kind at a time: the end of the first would heal the second
+    for at_s in sorted(therapy.fault_at_s + draw.randrange(SPAN_S // 60) * 60 for _ in range(count)):
         kind, values, shortest_s, longest_s = DRAWN[draw.randrange(len(DRAWN))]
-        at_s = therapy.fault_at_s + draw.randrange(SPAN_S // 60) * 60
-        lasts = {"for": "%d s" % draw.randint(shortest_s, longest_s)} if longest_s else {}
-        events.append((at_s, {"kind": kind, **values, **lasts}))
+        lasts_s = draw.randint(shortest_s, longest_s)
+        name = values.get("name", kind)
+        if at_s >= until_s.get(name, 0):
+            events.append((at_s, {"kind": kind, **values, **({"for": "%d s" % lasts_s} if longest_s else {})}))
+            until_s[name] = at_s + lasts_s
     return scenario("random-%d" % seed, "%d faults drawn on %s" % (count, therapy.text), "drawn by thecal-sim faults --random, seed %d" % seed,
                     therapy, sorted(events, key=lambda event: event[0]), therapy.fault_at_s + SPAN_S + SETTLE_S, seed)
 

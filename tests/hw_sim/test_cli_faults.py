@@ -75,5 +75,17 @@ def test_a_random_schedule_that_passes():
 
 
 def test_patterns_and_the_way_to_repeat():
-    assert chosen("rotor-stall@c05", ()) and chosen("rotor-stall@c05", ("@c05",)) and chosen("rotor-stall@c05", ("rotor*",)) and not chosen("a", ("b",))
+    assert [chosen("rotor-stall@c05", patterns) for patterns in ((), ("@c05",), ("rotor*",), ("b",))] == [True, True, True, False]
     assert repeat(Bench(seed=4, lacks=("level",)), ("x",)) == "thecal-sim faults --runtime micropython --seed 4 --only x --lacks level"
+
+
+@pytest.mark.slow
+@pytest.mark.micropython
+@pytest.mark.req("TH-RULE-12", "TH-RULE-13", "TH-SUP-03", "TH-SUP-06", "TH-ALM-05", "TH-ALM-07")
+@pytest.mark.timeout(1800)
+def test_the_whole_ledger_on_real_micropython():
+    """Every row fires and is ok, and nothing differs from the committed expectation. Two minutes on two free cores."""
+    done = ran("faults", "--json")
+    found = json.loads(done.stdout)
+    assert [(row["id"], row["why"]) for row in found["rows"] if not row["ok"] or not row["fired"]] == []
+    assert found["differences"] == [] and done.exit_code == 0

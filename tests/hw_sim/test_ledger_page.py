@@ -14,8 +14,8 @@ AWAY = {**ROW, "id": "d@c05", **dict.fromkeys(("fired", "detected", "by", "detec
 
 
 def found(*rows, differences=()):
-    return {"ok": all(row["ok"] is not False for row in rows), "runtime": "micropython", "seed": 1, "rows": list(rows), "differences": list(differences),
-            "repeat": "thecal-sim faults --seed 1", "wall_s": 1.0}
+    return {"ok": all(row["ok"] is not False for row in rows), "runtime": "micropython", "seed": 1, "rows": list(rows),
+            "differences": list(differences), "repeat": "thecal-sim faults --seed 1", "wall_s": 1.0}
 
 
 def test_the_sentence():
