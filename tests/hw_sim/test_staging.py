@@ -1,6 +1,7 @@
 """Staging: the same bytes every time, only the board asked for, nothing of this machine inside, and it runs on MicroPython."""
 
 import os
+import shutil
 import subprocess
 import sys
 
@@ -217,3 +218,13 @@ def test_inner_names_are_in_a_named_tree_alone(cache):
     for named in (False, True):
         content = (staging.stage(named=named) / "lib" / "thecal" / "firmware" / "app.mpy").read_bytes()
         assert (b"_tone_due_s" in content) is named and b"effective_rate" in content
+
+
+def test_a_copy_of_the_firmware_is_staged_from_its_own_folder(tmp_path):
+    with pytest.raises(staging.StagingError, match="holds no thecal firmware: there must be firmware/ and protocol/ in it"):
+        staging.stage(rooms_dir=tmp_path)
+    for room in ("firmware", "protocol"):
+        shutil.copytree(staging.ROOMS_DIR / room, tmp_path / room, ignore=shutil.ignore_patterns("__pycache__"))
+    assert staging.stage(rooms_dir=tmp_path) == staging.stage()         # the same sources, the same tree
+    (tmp_path / "firmware" / "limits.py").write_text((staging.ROOMS_DIR / "firmware" / "limits.py").read_text() + "\nSTALL_PULSES = 4\n")
+    assert staging.stage(rooms_dir=tmp_path) != staging.stage()
