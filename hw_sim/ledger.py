@@ -166,7 +166,7 @@ def judged(row: Row, run: Played, twin: Played, bench: Bench) -> dict[str, Any]:
     return {**_head(row), "fired": fired_us is not None, "fired_s": None if fired_us is None else (fired_us - fault_us) / SECOND_US,
             "detected": sign is not None, "by": sign.name if sign else None, "detect_s": detect_s, "bound_s": row.within_s,
             "dose_error_nl": round(worst_nl, 1), "over_nl": round(over_nl, 1), "allowed_over_nl": round(allowed_nl, 1),
-            "final_error_nl": round(errors[-1][1], 1) if errors else 0.0, "final_state": final[0] if final else "any", "alarms": run.alarms,
+            "final_error_nl": round(errors[-1][1], 1) if errors else 0.0, "final_state": row.final if row.final in final else final[0] if final else "any", "alarms": run.alarms,
             "ok": not why, "why": why}
 
 

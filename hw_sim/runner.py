@@ -25,7 +25,7 @@ from ..firmware.app import App
 from ..firmware.boards.latched import DONE, FAILED, POWER_LOST, REPLY_BYTES, REQUEST_BYTES, Latch, bundle
 from ..firmware.ports import MAX_DELAY_MS, PowerCut
 from .fram import LINES, STORE_BYTES, MemoryStore, count_wear
-from .staging import ROOMS_DIR, stage
+from .staging import stage
 from .watch import STUCK_S, StepStuck, Watch, interruptions, raised_by_code
 
 HEAP = "192K"                   # what a Pico-class board leaves to MicroPython, ecosystem.md 2
@@ -218,7 +218,7 @@ class Tether:
         self._environment = dict(os.environ)
         self._arguments: list[str] = []
         if command is None:
-            tree = stage(boards="tether", named=firmware_dir is not None, rooms_dir=source_dir or ROOMS_DIR)
+            tree = stage(boards="tether", named=firmware_dir is not None, rooms_dir=source_dir)
             self.name = "micropython"
             self._command = [*micropython_command(), "-X", "heapsize=" + heap, str(tree / "main.py")]
             self._environment["MICROPYPATH"] = str(tree / "lib")

@@ -60,8 +60,7 @@ def stage(target_dir: Path | None = None, boards: str | Sequence[str] = "tether"
     Raises StagingError: unknown board, no firmware there, mpy-cross missing, a file it will not compile.
     """
     names = (boards,) if isinstance(boards, str) else tuple(boards)
-    rooms_dir = rooms_dir or ROOMS_DIR
-    if not (rooms_dir / "firmware" / "app.py").is_file() or not (rooms_dir / "protocol").is_dir():
+    if rooms_dir is not None and not ((rooms_dir / "firmware" / "app.py").is_file() and (rooms_dir / "protocol").is_dir()):
         raise StagingError(f"{rooms_dir} holds no thecal firmware: there must be firmware/ and protocol/ in it, as in the repository")
     sources = list(_sources(names, rooms_dir))
     compiler = mpy_cross()
@@ -82,7 +81,7 @@ def fold_script(text: str, boards: str | Sequence[str] = "tether") -> str:
     Raises ValueError: see folding.Folder.script.
     """
     names = (boards,) if isinstance(boards, str) else tuple(boards)
-    folder, namer, _ = _written_out(tuple((name, path.read_text(encoding="utf-8")) for name, path in _sources(names, ROOMS_DIR)))
+    folder, namer, _ = _written_out(tuple((name, path.read_text(encoding="utf-8")) for name, path in _sources(names)))
     return folder.script(namer.script(text))
 
 
@@ -133,8 +132,9 @@ def cache_dir() -> Path:
     return Path(base) / "thecal"
 
 
-def _sources(boards: tuple[str, ...], rooms_dir: Path) -> Iterator[tuple[str, Path]]:
+def _sources(boards: tuple[str, ...], rooms_dir: Path | None = None) -> Iterator[tuple[str, Path]]:
     """Yield (path inside the package, source file) in a fixed order."""
+    rooms_dir = rooms_dir or ROOMS_DIR
     for name in boards:
         if name not in BOARDS:
             raise StagingError(f"board {name!r} is not known; there are {', '.join(sorted(BOARDS))}")

@@ -1,6 +1,7 @@
 """Staging: the same bytes every time, only the board asked for, nothing of this machine inside, and it runs on MicroPython."""
 
 import os
+import shutil
 import subprocess
 import sys
 
@@ -225,3 +226,13 @@ def test_modules_without_lines_touch_no_port():
     for name in staging.RECKONING:
         text = (staging.ROOMS_DIR / name).read_text(encoding="utf-8")
         assert ".ports." not in text.replace("from .ports import", "") and "self._uart" not in text, name
+
+
+def test_a_copy_of_the_firmware_is_staged_from_its_own_folder(tmp_path):
+    with pytest.raises(staging.StagingError, match="holds no thecal firmware: there must be firmware/ and protocol/ in it"):
+        staging.stage(rooms_dir=tmp_path)
+    for room in ("firmware", "protocol"):
+        shutil.copytree(staging.ROOMS_DIR / room, tmp_path / room, ignore=shutil.ignore_patterns("__pycache__"))
+    assert staging.stage(rooms_dir=tmp_path) == staging.stage()         # the same sources, the same tree
+    (tmp_path / "firmware" / "limits.py").write_text((staging.ROOMS_DIR / "firmware" / "limits.py").read_text() + "\nSTALL_PULSES = 4\n")
+    assert staging.stage(rooms_dir=tmp_path) != staging.stage()
