@@ -11,9 +11,10 @@ same short name only if no module has both, so no object, no class with its base
 where that cannot be told from the sources: when a module uses it that does not define it (so does a public attribute), when it is
 imported, is the whole of a text, stands in an f-string, is passed as a keyword, or set on another object than `self`.
 
-Such a name gets one of its own, `a_`, `b_`... `aa_`: one for one in the whole tree and in a script that runs on it. It keeps its letters only
-where somebody else may know it: the whole of a text, in an f-string, a keyword, part of a module's path, taken by the entry, not defined in the tree, or
-a name that MicroPython has too (NOT_OURS: what it has in common with CPython, and all that a module uses which imports a board's hardware).
+Such a name gets one of its own, a word that MicroPython has in its ROM or `a_`, `b_`... `aa_`: one for one in the whole tree and in a script that
+runs on it. It keeps its letters only where somebody else may know it: the whole of a text, in an f-string, a keyword, part of a module's path, taken
+by the entry, not defined in the tree, or a name that MicroPython has too (NOT_OURS: what it has in common with CPython, and all that a module uses
+which imports a board's hardware).
 """
 
 import array
@@ -41,6 +42,12 @@ NOT_OURS = {name for thing in (
     builtins, array, binascii, functools, gc, hashlib, io, json, os, struct, sys, time, array.array, bytes, bytearray, memoryview, str, int, float, list,
     tuple, dict, set, slice, StopIteration, OSError, io.FileIO, hashlib.sha256(), datetime.datetime, datetime.timedelta) for name in dir(thing)}
 COMMON = {"array", "binascii", "gc", "hashlib", "io", "micropython", "struct", "sys", "ubinascii"}     # modules whose names NOT_OURS holds, or none of ours
+# Words that every MicroPython has in its ROM and that the tree has no use for: a name that is written so costs the heap nothing at all.
+IN_ROM = ("isalpha", "isdigit", "islower", "isspace", "isupper", "rindex", "rsplit", "rpartition", "partition", "splitlines", "center", "lstrip", "startswith",
+          "endswith", "difference", "difference_update", "discard", "intersection", "intersection_update", "isdisjoint", "issubset", "issuperset",
+          "symmetric_difference", "symmetric_difference_update", "union", "popitem", "fromkeys", "setdefault", "throw", "setter", "deleter",
+          "acos", "asin", "atan", "atan2", "copysign", "degrees", "fabs", "fmod", "frexp", "isfinite", "isinf", "isnan", "ldexp", "modf", "radians", "sqrt",
+          "trunc")
 ATTRIBUTE, VARIABLE = 0, 1     # an attribute and a variable of one name never meet, two of a kind may
 
 
@@ -207,9 +214,9 @@ def _imported(tree: ast.Module) -> set[str]:
 
 
 def _numbered(names: set[str], modules: list[_Module], taken: set[str]) -> dict[str, str]:
-    """A short name each, of its own. The most used choose first."""
+    """A name each, of its own: a word of the ROM while there are some, then a short one. The most used choose first."""
     uses = {name: sum((name in module.attributes) + (name in module.variables) for module in modules) for name in names}
-    ends = (name[1:] + "_" for name in _letters())
+    ends = itertools.chain(IN_ROM, (name[1:] + "_" for name in _letters()))
     shorts = (name for name in ends if name not in taken)
     return {name: next(shorts) for name in sorted(names, key=lambda name: (-uses[name], name)) if len(name) > 3}
 

@@ -8,7 +8,7 @@ import tokenize
 import pytest
 
 from thecal.hw_sim import staging
-from thecal.hw_sim.naming import Namer, _read
+from thecal.hw_sim.naming import IN_ROM, Namer, _read
 
 BASE = '''"""Words that mention _hidden and first_part."""
 from . import user as us
@@ -99,7 +99,13 @@ def test_a_text_a_keyword_an_f_string_and_what_python_knows_keep_theirs(namer):
 
 def test_what_others_use_is_short_one_for_one(namer):
     assert {*namer.unique} == {"Base", "LOUD", "total"} and not {*namer.unique} & {*namer.short}
-    assert len({*namer.unique.values()}) == 3 and all(short.endswith("_") and len(short) == 2 for short in namer.unique.values())
+    assert {*namer.unique.values()} == {*IN_ROM[:3]}
+
+
+def test_behind_the_words_of_the_rom_come_short_names():
+    names = ["name_%d" % at for at in range(len(IN_ROM) + 2)]
+    own = Namer({"thecal.firmware.a": "class Line:\n" + "".join("    def %s(self): pass\n" % name for name in names)}).unique
+    assert {*own} == {*names} and {*own.values()} - {*IN_ROM} == {"a_", "b_"}
 
 
 def test_what_hardware_may_know_keeps_its_letters():
@@ -121,7 +127,9 @@ def test_names_of_two_modules_share():
 
 def test_a_short_name_is_not_one_that_is_there():
     assert Namer({"thecal.firmware.a": "_a = []\n_long_one = []\n"}).short == {"_long_one": "_b"}
-    assert Namer({"thecal.firmware.a": "class Line:\n    def a_(self): pass\n    def other(self): pass\n"}).unique == {"other": "b_"}
+    assert Namer({"thecal.firmware.a": "class Line:\n    def fabs(self): pass\n    def other(self): pass\n"}).unique["other"] in {*IN_ROM} - {"fabs"}
+    used = "".join("    def %s(self): pass\n" % word for word in IN_ROM)
+    assert Namer({"thecal.firmware.a": "class Line:\n    def a_(self): pass\n    def other(self): pass\n" + used}).unique == {"other": "b_"}
 
 
 def test_what_is_not_defined_where_it_is_used_stays():
