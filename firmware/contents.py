@@ -33,7 +33,7 @@ class Contents:
         self._off = 0                   # sensor minus book, filtered, in 1 / 2**LEVEL_SHIFT uL
         self._looks = 0                 # in it: a mean of the first, later of some 16; 0: take the next reading whole
         self._far = 0                   # readings in a row that were FAR from it
-        self._held = 0                  # rounds since then, downwards
+        self.held = 0                   # rounds since then, downwards: a leap may still prove to be the sensor's
         self._before = None             # `_off` before that; None: not known
         self._sure = False              # the rise across the fill can be told
         self._differs = self._again = False     # what was injected was not in there: at this fill, at the one before
@@ -74,7 +74,7 @@ class Contents:
         if not withdrawn_ul or not base_nl:
             self._sure = False
         self._tare_rounds = TARE_ROUNDS
-        self._looks = self._far = self._held = 0
+        self._looks = self._far = self.held = 0
         self.fell = False
 
     def look(self, raw):
@@ -92,7 +92,7 @@ class Contents:
             self._off += gap // self._looks
         elif self._looks and self._far < FAR_LOOKS - 1:
             self._far += 1
-            self._held = TARE_ROUNDS
+            self.held = TARE_ROUNDS
         else:
             self.fell = self._looks > 0 and gap < 0
             self._off, self._looks, self._far = off, 1, 0
@@ -100,8 +100,8 @@ class Contents:
         self.sensed_ul = max(0, book_nl // 1000 + off_ul)
         if self._tare_rounds:
             return self._compare(off_ul)
-        if self._held:
-            self._held -= 1
+        if self.held:
+            self.held -= 1
         else:
             self._before = self._off
         return NOT_YET
@@ -153,7 +153,7 @@ class Contents:
         `faulty`: the level sensor is (row 21); the book alone stops nothing. A bellows at its stop reads its residual but for the drift: near
         it, it is empty when the book says so too, or when the level came down at once and has stood there for an hour.
         """
-        if self._ledger.base_nl == 0 or daily_nl == 0 or (self.fell and self._held):
+        if self._ledger.base_nl == 0 or daily_nl == 0 or (self.fell and self.held):
             return 0
         above_ul, spent = self.sensed_ul - self.residual_ul, self.usable_nl() <= 0
         hours = (self._settings.time_s - self._settings.filled_s) // 3600

@@ -169,7 +169,7 @@ class Sensing:
                 if outcome == TARED and settings.calibration and not app.alarms.active & UNTRIMMED:
                     loading.trim(app, app.trim.learn(contents.seen_ul, contents.told_ul, contents.drawn_ul), LEARNED)
                 app.save_state()
-        over = contents.sensed_ul > contents.capacity_ul + OVERFULL_UL and not contents.settling and not faulty
+        over = contents.sensed_ul > contents.capacity_ul + OVERFULL_UL and not (contents.settling or contents.held or faulty)
         if outcome == DIFFERS or (over and app.ledger.base_nl):
             app.alarm(al.OVERFULL, True, contents.sensed_ul, app.ledger.reservoir_nl() // 1000)
         self._late_nl += ordered_nl

@@ -17,7 +17,7 @@ def test_figures_of_lives():
 def test_a_whole_pump_learns_at_its_refills():
     found = bench.whole(Head(1.04, 0.0, 500.0), True, fills=3)
     assert found["errors_pct"][0] == pytest.approx(4.0, abs=0.1) and abs(found["errors_pct"][2]) < 1.5
-    assert 15 <= found["trims"][0] <= 20 and found["trims"][2] > 30 and found["alarms"] == []
+    assert 15 <= found["trims"][0] <= 20 and found["trims"][2] > 30 and {*found["alarms"]} <= {19}      # low before a refill
 
 
 def test_the_object_and_its_page(tmp_path):
