@@ -129,7 +129,7 @@ def test_a_short_name_is_not_one_that_is_there():
     assert Namer({"thecal.firmware.a": "_a = []\n_long_one = []\n"}).short == {"_long_one": "_b"}
     assert Namer({"thecal.firmware.a": "class Line:\n    def fabs(self): pass\n    def other(self): pass\n"}).unique["other"] in {*IN_ROM} - {"fabs"}
     used = "".join("    def %s(self): pass\n" % word for word in IN_ROM)
-    assert Namer({"thecal.firmware.a": "class Line:\n    def a_(self): pass\n    def other(self): pass\n" + used}).unique == {"other": "b_"}
+    assert Namer({"thecal.firmware.a": "class Line:\n    def a_(self): pass\n    def other(self): pass\n" + used}).unique["other"] not in {*IN_ROM, "a_"}
 
 
 def test_what_is_not_defined_where_it_is_used_stays():
