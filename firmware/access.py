@@ -34,6 +34,7 @@ class Access:
         self._handshakes: tuple = ()
         self._opens = OPENS
         self._opens_s = 0
+        self.role = 0                   # of the open session, 0 for none
         self._proved = None             # the host's proof that opened the session: a repeat gets the same answer
         self._named = False             # the log has this session's role
         self._nonces = 0
@@ -43,12 +44,6 @@ class Access:
         self.forgeries = 0
         self._free = FREE_FORGERIES
         self._spent_nj = 0              # below 1 mJ; the rest is in the state record
-
-    @property
-    def role(self):
-        """The role of the open session, 0 for none."""
-        session = self._responder.session
-        return session.role if session is not None else 0
 
     def locked_s(self):
         """Seconds until the lockout ends; 0 when there is none."""
@@ -119,7 +114,7 @@ class Access:
 
     def confirm(self, host_proof):
         """session_confirm: the role that is open now, or 0 for a wrong proof, no handshake or a lockout."""
-        if self._proved is not None and host_proof == self._proved and self._responder.session is not None:
+        if self._proved is not None and host_proof == self._proved and self.role:
             return self.role            # the reply was lost
         if not self._handshakes or self.locked_s():
             return 0
@@ -137,7 +132,8 @@ class Access:
         self._forgive()
         self._heard_s = self._app.uptime_s
         self._responder.open(session)
-        return session.role
+        self.role = session.role
+        return self.role
 
     def _forgive(self):
         self._free, self._lock_s, self._opens = FREE_FORGERIES, FIRST_LOCK_S, OPENS
@@ -151,12 +147,13 @@ class Access:
     def close(self):
         """End the session; what it staged and the telemetry it asked for are gone."""
         self._proved = None
+        self.role = 0
         self._responder.open(None)
         self._ended()
 
     def watch(self):
         """Called in each step: close a session that nobody uses."""
-        if self._responder.session is not None and self._app.uptime_s - self._heard_s >= IDLE_S:
+        if self.role and self._app.uptime_s - self._heard_s >= IDLE_S:
             self.close()
 
     def pair(self, role, key):

@@ -24,6 +24,7 @@ from .sensing import Sensing
 from .settings import Settings
 from .supervisor import LOST, MOVED, Supervisor
 from .telemetry import Telemetry
+from .trim import Trim
 
 HOST = sys.implementation.name == "cpython"
 
@@ -51,6 +52,7 @@ class App:
         self.caps = Caps()
         self.bolus = PatientBolus(self.settings)
         self.supervisor = Supervisor(ports.motor)
+        self.trim = Trim()
         self.telemetry = Telemetry(self, ports.uart)
         self.uptime_s = 0
         self._ms = 0                    # of the second under way
@@ -239,32 +241,35 @@ class App:
     def step(self):
         """Act on one snapshot of the inputs; returns milliseconds until the next step is due, 1..3,600,000."""
         elapsed_ms = self._clock.elapsed_ms()
-        total_ms = self._ms + elapsed_ms
-        seconds = total_ms // 1000
-        self._ms = total_ms % 1000
-        self.uptime_s += seconds
+        seconds = self._ms + elapsed_ms
+        self._ms = seconds % 1000
+        seconds //= 1000
+        uptime_s, supervisor = self.uptime_s + seconds, self.supervisor
+        self.uptime_s = uptime_s
         self.settings.steady_s += seconds
-        self.caps.tick(self.uptime_s)
+        self.caps.tick(uptime_s)
         self.now_s = self._clock.now_s() + self.settings.clock_offset_s
-        outcome = self.supervisor.look(self._encoder.angle(), elapsed_ms)
-        if outcome:
+        outcome = supervisor.look(self._encoder.angle(), elapsed_ms)
+        if outcome and (outcome != MOVED or self.alarms.active):
             self._motion(outcome)
         if seconds:
             self._demand(seconds)
-        if self.infusion.pulse_due() and not self.supervisor.busy:
+        if not supervisor.busy and self.infusion.pulse_due():
             # The last pulse of a prime may be due when the pump idles already.
             if self.delivering or (self.mode == modes.IDLE and self.alarms.action < al.STOP):
                 self._pulse()
-        if self.sensing.due(self.uptime_s):
+        if self.sensing.due(uptime_s):
             self.sensing.round()
-        uart = self._uart
-        self.telemetry.access.watch()       # a request that ends too long a silence finds its session closed
-        while uart.any():
-            self.telemetry.receive(uart.read_byte())
-        self.telemetry.watch()
-        if self.alarms.tone and self.uptime_s >= self._tone_due_s:
+        telemetry = self.telemetry
+        if telemetry.access.role:
+            telemetry.access.watch()        # a request that ends too long a silence finds its session closed
+        while self._uart.any():
+            telemetry.receive(self._uart.read_byte())
+        if telemetry.live_s:
+            telemetry.watch()
+        if self.alarms.tone and uptime_s >= self._tone_due_s:
             self.ports.tone.sound(self.alarms.tone)
-            self._tone_due_s = self.uptime_s + self.alarms.tone_period_s()
+            self._tone_due_s = uptime_s + self.alarms.tone_period_s()
             self.alarms.sounded()
         self.history.tick(self)
         return self._delay_ms()
@@ -285,15 +290,10 @@ class App:
 
     def _demand(self, seconds):
         """Integrate the seconds since the last step over the schedule: demanded while permitted, else missed."""
-        jump_s = self.supervisor.clock_jump_s(self.now_s, self.uptime_s)
-        if jump_s:
-            self.history.clock_moves(self)
-            daybook.shift(self, jump_s)
-            self.log(cat.E_CLOCK_JUMP, 0, jump_s, 0, True)
-            self.alarm(al.CLOCK_LOST, True, jump_s)
-            self.save_state()       # also when the row stands already: a reset would book this jump as an outage
+        at = self.supervisor.clock_jump_s(self.now_s, self.uptime_s)
+        if at:
+            daybook.clock_jumped(self, at)
             self.follow(self.now_s - seconds)
-        settings = self.settings
         at = self.now_s - seconds
         while seconds > 0:
             if at >= self._change_s:
@@ -304,13 +304,17 @@ class App:
             if self.delivering:
                 self._run(part, at + part)
             else:
-                self.infusion.miss(MISSED_STOP if settings.stopped or settings.paused_until_s else MISSED_FAULT, self.due_rate(), part)
+                self._miss(part)
             at += part
             seconds -= part
         if at >= self._change_s:
             self.turn(at)
-        if self.now_s // DAY_S != settings.last_day:
+        if self.now_s // DAY_S != self.settings.last_day:
             daybook.close_day(self)
+
+    def _miss(self, seconds):
+        settings = self.settings
+        self.infusion.miss(MISSED_STOP if settings.stopped or settings.paused_until_s else MISSED_FAULT, self.due_rate(), seconds)
 
     def turn(self, at):
         """A step of the day, or the end of a pause: nobody has to end it (row 24)."""
@@ -351,21 +355,27 @@ class App:
 
     def _pulse(self):
         """Intent first, then the lease, then the order: a reset in between counts the pulse as delivered."""
-        over = self.caps.exceeded(self.ledger.pulse_nl, self.rate)
+        caps = self.caps
+        over = caps.exceeded(self.ledger.pulse_nl, self.rate)
         if over:
             self.alarms.shift(al.CAP, over == BASAL)
-            self.alarm(al.CAP, True, self.caps.delivered_hour_nl, self.caps.delivered_day_nl)
-        steps = self.infusion.take_pulse()
+            self.alarm(al.CAP, True, caps.delivered_hour_nl, caps.delivered_day_nl)
+        steps = self.trim.steps(self.infusion.take_pulse())
         hold_ms = self.infusion.hold_ms(steps)
-        try:
-            self.settings.save_intent(self.now_s)
-        except OSError:
-            self.alarm(al.STORE, True, 1)
+        self._intend()
         if self.supervisor.lease(steps, hold_ms):
             self._motor.order(steps, hold_ms)
         else:
             self.alarm(al.MOTION, True, steps)
-        self.caps.note(self.ledger.pulse_nl, self.infusion.extra)
+        caps.note(self.ledger.pulse_nl, self.infusion.extra)
+
+    def _intend(self):
+        try:
+            self.settings.save_intent(self.now_s)
+            return
+        except OSError:
+            failed = 1
+        self.alarm(al.STORE, True, failed)      # not above: a try and this call make a frame that is sought in the heap
 
     def _delay_ms(self):
         if self.supervisor.busy and self.infusion.pulse_due():
@@ -377,8 +387,8 @@ class App:
                 due_s = pulse_s
             if self.infusion.extra and self.infusion.extra_left_nl <= MAX_PULSE_NL:     # before that a pulse comes first
                 due_s = min(due_s, self.infusion.extra_due_s())
-        if self.program_block:
-            due_s = min(due_s, max(1, self._change_s - self.now_s))     # the RTC's second may tick before ours
+        if self.program_block and self._change_s - self.now_s < due_s:
+            due_s = max(1, self._change_s - self.now_s)     # the RTC's second may tick before ours
         if self.telemetry.live_s:
             due_s = min(due_s, self.telemetry.live_due_s - self.uptime_s)
         if self.alarms.tone:

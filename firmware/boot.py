@@ -8,8 +8,8 @@ from . import alarms as al
 from . import loading
 from .daybook import open_day
 from .infusion import BRIDGE
-from .ledger import MISSED_RESET, MISSED_STOP
-from .limits import CHECK_S, MAX_GAP_S
+from .ledger import MISSED_FAULT, MISSED_RESET, MISSED_STOP
+from .limits import CHECK_S, DAY_S, MAX_GAP_S
 from .settings import NO_PROGRAM
 from .slots import EVENTS, FAULTS, HISTORY, KEYS
 
@@ -23,7 +23,7 @@ def boot(app):
     settings = app.settings
     whole = settings.load()
     app.now_s = app.ports.clock.now_s() + settings.clock_offset_s
-    kind, left_nl = settings.extra, settings.extra_left_nl
+    kind, left_nl, rate = settings.extra, settings.extra_left_nl, settings.extra_rate_nl_day
     app.events.load(settings.event_head)
     app.faults.load(settings.fault_head)
     known = settings.boot_count > 0
@@ -44,7 +44,8 @@ def boot(app):
         app.supervisor.allow(left_nl, True)
     elif kind:
         settings.cut_kind = kind
-    stored_s = settings.steady_s
+    # How long a bolus can have run behind the last record: a pulse, or its end, makes one. Its lockout is never the shorter for a reset.
+    stored_s, silent_s = settings.steady_s, max(CHECK_S, min(left_nl, app.ledger.pulse_nl) * DAY_S // max(1, rate) + 2)
     kept = app.supervisor.take(settings.load_copy())
     if not kept:                                        # without its copy the supervisor goes by what the controller knows
         app.supervisor.take(app.supervisor.keep(settings.fallback_nl_day, app.minimum_rate_nl_day, settings.safe_state))
@@ -64,7 +65,7 @@ def boot(app):
         app.alarms.shift(al.RECORDS, kept)
         app.alarm(al.RECORDS, True, lost)
     if kind and kind != BRIDGE:
-        app.bolus_cut(kind, left_nl, min(stored_s + CHECK_S, settings.steady_s))
+        app.bolus_cut(kind, left_nl, min(stored_s + silent_s, settings.steady_s))
     elif settings.cut_kind:
         app.alarm(al.BOLUS_CUT, True)
     app.supervisor.clock_set(app.now_s, 0)
@@ -103,6 +104,9 @@ def _load_records(app, whole):
 def _book_gap(app, gap_s):
     """The time since the last record passed without delivery: missed, never made up. A bridge is due at its own rate.
 
+    What would have been demanded is missed, no more: under a fallback that is the fallback, and not the program. What an alarm
+    or an order had stopped is missed by that.
+
     A senseless gap is a clock fault. An RTC that lost its power (it reads less than the last stored second) goes on from there.
     """
     settings = app.settings
@@ -116,14 +120,25 @@ def _book_gap(app, gap_s):
     if not app.program_block or gap_s == 0:
         return
     at, total, cause = app.now_s - gap_s, 0, MISSED_RESET
+    paused_s, reduction, reduced_s = settings.paused_until_s, settings.reduction, settings.reduction_until_s
     while at < app.now_s:
         until = min(app.schedule.next_change_s(at), app.now_s)
-        cause = MISSED_RESET
-        if settings.stopped:
-            cause = MISSED_STOP
-        elif at < settings.paused_until_s:
-            cause, until = MISSED_STOP, min(until, settings.paused_until_s)
-        rate = app.bridge_rate_nl_day if app.infusion.bridge_left_nl() else app.schedule.rate_at(at)
+        if at < paused_s:
+            until = min(until, paused_s)
+        else:
+            settings.paused_until_s = 0
+        if reduction and at < reduced_s:
+            until = min(until, reduced_s)
+        elif reduction:
+            settings.reduction = 0
+            app.alarms.set(al.EMERGENCY, False)
+        app.follow(at)
+        cause, rate = MISSED_RESET, app.effective_rate()
+        if not app.delivering:
+            cause, rate = MISSED_STOP if settings.stopped or settings.paused_until_s else MISSED_FAULT, app.due_rate()
         total += app.infusion.miss(cause, rate, until - at)
         at = until
+    settings.paused_until_s, settings.reduction = paused_s, reduction       # what is over by now ends aloud, when the gap is on record
+    if reduction:
+        app.alarms.set(al.EMERGENCY, True)
     app.log(cat.E_GAP, cause, gap_s, total)

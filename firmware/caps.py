@@ -49,6 +49,22 @@ def share_of(old, new):
         for other in range(0, len(new), 2):
             if old[at][0] and old[at] == new[other] and old[at + 1] * least > new[other + 1] * most:
                 most, least = old[at + 1], new[other + 1]
+    return _ratio(most, least)
+
+
+def behind(settings, share):
+    """What a nanolitre of before counts behind a change of the drug by `share`: of two changes within a day, what counts more.
+
+    The history does not tell which volumes lie between the two; those of before the first count by both.
+    """
+    old = settings.old_share
+    if not old or settings.steady_s - settings.switched_s > DAY_S + BUCKET_S:
+        return share
+    both = _ratio((old >> 12) * (share >> 12), (old & 4095) * (share & 4095))
+    return both if (both >> 12) * (share & 4095) > (share >> 12) * (both & 4095) else share
+
+
+def _ratio(most, least):
     rest, common = most, least
     while rest:
         rest, common = common % rest, rest
@@ -125,11 +141,14 @@ class Caps:
         self._known_s = -2 * DAY_S  # uptime from which on this window was seen, not restored ...
         self._full_s = -2 * DAY_S   # ... or assumed to be full ...
         self._blind_s = -2 * DAY_S  # ... or above the caps already, for a reason that has been answered
+        self._eased = False         # the program checked last is let into windows that are over its caps: see `falls`
 
     def load(self, values, share=ONE):
         """The caps of a program block, in force from now on. `share`: share_of(old, new) when the head changes its drug at once."""
         self._hour_nl, self._day_nl = caps_of(values)
         self._share = share
+        if self._eased:
+            self._blind_s = self._now_s
         self.release_old()
 
     def hold_old(self, hour_nl, day_nl, share):
@@ -167,14 +186,18 @@ class Caps:
             return
         closed = (uptime_s - self._until_s) // BUCKET_S + 1
         self._until_s += closed * BUCKET_S
+        closed = min(closed, BUCKETS + 1)
+        while closed:
+            self._close()
+            closed -= 1
+
+    def _close(self):
         buckets, at = self._buckets, self._at
-        for _ in range(min(closed, BUCKETS + 1)):
-            self.delivered_day_nl -= buckets[at]
-            self.delivered_hour_nl -= buckets[at - HOUR_BUCKETS]
-            buckets[at] = self._running_nl
-            self._running_nl = 0
-            at = at + 1 if at + 1 < BUCKETS else 0
-        self._at = at
+        self.delivered_day_nl -= buckets[at]
+        self.delivered_hour_nl -= buckets[at - HOUR_BUCKETS]
+        buckets[at] = self._running_nl
+        self._running_nl = 0
+        self._at = at + 1 if at + 1 < BUCKETS else 0
 
     def note(self, volume_nl, extra):
         """A pulse was ordered while `extra` ran (firmware/infusion.py). A prime fills the line: it reaches no patient."""
@@ -191,6 +214,8 @@ class Caps:
 
         What the window certainly holds counts: no exact window at its cap is over it. `rate_nl_day`: of the program, boluses apart.
         """
+        if self.delivered_hour_nl <= self.hour_nl and self.delivered_day_nl <= self.day_nl:
+            return 0
         return (self._exceeded(HOUR_S, self.hour_nl, self.delivered_hour_nl, pulse_nl, rate_nl_day // 24)
                 or self._exceeded(DAY_S, self.day_nl, self.delivered_day_nl, pulse_nl, rate_nl_day))
 
@@ -226,6 +251,8 @@ class Caps:
             self.delivered_day_nl += volume_nl
             if back <= HOUR_BUCKETS:
                 self.delivered_hour_nl += volume_nl
+        if app.now_s - settings.changed_s < DAY_S + BUCKET_S:
+            self._blind_s = self._now_s     # a fall may still be in the windows that it was let into
         self._excuse()
         if not history.whole:
             self.assume_full()
@@ -251,6 +278,7 @@ class Caps:
         volume_nl, pulses_nl = values["bolus_nl"], 2 * app.ledger.pulse_nl
         share = self._share or share_of(app.program_drugs, drugs_of(values))
         falls = not volume_nl and app.delivering and not self._share
+        self._eased = False
         bridge, bridge_rate = values["bridge_nl"] * DAY_S, values["bridge_rate_nl_day"]
         hold_s = -(-bridge // bridge_rate) if bridge else 0
         rate = bolus_rate_nl_day(volume_nl, values["bolus_s"]) if volume_nl else 0
@@ -301,9 +329,10 @@ class Caps:
             if reach_s > 0:
                 ahead += _ahead(flow, front, reach_s)
                 front = reach_s
-                if _shared(held_nl, share) * DAY_S + ahead > room and not (
-                        falls and ahead * (share & 4095) <= basal(app.schedule, app.now_s, app.now_s + reach_s) * (share >> 12)):
-                    return True
+                if _shared(held_nl, share) * DAY_S + ahead > room:
+                    if not falls or ahead * (share & 4095) > basal(app.schedule, app.now_s, app.now_s + reach_s) * (share >> 12):
+                        return True
+                    self._eased = True
             held_nl -= self._buckets[self._at - back] if back else 0
             back -= 1
         at, tail = BUCKET_S - past_s, 0

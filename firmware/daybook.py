@@ -1,5 +1,6 @@
 """The days and the clock: totals of the day that ended, and how long ago things were when the clock is moved."""
 
+from ..protocol import catalogue as cat
 from . import alarms as al
 from .limits import DAY_S
 
@@ -30,6 +31,15 @@ def close_day(app):
         app.alarm(al.STORE, True, 2)
     open_day(app)
     app.save_state()
+
+
+def clock_jumped(app, by_s):
+    """The RTC moved against the tick by `by_s` (row 12)."""
+    app.history.clock_moves(app)
+    shift(app, by_s)
+    app.log(cat.E_CLOCK_JUMP, 0, by_s, 0, True)
+    app.alarm(al.CLOCK_LOST, True, by_s)
+    app.save_state()        # also when the row stands already: a reset would book this jump as an outage
 
 
 def shift(app, by_s):

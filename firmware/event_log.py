@@ -7,7 +7,7 @@ nothing. What is older than the ring is overwritten: the host pulls by absolute 
 import struct
 
 from ..protocol.catalogue import DAY_BYTES, EVENT_BYTES
-from ..protocol.crc import crc16
+from ..protocol.crc import crc16, crc16_whole
 from ..protocol.fields import MAX_SMALL
 from .slots import blank
 
@@ -35,6 +35,7 @@ class Ring:
         self._count = count
         self._size = size
         self._buffer = bytearray(size)
+        self._body = memoryview(self._buffer)[:size - 2]
         self.head = 0
         self.torn_at = -1       # address of the record that lost its power, found at the last load
 
@@ -72,14 +73,14 @@ class Ring:
         buffer = self._buffer
         self._store.read(self._address + slot * self._size, buffer, self._size)
         size = self._size - 2
-        seal = crc16(buffer, 0, size) ^ (buffer[size] | buffer[size + 1] << 8)
+        seal = crc16_whole(self._body) ^ (buffer[size] | buffer[size + 1] << 8)
         number = struct.unpack_from("<I", buffer, 0)[0]
         return number // self._count if seal == 0 and number % self._count == slot else -1
 
     def _append(self, seal):
         """Seal `_buffer` and write it as the next record."""
         buffer, size = self._buffer, self._size - 2
-        seal ^= crc16(buffer, 0, size)
+        seal ^= crc16_whole(self._body)
         buffer[size] = seal & 0xFF
         buffer[size + 1] = seal >> 8
         self._store.write(self._address + self.head % self._count * self._size, buffer, size + 2)

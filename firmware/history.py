@@ -8,7 +8,7 @@ boot where the head is; on the wire the CRC is plain. Appending allocates nothin
 import struct
 
 from ..protocol.catalogue import HISTORY_BYTES
-from ..protocol.crc import crc16
+from ..protocol.crc import crc16_whole
 from . import alarms as al
 from .event_log import Ring
 from .modes import PRIMING
@@ -46,7 +46,7 @@ class History(Ring):
         """See Ring. Any damage makes a random pass: only those near the floor's can be true (a pass takes days, the floor is hours old)."""
         buffer = self._buffer
         self._store.read(self._address + slot * HISTORY_BYTES, buffer, HISTORY_BYTES)
-        number = crc16(buffer, 0, HISTORY_BYTES - 2) ^ (buffer[HISTORY_BYTES - 2] | buffer[HISTORY_BYTES - 1] << 8)
+        number = crc16_whole(self._body) ^ (buffer[HISTORY_BYTES - 2] | buffer[HISTORY_BYTES - 1] << 8)
         return number if self._floor_pass - 1 <= number <= self._floor_pass + 1 else -1
 
     def tick(self, app):
@@ -55,17 +55,17 @@ class History(Ring):
         if state == self._state and (period == self._period or not app.delivering):
             return
         self._period, self._state = period, state
-        self._write(app, 0)
+        self._write(app, state >> 3)
 
     def clock_moves(self, app):
         """Mark where the clock is about to be set, or has jumped: before anything is stored under the new time."""
-        self._write(app, CLOCK_MOVED)
+        self._write(app, app.mode | CLOCK_MOVED)
 
-    def _write(self, app, flag):
+    def _write(self, app, mode):
         ledger, sensed_ul = app.ledger, app.contents.sensed_ul
         struct.pack_into(
             _RECORD, self._buffer, 0, app.now_s, (ledger.pulses - self.pulses) * ledger.pulse_nl,
-            sensed_ul if sensed_ul < 65535 else 65535, app.mode | flag, app.alarms.action, app.effective_rate() // 1000)
+            sensed_ul if sensed_ul < 65535 else 65535, mode, app.alarms.action, app.effective_rate() // 1000)
         try:
             self._append(self.head // RECORDS)
         except OSError:

@@ -26,13 +26,14 @@ class Integrator:
             self._rate = rate_nl_day
             self._q = rate_nl_day // DAY_S
             self._r = rate_nl_day % DAY_S
-        total = 0
+        total, rem = 0, self.rem
         while seconds > 0:
             chunk = seconds if seconds < MAX_CHUNK_S else MAX_CHUNK_S
-            fraction = self._r * chunk + self.rem
-            total += self._q * chunk + fraction // DAY_S
-            self.rem = fraction % DAY_S
+            rem += self._r * chunk
+            total += self._q * chunk + rem // DAY_S
+            rem %= DAY_S
             seconds -= chunk
+        self.rem = rem
         return total
 
 
@@ -66,6 +67,16 @@ class Infusion:
 
         What is over two pulses means that this step came late: one pulse stays due, the rest is booked as missed.
         """
+        if self.extra:
+            seconds = self._run_extra(rate_nl_day, seconds)
+        acc_nl, pulse_nl = self.acc_nl + self.demand.run(rate_nl_day, seconds), self.ledger.pulse_nl
+        if acc_nl >= 2 * pulse_nl:
+            self.ledger.miss(MISSED_LATE, acc_nl - pulse_nl)
+            acc_nl = pulse_nl
+        self.acc_nl = acc_nl
+
+    def _run_extra(self, rate_nl_day, seconds):
+        """Demand the extra and what runs beside it; returns the seconds that are left behind its end."""
         while seconds > 0 and self.extra:
             part = self.extra_due_s()
             if part > seconds:
@@ -80,11 +91,7 @@ class Infusion:
             seconds -= part
             if self.extra_left_nl == 0:
                 self.extra = NONE
-        self.acc_nl += self.demand.run(rate_nl_day, seconds)
-        pulse = self.ledger.pulse_nl
-        if self.acc_nl >= 2 * pulse:
-            self.ledger.miss(MISSED_LATE, self.acc_nl - pulse)
-            self.acc_nl = pulse
+        return seconds
 
     def miss(self, cause, rate_nl_day, seconds):
         """Book `seconds` of `rate_nl_day` as missed; returns the nL."""

@@ -45,19 +45,19 @@ class Ledger:
 
     def pulse(self):
         """Book one pulse and return its steps."""
-        steps = self._steps_q
-        self.steps_rem += self._steps_r
-        if self.steps_rem >= self._nl_per_rev:
-            self.steps_rem -= self._nl_per_rev
+        steps, rem, pulsed_nl = self._steps_q, self.steps_rem + self._steps_r, self.pulsed_nl + self.pulse_nl
+        if rem >= self._nl_per_rev:
+            rem -= self._nl_per_rev
             steps += 1
-        self.steps += steps
-        if self.steps >= self._steps_per_rev:
-            self.steps -= self._steps_per_rev
+        self.steps_rem = rem
+        rem = self.steps + steps
+        if rem >= self._steps_per_rev:
+            rem -= self._steps_per_rev
             self.revs += 1
+        self.steps = rem
         self.pulses += 1
-        self.pulsed_nl += self.pulse_nl
-        self.pulsed_ul += self.pulsed_nl // 1000
-        self.pulsed_nl %= 1000
+        self.pulsed_ul += pulsed_nl // 1000
+        self.pulsed_nl = pulsed_nl % 1000
         return steps
 
     def longest_pulse_steps(self):

@@ -6,7 +6,9 @@ head is sound; hourly means of that are compared. What is missing beyond the ord
 A second sum looks for 150 uL a day whatever was ordered. The sensor's own random walk, 50 uL per root day, sets what can be found how
 fast; tests/firmware/test_level_test.py has the figures. At and below BLIND_NL_DAY, of the mean of some 16 hours (by the hour it would
 flicker with the pulses, and the readings' noise would no longer cancel), an over-infusing head is declared undetectable but for what
-the second sum finds, 3x in five days; and up to 0.1 mL a day 1.3x drowns in the walk: weeks, and the refill may be first.
+the second sum finds, 3x in five days; and up to 0.1 mL a day 1.3x drowns in the walk: seven weeks, and the refill may be first (no test
+of this sensor does it in less than thirty days; with a walk of 15 uL four are possible, by thresholds of that sensor's own, not these).
+The false alarms are a sound head's: one that gives 3 % more at 0.5 mL a day has four times as many.
 
 A third sum tells a dead encoder from a stall: what was ordered and not seen to turn has left the reservoir, or has not. It is a
 sequential test from the stall's first hour on: noise late in a long stall has all that stood before it against it.
@@ -21,8 +23,8 @@ HOUR_S = 3600
 READINGS = 16           # of an hour at least
 # Thresholds, in (0.1 uL) x uL: walk variance of an hour (104 uL^2) x nats, from the simulation in the test.
 LEAK_MOST = 13000       # two nats above the 30 % at 0.5 mL a day: a slow program has no other false alarms than this sum's
-SLOW_MOST, SLOPE = 9600, 21     # of the sums of 30 %: lower for a slow program, where a chance excursion takes longer
-LESS_URGENT = 1500      # under-infusion may take longer: its false alarms are a quarter of the others
+SLOW_MOST, SLOPE = 9600, 23     # of the sums of 30 %: lower for a slow program, where a chance excursion takes longer
+LESS_URGENT = 1400      # under-infusion may take longer: its false alarms are a quarter of the others
 DEAD_MOST, DOUBT = 7000, 30000      # and 0.8 hours' worth more for the readings' noise; as sure as DOUBT that it is a stall, no surer
 LEAK = 63               # 0.1 uL an hour: 150 uL a day
 GAIN = 4                # what a head delivers beyond the order is at most four times the order: more is no head, it is a free flow

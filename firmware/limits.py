@@ -35,6 +35,5 @@ LEVEL_SHIFT = 4                 # the level filter's weight: 1/16 a round
 TARE_ROUNDS = 16                # rounds after a refill until the level filter has settled and is compared with the book
 TARE_MOST_UL = 1000             # alarms.md 4: a larger difference is a pocket fill or a fault, never sensor drift
 OFFSET_MOST_UL = 6000           # of all tares together: twice the drift of ten years, 50 uL a root day (DESIGN 8); a sensor further off is not tared any more
-EMPTY_MARGIN_UL = 500           # row 9: the sensor shows drug when it reads this much above the residual
 TONE_CRITICAL_S = 600           # alarms.md 2: C every 10 min
 TONE_NOTICE_S = 3600            # N hourly

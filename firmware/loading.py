@@ -4,6 +4,8 @@ from ..protocol import catalogue as cat
 from .blocks import drugs_of, values_of
 from .caps import ONE
 
+OFF, ON, LEARNED, FACTORY = range(4)        # cause of E_CALIBRATION
+
 
 def commission(app, block):
     """Take the constants of a canonical commissioning block."""
@@ -20,7 +22,20 @@ def commission(app, block):
         ledger.steps_rem = remainder % app.nl_per_rev
     app.infusion.commission(values["step_hz"])
     app.supervisor.commission(values["counts_per_rev"], app.steps_per_rev, ledger.longest_pulse_steps(), app.nl_per_rev)
+    app.supervisor.trim(app.settings.trim)
+    app.trim.set(app.settings.trim)
     app.sensing.note()
+
+
+def trim(app, part, cause):
+    """Another trim of the calibration from now on; the caller stores the state. The supervisor is told, and holds the bound by itself."""
+    settings = app.settings
+    before = app.trim.part if cause <= ON else settings.trim       # an order is stored before it acts, what was learned acts before
+    app.trim.set(part)
+    app.supervisor.trim(part)
+    settings.trim = app.trim.part
+    if cause <= ON or settings.trim != before:
+        app.log(cat.E_CALIBRATION, cause, settings.trim, before)
 
 
 def program(app, block, share=ONE):

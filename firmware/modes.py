@@ -16,17 +16,17 @@ EVENTS = EV_RESET
 
 LETTERS = "SIRXPGBW"        # one of each mode, in their order; "." refuses
 # Columns, by group: commission program refill stop resume prime set_clock | bolus patient_bolus pause catheter |
-# implant_record trial_record | silence acknowledge alarm_test visit | prime, bridge, bolus and pause end, reset.
+# implant_record trial_record | silence acknowledge alarm_test visit calibration | prime, bridge, bolus and pause end, reset.
 # R is where the program runs: that is bridging while a bridge is open, and idle without a program.
 TABLE = (
-    "I.....S" "...." ".." "SSS." "....S",      # shelf: not commissioned
-    "IRI..PI" "...I" "II" "IIII" "....I",      # idle: no program yet
-    ".RRX.PR" "BBWR" "RR" "RRRR" "....R",      # running
-    "XXX.R.X" "...X" "XX" "XXXX" "....X",      # stopped by order; a bridge waits
-    ".P.X..P" "...." "PP" "PPPP" "R...R",      # priming
-    ".GGX..G" "..W." "GG" "GGGG" ".R..G",      # bridging: a program must restate the bridge
-    "...X..B" "..W." "BB" "BBBB" "..R.R",      # a clinician's or the patient's bolus; a stop or a pause cuts it
-    ".WWXR.W" "...W" "WW" "WWWW" "...RW",      # paused, for a time; a bridge waits
+    "I.....S" "...." ".." "SSS.." "....S",      # shelf: not commissioned
+    "IRI..PI" "...I" "II" "IIIII" "....I",      # idle: no program yet
+    ".RRX.PR" "BBWR" "RR" "RRRRR" "....R",      # running
+    "XXX.R.X" "...X" "XX" "XXXXX" "....X",      # stopped by order; a bridge waits
+    ".P.X..P" "...." "PP" "PPPPP" "R...R",      # priming
+    ".GGX..G" "..W." "GG" "GGGGG" ".R..G",      # bridging: a program must restate the bridge
+    "...X..B" "..W." "BB" "BBBBB" "..R.R",      # a clinician's or the patient's bolus; a stop or a pause cuts it
+    ".WWXR.W" "...W" "WW" "WWWWW" "...RW",      # paused, for a time; a bridge waits
 )
 
 

@@ -44,6 +44,8 @@ def refusal(app, block):
         return _prime_refusal(app, block.values)
     if kind == cat.BOLUS:
         return _bolus_refusal(app, block.values)
+    if kind == cat.CALIBRATION:
+        return orders_records.calibration_refusal(app, block.values)
     return 0
 
 
@@ -191,5 +193,5 @@ def _set_clock(app, block, values):
 _EXECUTE = (
     orders_records.commission, orders_program.execute, orders_records.refill, _stop, _resume, _prime, _set_clock, _bolus, _patient_bolus,
     _pause, orders_records.catheter, orders_records.record, orders_records.record, orders_records.silence, orders_records.acknowledged,
-    orders_records.alarm_test, orders_records.visit)
+    orders_records.alarm_test, orders_records.visit, orders_records.calibration)
 assert len(_EXECUTE) == cat.LAST_KIND

@@ -8,7 +8,7 @@ from ..protocol import catalogue as cat
 from . import alarms as al
 from . import emergency, loading
 from .blocks import DRUGS, drugs_of, values_of
-from .caps import ONE, share_of
+from .caps import ONE, behind, share_of
 from .infusion import BRIDGE
 from .orders_records import acknowledge, store
 from .schedule import Schedule
@@ -109,7 +109,7 @@ def execute(app, block, values):
         changes["old_cap_hour_nl"] = changes["old_cap_day_nl"] = 0
         changes["switched_s"] = settings.steady_s
     elif share != ONE:
-        changes["old_share"], changes["switched_s"] = share, settings.steady_s
+        changes["old_share"], changes["switched_s"] = behind(settings, share), settings.steady_s
     reason = store(app, block, changes)
     if reason:
         infusion.extra, infusion.extra_left_nl, infusion.extra_rate_nl_day = kept

@@ -3,10 +3,12 @@ orders of a visit (silence, acknowledge, alarm test, signature). And `store`, by
 """
 
 from ..protocol import catalogue as cat
+from ..protocol.fields import MAX_SMALL
 from . import alarms as al
 from . import loading
 from .blocks import drugs_of
 from .infusion import BRIDGE
+from .ports import MAX_HOLD_MS
 
 
 def store(app, block, changes):
@@ -38,7 +40,7 @@ def commission(app, block, values):
         slot = app.settings.save_commission(block.canonical, len(block.canonical))
     except OSError:
         return cat.R_STORE
-    reason = store(app, block, {"commissioned": slot})
+    reason = store(app, block, {"commissioned": slot, "calibration": 0, "trim": 0})     # another head has learned nothing
     if reason == 0:
         loading.commission(app, block.canonical)
         supervisor, settings = app.supervisor, app.settings
@@ -64,7 +66,7 @@ def refill_refusal(app, block, values):
 def refill(app, block, values):
     """New contents, on record with drug, concentration, lot and expiry."""
     ledger = app.ledger
-    before = ledger.base_nl, ledger.base_pulses, ledger.lost_pulses
+    before, left_nl = (ledger.base_nl, ledger.base_pulses, ledger.lost_pulses), ledger.reservoir_nl()
     try:
         slot = app.settings.save_record(block.kind, block.canonical, len(block.canonical))
     except OSError:
@@ -75,7 +77,7 @@ def refill(app, block, values):
         ledger.base_nl, ledger.base_pulses, ledger.lost_pulses = before
         return reason
     loading.fill(app, block.canonical)
-    app.sensing.refilled()
+    app.sensing.refilled(values["withdrawn_ul"], before[0], left_nl)
     app.log(cat.E_REFILL, 0, values["volume_ul"], values["withdrawn_ul"])
     return 0
 
@@ -147,9 +149,27 @@ def alarm_test(app, block, values):
 
 
 def visit(app, block, values):
-    """The report of a visit is signed: what was refused to the patient has been looked at (row 26)."""
+    """The report of a visit is signed: what was refused to the patient has been looked at (row 26). Its digest stays in the log, 30 bits an argument."""
     reason = store(app, block, {})
     if reason == 0:
         app.alarm(al.REFUSED, False)
-        app.log(cat.E_VISIT, values["alarm_heard"])
+        block = block.canonical         # ends with the report's digest
+        app.log(cat.E_VISIT, values["alarm_heard"], int.from_bytes(block[-8:-4], "little") & MAX_SMALL, int.from_bytes(block[-4:], "little") & MAX_SMALL)
+    return reason
+
+
+def calibration_refusal(app, values):
+    """A head whose pulse with a trim of 5 % would be half a turn, or longer than the enable one-shot, stays as commissioned."""
+    steps = app.ledger.longest_pulse_steps() * 20 // 19 + 1
+    if values["on"] and (2 * steps >= app.steps_per_rev or app.infusion.hold_ms(steps) > MAX_HOLD_MS):
+        return cat.R_LIMIT
+    return 0
+
+
+def calibration(app, block, values):
+    """Let the calibration learn at refills, or no longer: then it is the factory's at once."""
+    trim = app.settings.trim if values["on"] else 0
+    reason = store(app, block, {"calibration": values["on"], "trim": trim})
+    if reason == 0:
+        loading.trim(app, trim, values["on"])
     return reason

@@ -6,9 +6,10 @@ magnet alone is a magnet, a stall alone is row 7. What no round can see is said 
 
 from ..protocol import catalogue as cat
 from . import alarms as al
-from . import emergency, level_test, self_test
-from .contents import DIFFERS, NOT_YET
+from . import emergency, level_test, loading, self_test
+from .contents import DIFFERS, NOT_YET, REST_UL, TARED
 from .limits import CHECK_S, DAY_S, IDLE_CHECK_S, STOPPED_LONG_S
+from .loading import FACTORY, LEARNED
 
 STEADY_ROUNDS = 3           # a battery or a level has to be out of bounds in as many rounds
 STUCK_ROUNDS, STUCK_COUNTS = 24, 10     # the same reading to the bit, while ten counts were ordered
@@ -23,6 +24,7 @@ HOLD_S = 1800               # rows 18, 21 and the refill: at most 30 min of a se
 STUCK_SESSION_S = 4 * 3600
 FLOOD_FRAMES, FLOOD_FORGED = 104, 13    # bad ones in a round; a forged one weighs as many: eight of them lock
 AGREES = 10                 # pulses that a healed encoder must see turn
+UNTRIMMED = 1 << al.OVER - 1 | 1 << al.UNDER - 1 | 1 << al.LEVEL_SENSOR - 1     # under these rows the calibration is the factory's
 
 
 class Sensing:
@@ -70,9 +72,9 @@ class Sensing:
         if first_s and settings.watchdog_1_s - first_s < DAY_S:
             self._event(al.WATCHDOG, settings.watchdog_1_s - first_s)
 
-    def refilled(self):
-        """The contents changed: what hung on them is over, and what was found about them begins anew."""
-        self._app.contents.refilled()
+    def refilled(self, withdrawn_ul, base_nl, left_nl):
+        """The contents changed (see Contents): what hung on them is over, and what was found about them begins anew."""
+        self._app.contents.refilled(withdrawn_ul, base_nl, left_nl)
         self.level_test.restart()
         self._held_s = self._late_nl = self._late_lost_nl = self._jumped_s = 0
         for row in (al.EMPTY_SENSED, al.EMPTY_COMPUTED, al.LOW, al.OVERFULL, al.EXPIRED):
@@ -104,14 +106,17 @@ class Sensing:
         self._round_s = app.uptime_s
         self.battery_mv = app.ports.battery.read()
         alarms.watch(app.uptime_s)
-        self._session_s = self._session_s + seconds if app.telemetry.access.role else 0
-        supervisor.open_loop = alarms.is_active(al.ENCODER)
+        if app.telemetry.access.role or self._session_s:        # storing costs five times what reading does
+            self._session_s = self._session_s + seconds if app.telemetry.access.role else 0
+        if alarms.active or supervisor.open_loop:
+            supervisor.open_loop = alarms.is_active(al.ENCODER)
         if self._per_c:
             self._ambient()
             self._level(seconds)
             self._battery()
             self._motion()
         self._orders(seconds)
+        self._link()
         if app.uptime_s >= self._test_s:
             self._self_test()
 
@@ -130,14 +135,13 @@ class Sensing:
     # ------------------------------------------------------------------------------------------------ rows
     def _ambient(self):
         """Row 22, and the temperature by which the level is corrected."""
-        ports = self._app.ports
-        inlet = ports.inlet_pressure.read()
-        warm_dc = (ports.temperature.read() - self._zero) * 10 // self._per_c
-        self.temperature_dc = max(-1000, min(1000, warm_dc))
-        wrong = inlet <= 0 or inlet >= ADC_MOST or warm_dc < COLDEST_DC or warm_dc > HOTTEST_DC
-        hot = warm_dc > (COOL_DC if self._app.alarms.is_active(al.AMBIENT) else HOT_DC)
-        if (wrong or hot) != self._app.alarms.is_active(al.AMBIENT):
-            self._app.alarm(al.AMBIENT, wrong or hot, self.temperature_dc, inlet)
+        inlet = self._app.ports.inlet_pressure.read()
+        warm_dc = (self._app.ports.temperature.read() - self._zero) * 10 // self._per_c
+        self.temperature_dc = -1000 if warm_dc < -1000 else 1000 if warm_dc > 1000 else warm_dc
+        active = self._app.alarms.active >> al.AMBIENT - 1 & 1 == 1
+        wrong = inlet <= 0 or inlet >= ADC_MOST or not COLDEST_DC <= warm_dc <= (COOL_DC if active else HOT_DC)
+        if wrong != active:
+            self._app.alarm(al.AMBIENT, wrong, self.temperature_dc, inlet)
 
     def _level(self, seconds):
         """Rows 2, 5, 6, 8, 9, 10, 18, 19, 21."""
@@ -162,8 +166,10 @@ class Sensing:
         if outcome != NOT_YET:
             app.log(cat.E_TARE, 0, contents.off_ul, settings.level_offset_ul)
             if outcome != DIFFERS:
+                if outcome == TARED and settings.calibration and not app.alarms.active & UNTRIMMED:
+                    loading.trim(app, app.trim.learn(contents.seen_ul, contents.told_ul, contents.drawn_ul), LEARNED)
                 app.save_state()
-        over = contents.sensed_ul > contents.capacity_ul + OVERFULL_UL and not contents.settling and not faulty
+        over = contents.sensed_ul > contents.capacity_ul + OVERFULL_UL and not (contents.settling or contents.held or faulty)
         if outcome == DIFFERS or (over and app.ledger.base_nl):
             app.alarm(al.OVERFULL, True, contents.sensed_ul, app.ledger.reservoir_nl() // 1000)
         self._late_nl += ordered_nl
@@ -173,13 +179,18 @@ class Sensing:
             if app.ledger.base_nl and not faulty:
                 self._judge(self._late_nl, self._late_lost_nl, seconds)
             self._late_nl = self._late_lost_nl = 0
+        if settings.trim and app.alarms.active & UNTRIMMED:
+            loading.trim(app, 0, FACTORY)
+            app.save_state()
         daily_nl = app.worst_daily_nl()
-        if contents.low(daily_nl) or contents.sensed_ul <= contents.residual_ul:
+        if contents.low(daily_nl) or contents.sensed_ul <= contents.residual_ul + REST_UL:
             self._scarce(daily_nl, faulty)
 
     def _scarce(self, daily_nl, faulty):
         """Rows 8, 9 and 19: the reservoir is low by the book, or empty by the sensor."""
         app, contents = self._app, self._app.contents
+        if contents.fell:       # what doubted the sensor was this very fall: a live one that rests where an empty bellows does is believed
+            faulty = self._bad > 0 or self._same > 1
         row = contents.alarm(app.schedule.most_daily_nl, faulty)
         if row:
             app.alarm(row, True, contents.sensed_ul, contents.usable_nl())
@@ -231,17 +242,18 @@ class Sensing:
     def _battery(self):
         """Rows 15 and 20."""
         app, settings = self._app, self._app.settings
-        self._weak = self._weak + 1 if self.battery_mv < self._empty_mv else 0
-        self._worn = self._worn + 1 if self.battery_mv < self._eri_mv else 0
+        if self.battery_mv < self._eri_mv or self.battery_mv < self._empty_mv or self._weak or self._worn:
+            self._weak = self._weak + 1 if self.battery_mv < self._empty_mv else 0
+            self._worn = self._worn + 1 if self.battery_mv < self._eri_mv else 0
         if self._worn == STEADY_ROUNDS and settings.eri_s == 0:
             settings.eri_s = settings.steady_s + 1
         days = (settings.steady_s + 1 - settings.eri_s) // DAY_S if settings.eri_s else -1
         if days >= 0:
             app.alarm(al.ERI, True, self.battery_mv)
-        self._shift(al.ERI, days >= ERI_LOUD_DAYS)
+            self._shift(al.ERI, days >= ERI_LOUD_DAYS)
         if self._weak >= STEADY_ROUNDS or days >= ERI_DAYS:
             app.alarm(al.BATTERY, True, self.battery_mv, days)
-        if app.alarms.is_active(al.STALL):
+        if app.alarms.active >> al.STALL - 1 & 1:
             self._shift(al.BATTERY, True)       # the cell no longer starts a pulse
 
     def _motion(self):
@@ -249,24 +261,26 @@ class Sensing:
         app, supervisor = self._app, self._app.supervisor
         if supervisor.agrees >= AGREES:
             app.alarm(al.ENCODER, False)
-        over_nl = supervisor.over()
-        if over_nl:
-            self._event(al.CAP, over_nl)
+        volume_nl = supervisor.over()
+        if volume_nl:
+            self._event(al.CAP, volume_nl)
             self._shift(al.CAP, app.infusion.extra == 0)
-        short_nl = supervisor.short()
-        if short_nl:
-            self._event(al.UNDER, short_nl)
-        field = app.ports.magnet.present() == 1 and (supervisor.lost_in_a_row > 0 or app.alarms.is_active(al.FIELD))
-        if field != app.alarms.is_active(al.FIELD):
+        volume_nl = supervisor.short()
+        if volume_nl:
+            self._event(al.UNDER, volume_nl)
+        active = app.alarms.active >> al.FIELD - 1 & 1 == 1
+        field = app.ports.magnet.present() == 1 and (supervisor.lost_in_a_row > 0 or active)
+        if field != active:
             app.log(cat.E_FIELD, 1 if field else 0)
             app.alarm(al.FIELD, field)
-        if not app.alarms.is_active(al.MOTION):
-            self._trusted = False
+        if not app.alarms.active >> al.MOTION - 1 & 1:
+            if self._trusted:
+                self._trusted = False
         elif supervisor.still and not app.alarms.is_shifted(al.MOTION) and app.uptime_s - self._probe_s >= PROOF_S and self._probe == 0:
             self._probe = 1
 
     def _orders(self, seconds):
-        """Rows 16, 17, 18, 23 to 26, 28: what hangs on time and on the line."""
+        """Rows 16, 17, 18, 23 to 26: what hangs on time."""
         app, alarms, settings = self._app, self._app.alarms, self._app.settings
         if settings.reduction and app.now_s >= settings.reduction_until_s:
             emergency.end(app)
@@ -274,13 +288,17 @@ class Sensing:
             self._standing(app, alarms, settings, seconds)
         if app.expires_s and app.now_s >= app.expires_s:
             app.alarm(al.EXPIRED, True)
-        access = app.telemetry.access
-        frames_bad = app.telemetry.frames_bad + access.forgeries * FLOOD_FORGED
-        locked_s = access.locked_s()
-        stuck = self._session_s >= STUCK_SESSION_S or frames_bad - self._frames_bad >= FLOOD_FRAMES
-        if (locked_s > 0 or stuck) != alarms.is_active(al.LINK):
-            app.alarm(al.LINK, locked_s > 0 or stuck, locked_s, self._session_s)
-        self._frames_bad = frames_bad
+
+    def _link(self):
+        """Row 28."""
+        app = self._app
+        frames_bad = app.telemetry.frames_bad() + app.telemetry.access.forgeries * FLOOD_FORGED
+        locked_s = app.telemetry.access.locked_s()
+        wrong = locked_s > 0 or self._session_s >= STUCK_SESSION_S or frames_bad - self._frames_bad >= FLOOD_FRAMES
+        if wrong != (app.alarms.active >> al.LINK - 1 & 1 == 1):
+            app.alarm(al.LINK, wrong, locked_s, self._session_s)
+        if frames_bad != self._frames_bad:
+            self._frames_bad = frames_bad
 
     def _standing(self, app, alarms, settings, seconds):
         """What only a stopped pump or one with an alarm needs: rows 16, 18, 23 and 24."""

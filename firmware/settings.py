@@ -34,7 +34,7 @@ BOLUS_STATE_BYTES = 200         # firmware/bolus.py packs itself into it
 
 _HEAD = "<BII8s8s%ds" % BOLUS_STATE_BYTES
 # The rest is four bytes each, in groups. A field more is a number more in its group's format, and its name in both places below.
-_ORDERS, _TIMES, _BOOKS = "<20i", "<26i", "<18i"
+_ORDERS, _TIMES, _BOOKS = "<21i", "<27i", "<18i"
 _ORDERS_AT = struct.calcsize(_HEAD)
 _TIMES_AT = _ORDERS_AT + struct.calcsize(_ORDERS)
 _BOOKS_AT = _TIMES_AT + struct.calcsize(_TIMES)
@@ -104,6 +104,8 @@ class Settings:
         self.history_head = 0
         self.history_pulses = 0         # pulses in the history up to that head
         self.bolus_state = bytearray(BOLUS_STATE_BYTES)
+        self.calibration = 0            # 1: it may learn (firmware/trim.py) ...
+        self.trim = 0                   # ... and has learned so many thousandths
         self.wasted_mj = 0              # what the link cost without a proof, since the pump was made (firmware/access.py)
 
     def load(self):
@@ -169,13 +171,13 @@ class Settings:
         struct.pack_into(
             _ORDERS, buffer, _ORDERS_AT, self.boot_count, self.program_slot, self.stopped, self.commissioned, self.last_kind, self.active,
             self.latched, self.fallback_nl_day, self.first_alarm, self.last_day, self.safe_state, self.abrupt_stop, self.reduction, self.extra,
-            self.cut_kind, self.catheter, self.fill_slot, self.implant_slot, self.trial_slot, self.prescriptions)
+            self.cut_kind, self.catheter, self.fill_slot, self.implant_slot, self.trial_slot, self.prescriptions, self.calibration)
         struct.pack_into(
             _TIMES, buffer, _TIMES_AT, self.stopped_at_s, self.level_offset_ul, self.day_pulses, self.day_missed_nl, self.reduction_until_s,
             self.filled_s, self.extra_left_nl, self.extra_rate_nl_day, self.paused_until_s, self.line_pulses, self.old_cap_hour_nl,
             self.old_cap_day_nl, self.rise_s, self.changed_s, self.event_head, self.fault_head, self.history_head, self.history_pulses,
             self.steady_s, self.switched_s, self.old_share, self.clock_offset_s, self.watchdog_1_s, self.watchdog_2_s, self.eri_s,
-            self.wasted_mj)
+            self.wasted_mj, self.trim)
         struct.pack_into(
             _BOOKS, buffer, _BOOKS_AT, ledger.base_nl, ledger.base_pulses, ledger.lost_pulses, ledger.pulses, ul[0], ul[1], ul[2], ul[3], ul[4],
             ul[5], nl[0], nl[1], nl[2], nl[3], nl[4], nl[5], infusion.acc_nl, infusion.demand.rem)
@@ -188,12 +190,12 @@ class Settings:
         (self.boot_count, self.program_slot, self.stopped, self.commissioned, self.last_kind, self.active,
          self.latched, self.fallback_nl_day, self.first_alarm, self.last_day, self.safe_state, self.abrupt_stop, self.reduction, self.extra,
          self.cut_kind, self.catheter, self.fill_slot, self.implant_slot, self.trial_slot,
-         self.prescriptions) = struct.unpack_from(_ORDERS, buffer, _ORDERS_AT)
+         self.prescriptions, self.calibration) = struct.unpack_from(_ORDERS, buffer, _ORDERS_AT)
         (self.stopped_at_s, self.level_offset_ul, self.day_pulses, self.day_missed_nl, self.reduction_until_s,
          self.filled_s, self.extra_left_nl, self.extra_rate_nl_day, self.paused_until_s, self.line_pulses, self.old_cap_hour_nl,
          self.old_cap_day_nl, self.rise_s, self.changed_s, self.event_head, self.fault_head, self.history_head, self.history_pulses,
          self.steady_s, self.switched_s, self.old_share, self.clock_offset_s, self.watchdog_1_s, self.watchdog_2_s,
-         self.eri_s, self.wasted_mj) = struct.unpack_from(_TIMES, buffer, _TIMES_AT)
+         self.eri_s, self.wasted_mj, self.trim) = struct.unpack_from(_TIMES, buffer, _TIMES_AT)
         row = struct.unpack_from(_BOOKS, buffer, _BOOKS_AT)
         ledger.base_nl, ledger.base_pulses, ledger.lost_pulses, ledger.pulses = row[:4]
         ledger.missed_ul[:] = row[4:10]

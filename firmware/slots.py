@@ -6,7 +6,7 @@ blocks of any length in two slots of which the state record names the one in use
 
 import struct
 
-from ..protocol.crc import crc16
+from ..protocol.crc import crc16, crc16_whole
 
 VERSION = 2
 NONE = 255          # of a slot number: no such record
@@ -53,13 +53,13 @@ class Slots:
 
     def _whole(self):
         size, buffer = self._size, self.buffer
-        crc = crc16(buffer, 0, size)
+        crc = crc16_whole(self._body)
         return buffer[0] == VERSION and buffer[size] == crc & 0xFF and buffer[size + 1] == crc >> 8
 
     def save(self):
         """Seal `buffer` (the caller has packed it with the next `seq`) and write it to the older slot. Allocates nothing."""
         size, buffer = self._size, self.buffer
-        crc = crc16(self._body, 0, size)
+        crc = crc16_whole(self._body)
         buffer[size] = crc & 0xFF
         buffer[size + 1] = crc >> 8
         slot = 1 - self.slot

@@ -21,6 +21,7 @@ QUIET, MOVED, LOST, UNORDERED = range(4)
 MARGIN = 3              # pulses that no window may be over, or under: one in flight, one of rounding, one of noise
 PART_S, PARTS = 14400, 6        # of the 24 h in which what was lost is summed
 STILL_MS = 600000       # alarms.md row 1: proved still for 10 min
+TRIM_MOST = 50          # thousandths: by more no calibration is off (firmware/trim.py); a larger one that it is told is none
 _COPY = "<IIB"
 
 
@@ -31,13 +32,15 @@ class Supervisor:
         self._motor = motor
         self._counts = 4096
         self._steps = 4096
-        self._longest = 0           # steps of a pulse at most
-        self._nl_per_rev = 0
+        self._longest = 0           # steps of a pulse at most ...
+        self._spare = 0             # ... and beyond that with a trim
+        self._nl_per_rev = 0        # the factory's ...
+        self._trimmed_nl = 0        # ... and what a turn counts for against the program
         self._pulse_nl = 0
         self._angle = -1            # where the rotor stood when it was last seen at rest; -1: not seen yet
         self._expected = 0          # counts that the open lease should turn; 0: it is the self-test's, and nothing may
         self._lease_ms = 0          # what is left of it
-        self._open = False
+        self.busy = False           # a lease runs
         self.proved = True          # nothing turned in the last of these
         self.open_loop = False      # row 6: the encoder is dead, a pulse counts as turned
         self.agrees = 0             # pulses in a row that such an encoder saw turn all the same
@@ -75,19 +78,27 @@ class Supervisor:
         self._counts = counts_per_rev
         self._steps = steps_per_rev
         self._longest = longest_pulse_steps
-        self._nl_per_rev = nl_per_rev
+        self._spare = 0
+        self._nl_per_rev = self._trimmed_nl = nl_per_rev
         self._pulse_nl = longest_pulse_steps * nl_per_rev // steps_per_rev
         self._angle = -1
+
+    def trim(self, part):
+        """Behind `commission`: a turn counts for `part` thousandths more than the factory's volume, if that is within the bound."""
+        if not -TRIM_MOST <= part <= TRIM_MOST:
+            part = 0
+        self._trimmed_nl = self._nl_per_rev * (1000 + part) // 1000     # down: the count must not run away from the pulses
+        self._spare = self._longest // 19 + 1 if part < 0 else 0        # a pulse of 5 % less a turn has 1/0.95 of the steps
 
     # ------------------------------------------------------------------------------------------------ motion
     def lease(self, steps, hold_ms):
         """The controller is about to order `steps`; motion is allowed for `hold_ms`. False: it may not, and enable was dropped."""
-        if self._open or steps > self._longest:
+        if self.busy or steps > self._longest + self._spare:
             self._motor.drop_enable()
             return False
         self._expected = steps * self._counts // self._steps
         self._lease_ms = hold_ms
-        self._open = True
+        self.busy = True
         return True
 
     def probe(self):
@@ -95,14 +106,9 @@ class Supervisor:
         steps = (EDGE_COUNTS + 4) * self._steps // self._counts + 1
         self._expected = 0
         self._lease_ms = steps + 50
-        self._open = True           # a lease of nothing
+        self.busy = True            # a lease of nothing
         self.proved = False
         self._motor.order(steps, 0)
-
-    @property
-    def busy(self):
-        """True while a lease runs."""
-        return self._open
 
     def look(self, angle, elapsed_ms):
         """One look at the rotor, `elapsed_ms` after the last: MOVED or LOST when a lease was judged, else QUIET or UNORDERED.
@@ -118,10 +124,11 @@ class Supervisor:
             turned -= self._counts
         elif turned < -(self._counts // 2):
             turned += self._counts
-        if self._open:
-            self._still_ms = 0
-            self._lease_ms -= elapsed_ms
-            if self._lease_ms > 0:
+        if self.busy:
+            if self._still_ms:
+                self._still_ms = 0
+            if self._lease_ms > elapsed_ms:
+                self._lease_ms -= elapsed_ms
                 return QUIET
             return self._judge(angle, turned)
         if turned > EDGE_COUNTS or turned < -EDGE_COUNTS:
@@ -140,7 +147,7 @@ class Supervisor:
         return UNORDERED
 
     def _judge(self, angle, turned):
-        self._open = False
+        self.busy = False
         if self._expected == 0:     # the self-test's
             if turned > EDGE_COUNTS or turned < -EDGE_COUNTS:
                 return self._unordered(angle, turned)
@@ -152,12 +159,18 @@ class Supervisor:
         if turned > expected + EDGE_COUNTS:
             return self._unordered(angle, turned)
         self.ordered_counts += expected
-        self.agrees = self.agrees + 1 if self.open_loop and turned * 2 >= expected else 0
         if turned * 2 >= expected or self.open_loop:
-            self._turned(expected if self.open_loop else turned)
-            self.lost_in_a_row = 0
-            self._lost_ms = 0
+            if self.open_loop:
+                self.agrees = self.agrees + 1 if turned * 2 >= expected else 0
+                turned = expected
+            elif self.agrees:
+                self.agrees = 0
+            self._turned(turned)
+            if self.lost_in_a_row:
+                self.lost_in_a_row = 0
             return MOVED
+        if self.agrees:
+            self.agrees = 0
         if turned > 0:
             self._turned(turned)
         self.lost_counts += expected
@@ -209,8 +222,6 @@ class Supervisor:
 
     def _rate_at(self, at_s):
         """The committed program's rate at a pump time; looked up anew only behind the step that was found last."""
-        if self._rate_from_s <= at_s < self._rate_to_s:
-            return self._rate
         block, at = self._block, self._day_at(at_s // DAY_S % 7)
         second = at_s % DAY_S
         self._rate_from_s, self._rate_to_s, self._rate = at_s, at_s - second + DAY_S, 0
@@ -256,40 +267,46 @@ class Supervisor:
         if self._instead or (not self._block and action < 3):
             return
         if action < 2:
-            rate = self._rate_at(at_s)
+            rate = self._rate
+            if not self._rate_from_s <= at_s < self._rate_to_s:
+                rate = self._rate_at(at_s)
         elif action == 2:
             rate = self._most_daily_nl
         else:
             rate = self.fallback_nl_day if action == 3 else self.minimum_nl_day
         due_nl = self._integral(rate, seconds)
-        self._allowance_nl = min(self._allowance_nl + due_nl, self._pulse_nl)
+        allowed_nl = self._allowance_nl + due_nl
+        self._allowance_nl = allowed_nl if allowed_nl < self._pulse_nl else self._pulse_nl
         if action < 2:
             self._missing[self._part] += due_nl
-        self._part_s += seconds
-        while self._part_s >= PART_S:
-            self._part_s -= PART_S
+        seconds += self._part_s
+        while seconds >= PART_S:
+            seconds -= PART_S
             self._part = (self._part + 1) % PARTS
             self._missing[self._part] = 0
+        self._part_s = seconds
 
     def _integral(self, rate, seconds):
         """nL in `seconds` at `rate`, exact for ever. Own arithmetic: chunks as long as small integers allow."""
-        total, most = 0, (SMALL - DAY_S) // (rate + 1)
+        total, most, rem = 0, (SMALL - DAY_S) // (rate + 1), self._rem
         while seconds > 0:
             part = seconds if seconds < most else most
-            self._rem += rate * part
-            total += self._rem // DAY_S
-            self._rem %= DAY_S
+            rem += rate * part
+            total += rem // DAY_S
+            rem %= DAY_S
             seconds -= part
+        self._rem = rem
         return total
 
     def _turned(self, counts):
         """Book a turn against what may turn."""
-        self._turned_rem += counts % self._counts * self._nl_per_rev
-        volume_nl = counts // self._counts * self._nl_per_rev + self._turned_rem // self._counts
-        self._turned_rem %= self._counts
+        per_rev = self._counts
+        volume_nl = self._turned_rem + counts % per_rev * self._trimmed_nl
+        self._turned_rem = volume_nl % per_rev
+        volume_nl = counts // per_rev * self._trimmed_nl + volume_nl // per_rev
         self._missing[self._part] -= volume_nl
         self._allowance_nl -= volume_nl
-        if self._allowance_nl < 0:
+        if self._allowance_nl < 0 and self._extra_nl:
             part = min(self._extra_nl, -self._allowance_nl)
             self._extra_nl -= part
             self._allowance_nl += part
@@ -305,9 +322,7 @@ class Supervisor:
 
     def short(self):
         """nL of the last 24 h that were due and did not turn, once they are a fifth of a day's; then the count begins anew. Else 0."""
-        total = 0
-        for part in range(PARTS):
-            total += self._missing[part]
+        total = sum(self._missing)
         if self._most_daily_nl == 0 or total <= self._most_daily_nl // 5 + MARGIN * self._pulse_nl:
             return 0
         for part in range(PARTS):

@@ -40,7 +40,6 @@ class Telemetry:
             cat.SESSION_CLOSE: self._session_close, cat.CARD: self._card, cat.REDUCE: self._reduce,
         }
 
-    @property
     def frames_bad(self):
         """Damaged frames since boot."""
         decoder = self._responder.decoder
@@ -156,7 +155,8 @@ class Telemetry:
             app.caps.day_nl, bolus.granted_day(), bolus.refused_day(), bolus.lockout_s(), 1 if app.catheter_filled() else 0,
             app.sensing.temperature_dc, app.sensing.battery_mv,
             alarms.active, alarms.latched, alarms.first, settings.boot_count, app.reset_cause, app.events.head,
-            app.uptime_s, self.frames_bad, self.access.forgeries, self.access.locked_s(), settings.wasted_mj]
+            app.uptime_s, self.frames_bad(), self.access.forgeries, self.access.locked_s(), settings.wasted_mj, settings.calibration,
+            app.trim.part]
         return self._reply(cat.STATUS | cat.REPLY_BIT, values)
 
     def _ring(self, file):

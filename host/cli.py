@@ -16,7 +16,7 @@ from typing import Any, Sequence
 
 import click
 
-from . import cli_access, cli_life, cli_scripts, cli_therapy, cli_visit, present, raw, report, screen, transport, units
+from . import cli_access, cli_life, cli_scripts, cli_therapy, cli_verify, cli_visit, present, raw, report, screen, transport, units
 from . import doctor as doctor_room
 from .errors import KeyProblem, PumpRefused, RequestInvalid, SessionLost, ThecalError, UsageProblem
 from .keystore import ROLE_NAMES, Keystore
@@ -101,6 +101,7 @@ def status(session: Session, as_json: bool) -> None:
         ("lasts", NOT_KNOWN if now.low_reservoir_days is None else "%d d above the residual" % now.low_reservoir_days),
         ("ordered", "%s mL in %d pulses" % (units.decimal_text(now.ordered_nl / 10**6, 6), now.pulses)),
         ("missed", "%s mL" % units.decimal_text(Fraction(now.missed_total_nl, 10**6), 6)),
+        *([("calibration", present.calibration_text(now))] if now.calibration else []),
         ("access", present.access_text(pump.role, shelf, identity, now)),
         ("pump", "serial %d, firmware %s on %s" % (identity.serial, identity.firmware_version, identity.runtime)),
         *([("line", line.text())] if line.text() else []),
@@ -305,5 +306,6 @@ def main() -> None:
 cli_therapy.add_to(cli)
 cli_life.add_to(cli)
 cli_visit.add_to(cli)
+cli_verify.add_to(cli)
 cli_scripts.add_to(cli)
 cli_access.add_to(cli)

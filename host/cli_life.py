@@ -140,6 +140,25 @@ def _row(alarm: str) -> int | str:
     return int(alarm) if alarm.isdecimal() else alarm
 
 
+@click.command()
+@click.option("--on/--off", "on", default=None, help="Let it learn at refills, or back to the factory's volume.")
+@therapy_options
+@click.pass_obj
+def calibrate(session: Session, on: bool | None, yes: bool, as_json: bool) -> None:
+    """The learning calibration: what the pump takes a revolution of its head for. Without an option it is only shown."""
+    if on is not None:
+        may_ask(yes)
+    with session.pump() as pump:
+        before = pump.status()
+        if on is None:
+            row = {"calibration": before.calibration, "trim": before.trim}
+            return emit_json("thecal.calibrate/1", row) if as_json else show_table(("", ""), [("calibration", present.calibration_text(before))])
+        pending = "learning at refills, within 5 %" if on else "the factory's"
+        confirm_rows(yes, "calibration", [("stroke volume", present.calibration_text(before), pending)], "Order this?")
+        done = pump.calibration(on)
+    return told("thecal.calibrate/1", done, as_json, "the calibration may learn" if on else "the calibration is the factory's")
+
+
 @click.command("alarm-test")
 @click.option("--notice", is_flag=True, help="The single tone instead of the two-tone.")
 @therapy_options
@@ -168,5 +187,5 @@ def delivery(session: Session, as_json: bool) -> None:
 
 def add_to(group: click.Group) -> None:
     """Put these commands into the `thecal` group."""
-    for command in (commission, clock, implant_command, trial, catheter, silence, acknowledge, alarm_test, delivery):
+    for command in (commission, clock, implant_command, trial, catheter, silence, acknowledge, alarm_test, calibrate, delivery):
         group.add_command(command)

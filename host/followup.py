@@ -26,6 +26,7 @@ from .review import NL_PER_UL, RefillReview, named
 
 SCHEMA = "thecal.visit/1"
 SIGNED_BYTES = 8
+SIGNATURE = ("digest", "program_digest")    # stand beside what they sign
 
 
 @dataclass(frozen=True)
@@ -158,7 +159,10 @@ class FollowUp:
         return self.heard
 
     def sign(self, host_s: int | None = None) -> dict[str, Any]:
-        """The report to file: before and after, what was done and found, the digest that goes on the pump's record with the visit."""
+        """The report to file: before and after, what was done and found, the digest that goes on the pump's record with the visit.
+
+        It is plain data, so that a saved file is what was signed: see host/verify.py.
+        """
         before = self.before or self.interrogate(host_s)
         after, plan = report.collect(self.pump, host_s), self.plan_made
         refill_by = after["reservoir"]["refill_by"] if after["reservoir"] else None
@@ -168,7 +172,8 @@ class FollowUp:
             "before": before, "after": after, "changes": _changes(before["program"], after["program"]), "done": [order.to_dict() for order in self.done],
             "overridden": self._overridden(), "delivered": report.delivered_text(before["delivered"]), "refill_by": refill_by,
             "next_visit": units.pump_time_text(self.next_visit_s) if self.next_visit_s is not None else None, "alarm_heard": self.heard}
-        digest = hashlib.sha256(json.dumps(made, sort_keys=True, default=str).encode()).digest()[:SIGNED_BYTES]
+        made = json.loads(json.dumps(made, default=str))
+        digest = digest_of(made)
         self.pump.sign_visit(digest, self.heard)
         return {**made, "digest": digest.hex(), "program_digest": after["status"]["running_digest"]}
 
@@ -188,6 +193,12 @@ class FollowUp:
         if implant is None:
             raise RequestInvalid("the pump is on the shelf: commission it first")
         return implant
+
+
+def digest_of(visit: dict[str, Any]) -> bytes:
+    """The first 8 bytes of SHA-256 over the report without its signature: keys sorted, so that a file may be laid out anew."""
+    unsigned = {name: value for name, value in visit.items() if name not in SIGNATURE}
+    return hashlib.sha256(json.dumps(unsigned, sort_keys=True).encode()).digest()[:SIGNED_BYTES]
 
 
 def _mixed(fill: Fill | None, contents: Contents | None, implant: Implant) -> dict[str, Fraction]:

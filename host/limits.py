@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from fractions import Fraction
 
-from . import units
+from . import caps, units
 from .bolus import USUAL_SHARE
 from .drug_library import Drug, Setting
 from .errors import RequestInvalid
@@ -81,6 +81,7 @@ def check(program: Prescription, baseline: Baseline | None = None, *, pulse_nl: 
             warnings += _check_step(item.drug, dose, running, limits, baseline)
         else:
             warnings += _against(item.drug, "starting dose", dose, limits.start_soft, limits.start_hard, limits, START)
+    caps.check(program, pulse_nl)
     if program.max_daily_nl() * PULSE_SHARE < pulse_nl:
         warnings.append(Finding("one pulse of %s is more than 1 %% of the day's volume of %s" % (
             units.show(pulse_nl, units.VOLUME, "uL"), units.show(program.max_daily_nl(), units.VOLUME, "mL"))))

@@ -223,6 +223,14 @@ class Orders(Readings):
         """Sound the two-tone (or the single) alarm once, for the patient to say whether it was heard."""
         return self._simple(catalogue.ALARM_TEST, tone=2 if critical else 1)
 
+    def calibration(self, on: bool) -> OrderResult:
+        """Let the pump learn at refills what a revolution moves, within 5 % of the factory's figure, or (False) return it to that at once.
+
+        It learns by what the syringe drew (`Fill(withdrawn=...)`) and the level's rise, half of it and at most 2 % at a refill; `status().trim`
+        shows it. Rows 5, 10 and 21 return it to the factory's.
+        """
+        return self._simple(catalogue.CALIBRATION, on=int(on))
+
     def sign_visit(self, report_digest: bytes, alarm_heard: bool | None = None) -> OrderResult:
         """End a visit: the digest (8 bytes) of the signed report goes on record, and whether the alarm test was heard (None: not tested)."""
         return self._simple(catalogue.VISIT, alarm_heard=2 if alarm_heard is None else int(alarm_heard), report=report_digest)

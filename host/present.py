@@ -56,6 +56,13 @@ def access_text(role: str, on_shelf_key: bool, identity: Identity, status: Statu
     return text
 
 
+def calibration_text(status: Status) -> str:
+    """What a revolution is taken for, and whether that may change."""
+    percent = units.decimal_text(Fraction(abs(status.trim), 10), 1)
+    text = "%s%s %% of the factory's volume" % ("-" if status.trim < 0 else "+", percent) if status.trim else "the factory's"
+    return text + (", learning at refills" if status.calibration else "")
+
+
 def schedule_lines(program: Prescription) -> list[str]:
     """The week in words: one line per pattern, its days in front, each step with its rate and the first drug's dose per hour."""
     lines = []

@@ -21,6 +21,8 @@ from .limits import OVERRIDE_REASONS, SOFT_LIMITS
 
 RESET_CAUSES = ("unknown cause", "power on", "brown-out", "watchdog", "software")  # the system port's 0..4 (PROTOCOL.md, status)
 PROGRAM_MODES = ("none", "simple continuous", "flex", "periodic bolus", "minimum rate")
+LEVEL_FINDINGS = ("", "over-infusion", "under-infusion", "sensor", "free flow", "dead encoder")      # cause of the event (firmware/level_test.py)
+CALIBRATIONS = ("off", "on", "learned at a refill", "back to the factory's")
 DAMAGED = 0  # no event of the catalogue has this code
 NEVER_DAYS = 65_535  # the status field's top: no date within its range
 
@@ -68,6 +70,7 @@ class Status:
 
     `delivered_hour_nl` and `_day_nl` are what the caps count against, `cap_*_nl` the caps at the concentration at the head; `boluses_*` count the last
     24 h; `lockout_s` is left of a patient bolus's lockout. `forgeries`: wrong keys and tags since boot; `locked_s`: seconds for which nobody may change therapy because of them.
+    `calibration`: it may learn at refills; `trim`: thousandths by which a revolution moves more than the factory's figure, as far as it learned.
     `wasted_mj`: energy that traffic without a proof has cost since the pump was made, by the pump's own estimate (PROTOCOL.md).
     """
 
@@ -110,6 +113,8 @@ class Status:
     forgeries: int
     locked_s: int
     wasted_mj: int
+    calibration: bool
+    trim: int
 
     @classmethod
     def of(cls, raw: Mapping[str, Any]) -> Status:
@@ -122,7 +127,7 @@ class Status:
             "paused_until_s", "delivered_hour_nl", "delivered_day_nl", "cap_hour_nl", "cap_day_nl", "boluses_granted", "boluses_refused", "lockout_s",
             "battery_mv", "first_alarm",
             "boot_count", "next_event", "uptime_s", "frames_bad", "forgeries", "locked_s",
-            "wasted_mj")}
+            "wasted_mj", "trim")}
         return cls(
             mode=catalogue.MODES[raw["mode"]],
             program_mode=PROGRAM_MODES[raw["program_mode"]],
@@ -133,6 +138,7 @@ class Status:
             reservoir_sensed_nl=raw["reservoir_sensed_ul"] * 1000,
             low_reservoir_days=None if raw["low_reservoir_days"] == NEVER_DAYS else raw["low_reservoir_days"],
             extra=catalogue.EXTRAS[raw["extra"]],
+            calibration=bool(raw["calibration"]),
             catheter_filled=raw["catheter"] == catalogue.CATHETER_FILLED,
             temperature_c=raw["temperature_dc"] / 10,
             alarms=of_bits(raw["alarms"]),
@@ -286,7 +292,9 @@ _EVENT_TEXTS = {
         ", ".join(name for bit, name in enumerate(SOFT_LIMITS) if e.a >> bit & 1) or "bits %d" % e.a,
         OVERRIDE_REASONS[e.cause] if e.cause < len(OVERRIDE_REASONS) else "reason %d" % e.cause),
     catalogue.E_SELF_TEST: lambda e: "passed" if e.cause == 0 else "test %d failed (%d, %d)" % (e.cause, e.a, e.b),
-    catalogue.E_LEVEL_TEST: lambda e: "%s: %d uL in %d h" % (("", "over-infusion", "under-infusion", "sensor")[e.cause % 4], e.a, e.b),
+    catalogue.E_LEVEL_TEST: lambda e: "%s: %d uL in %d h" % (LEVEL_FINDINGS[e.cause] if e.cause < len(LEVEL_FINDINGS) else "finding %d" % e.cause, e.a, e.b),
+    catalogue.E_CALIBRATION: lambda e: "%s: %+d in a thousand, %+d before" % (
+        CALIBRATIONS[e.cause] if e.cause < len(CALIBRATIONS) else "cause %d" % e.cause, e.a, e.b),
     catalogue.E_FIELD: lambda e: "entered" if e.cause else "left",
     catalogue.E_SESSION: lambda e: _role_name(e.cause),
     catalogue.E_LOCKED: lambda e: "%d wrong keys so far, locked for %s" % (e.a, units.duration_text(e.b)),

@@ -18,6 +18,7 @@ from .plant import Plant
 POWER_ON, BROWN_OUT, WATCHDOG, SOFTWARE = 1, 2, 3, 4      # reset causes, firmware/port_shapes.py
 # What the store write that loses power leaves: nothing, half, the first byte, all but the last, all of it. TETHER.md, flags.
 WHOLE_OLD, TORN_MIDDLE, TORN_FIRST, TORN_LAST, WHOLE_NEW = range(5)
+STORE_DEAD = 5          # no write loses power, every write fails
 
 _pack_request = struct.Struct(REQUEST).pack
 _unpack_reply = struct.Struct(REPLY).unpack_from
@@ -52,6 +53,7 @@ class Board:
         self._counter = 0
         self.reset_cause = POWER_ON
         self.magnet = False
+        self.reed_held = False          # by something that is no magnet of a clinician
         self.cut_after = NEVER_CUT      # store writes that still succeed before power is lost; NEVER_CUT: all
         self.torn = WHOLE_OLD           # what of that write is stored
 
@@ -74,7 +76,13 @@ class Board:
         self._counter += 1
         sensed = self.plant.sense()
         rx = self.line.take_for_pump(now_us)
-        flags = (FLAG_MAGNET if self.magnet else 0) | FLAG_TORN * self.torn
+        flags = FLAG_TORN * self.torn
+        if self.magnet or self.reed_held or self.plant.reed_closed:
+            flags |= FLAG_MAGNET
+            if self.reed_held and not self.magnet:
+                self.plant.faults.fire("reed_held", now_us)
+            elif self.plant.reed_closed and not self.magnet:
+                self.plant.reed_seen()
         tick_ms = (self._tick0_ms + (now_us - self._boot_us) // 1000) & (TICK_PERIOD - 1)
         head = _pack_request(
             MAGIC, STEP, flags, self._counter, now_us // 1_000_000 + self.rtc_offset_s, tick_ms, sensed.encoder_angle,
@@ -90,6 +98,8 @@ class Board:
         if self.cut_after != NEVER_CUT:
             self.cut_after = max(0, self.cut_after - writes)
         tx = reply[-length:] if length else b""
+        if self.torn == STORE_DEAD and writes:
+            self.plant.faults.fire("store_dead", now_us)
         if kind == DONE or kind == RESET_WANTED:
             if flags:
                 self.plant.drop_enable()

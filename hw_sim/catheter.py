@@ -2,23 +2,24 @@
 
 Liquid does not give way, so a change of *rate* shows at the tip at once and a change of *concentration* only after the
 dead volume. While all content is alike it is one parcel and a push costs O(1). Otherwise the content lies in cells of at
-most CELL_UL that move with the flow (no numerical diffusion from advection); dispersion between them is Taylor-Aris,
-D_eff = D (1 + (a u / D)^2 / 48), applied once per BATCH_UL of flow with that batch's mean velocity by one backward Euler
-step: tridiagonal, mass-conserving, stable for any time, and its variance 2 D_eff t is exact for any step. Numerical error
-of a front's width: about CELL_UL^2 / 12 of added variance, 1 % at 0.5 mL/day (tests/hw_sim/test_catheter.py).
+most CELL_UL that move with the flow (no numerical diffusion from advection) and spread once per BATCH_UL of flow by what
+dispersion.py makes of it. Numerical error of a front's width: about CELL_UL^2 / 12 of added variance, 1 % at 0.5 mL/day
+(tests/hw_sim/test_catheter.py). The internal tubing is taken as more catheter of the same bore.
 
-Limits, stated: the mean velocity is used as if the flow were steady. Strokes of 1 uL further apart than about 10 s
-(radial homogenisation, a^2 / 14.7 D) would each smear by a third of their squared length instead: a front of about 3.5 cm
-in place of 1.2 cm at 0.5 mL/day. Above 24 mL/day (a runaway) a batch is shorter than that time and the spread overstated.
-The internal tubing is taken as more catheter of the same bore.
-
-A kink stores what the head pushes: `stored_ul` over the compliance is the line pressure; `leak_ul_kpa_s` lets it ooze on
-(partial kink), and healing releases it at once. What flows back through the tip is what had just left it.
+Faults are parameters. A kink stores what the head pushes: `stored_ul` over the compliance is the line pressure above CSF,
+an outlet of conductance G lets it ooze on (tau = C / G, exact for any dt), and healing releases it at once. An open line
+empties within R C = 0.15 s and is taken as doing so at once. A leak is an outlet at a place along the catheter: of the open
+line it takes its share, beside a kink behind it all that the kink holds back. A disconnected catheter is a leak of the
+whole flow at the pump: what lies behind it stands still. A bubble adds V / P of compliance (Boyle's law at small
+pressures: at 100 kPa above ambient the true gas would yield half as much), and ambient pressure swells or shrinks it.
+What leaves elsewhere than at the tip is in `lost`. What flows back through the tip or a leak is what had just left it.
 """
 from __future__ import annotations
 
 import math
 
+from .dispersion import Shear, diffused
+from .environment import STANDARD_KPA
 from .params import CatheterParams
 from .reservoir import Conc
 
@@ -30,62 +31,59 @@ ALIKE = 1e-6        # spread below which content counts as one parcel, relative 
 Pieces = list[tuple[float, Conc]]       # volume (uL) and concentrations that left at the tip, in order
 
 
-def spread_m2_s(diffusion_m2_s: float, radius_m: float, speed_m_s: float) -> float:
-    """Taylor-Aris effective axial diffusion of a steady laminar flow."""
-    peclet = radius_m * speed_m_s / diffusion_m2_s if diffusion_m2_s else 0.0
-    return diffusion_m2_s * (1 + peclet * peclet / 48)
-
-
-def diffused(widths: list[float], columns: list[list[float]], spread_ul2: float) -> list[list[float]]:
-    """One backward Euler step of diffusion between cells, closed at both ends.
-
-    `widths` in uL, one column of cell concentrations per drug, `spread_ul2` = D_eff t in volume coordinates (uL^2).
-    """
-    count = len(widths)
-    across = [2 * spread_ul2 / (widths[i] + widths[i + 1]) for i in range(count - 1)]
-    across.append(0.0)
-    ratios, pivots = [], []
-    ratio = before = 0.0
-    for width, after in zip(widths, across):
-        pivot = 1 / (width + before + after - before * ratio)
-        ratio = after * pivot
-        pivots.append(pivot)
-        ratios.append(ratio)
-        before = after
-    spread = []
-    for column in columns:
-        value = before = 0.0
-        forward = []
-        for width, conc, after, pivot in zip(widths, column, across, pivots):
-            value = (width * conc + before * value) * pivot
-            forward.append(value)
-            before = after
-        for i in range(count - 2, -1, -1):
-            forward[i] += ratios[i] * forward[i + 1]
-        spread.append(forward)
-    return spread
-
-
 class Catheter:
     """The line's content. Either `_alike` holds its one concentration, or `_widths` and `_columns` its cells, tip first."""
 
-    __slots__ = ("dead_ul", "stored_ul", "leak_ul_kpa_s", "kinked", "_compliance", "_bore_ul_cm", "_diffusion", "_alike",
-                 "_widths", "_columns", "_highest", "_moved_ul", "_spread_us")
+    __slots__ = ("dead_ul", "stored_ul", "outlet_ul_kpa_s", "kinked", "leak_share", "lost", "compliance_ul_kpa", "_params", "_bubble_ul",
+                 "_ambient_kpa", "_leak_ul", "_shear", "_area_ul2_m2", "_alike", "_widths", "_columns", "_highest", "_moved_ul", "_spread_us")
 
     def __init__(self, params: CatheterParams):
         self.dead_ul = params.dead_ul
         self.stored_ul = 0.0            # swollen beyond the dead volume, behind a kink
         self.kinked = False
-        self.leak_ul_kpa_s = 0.0        # conductance of the kink, 0 when fully closed
-        self._compliance = params.compliance_ul_kpa
-        self._bore_ul_cm = params.bore_ul_cm
-        self._diffusion = params.diffusion_m2_s
+        self.outlet_ul_kpa_s = 0.0      # conductance of all ways out of a kinked line, 0 when fully closed
+        self.leak_share = 0.0           # of what leaves the line
+        self.lost: Pieces = []          # what left elsewhere than at the tip, in order, until the plant takes it
+        self._params = params
+        self.compliance_ul_kpa = params.compliance_ul_kpa
+        self._bubble_ul = 0.0           # gas, at STANDARD_KPA
+        self._ambient_kpa = STANDARD_KPA
+        self._leak_ul = 0.0             # volume between the leak and the tip
+        area_m2 = params.bore_ul_cm * 1e-7      # 1 uL/cm is 1e-9 m3 per 1e-2 m
+        self._shear = Shear(params.diffusion_m2_s, math.sqrt(area_m2 / math.pi))
+        self._area_ul2_m2 = (area_m2 * 1e9) ** 2
         self._alike: Conc | None = ()
         self._widths: list[float] = []
         self._columns: list[list[float]] = []
         self._highest: list[float] = []     # highest inflow so far, per drug: the scale of ALIKE
         self._moved_ul = 0.0                # flow since the last dispersion step ...
         self._spread_us = 0                 # ... which was at this instant
+
+    def set_faults(self, kink_ul_kpa_s: float | None = None, leak: float = 0.0, disconnected: bool = False, bubble_ul: float = 0.0,
+                   ambient_kpa: float = STANDARD_KPA) -> float:
+        """The line's faults from now on: conductance left in a kink (None: no kink), share 0..1 that leaks, gas (uL at STANDARD_KPA).
+
+        What the line has stored stays in it; call outflow_ul() up to now before, and after it if the line has opened.
+        Returns by how much the gas has grown with another ambient pressure (uL).
+        """
+        params = self._params
+        leak = 1.0 if disconnected else leak
+        self._leak_ul = params.catheter_ul * (1.0 if disconnected else 1 - params.leak_at)
+        self.leak_share = leak
+        self.outlet_ul_kpa_s = kink_ul_kpa_s or 0.0
+        before_kink = disconnected or params.leak_at < params.kink_at
+        self.kinked = kink_ul_kpa_s is not None and not (leak == 1.0 and before_kink)
+        if self.kinked and leak and before_kink:        # two ways out side by side: the leak's, as it is against the open rest, and the kink's
+            beyond = params.resistance_kpa_s_ul * (1 - params.leak_at)
+            through_ul_kpa_s = leak / (1 - leak) / beyond
+            self.outlet_ul_kpa_s += through_ul_kpa_s
+            self.leak_share = through_ul_kpa_s / self.outlet_ul_kpa_s
+        grown_ul = self._bubble_ul * STANDARD_KPA * (1 / ambient_kpa - 1 / self._ambient_kpa)
+        self.dead_ul -= grown_ul        # the gas takes the liquid's room ...
+        self.stored_ul += grown_ul      # ... and presses on it
+        self._bubble_ul, self._ambient_kpa = bubble_ul, ambient_kpa
+        self.compliance_ul_kpa = params.compliance_ul_kpa + bubble_ul * STANDARD_KPA / (ambient_kpa * ambient_kpa)
+        return grown_ul
 
     def add_drug(self) -> None:
         """One more drug exists from now on; none of it is here yet."""
@@ -97,7 +95,7 @@ class Catheter:
     @property
     def back_kpa(self) -> float:
         """Line pressure above CSF that the head works against."""
-        return self.stored_ul / self._compliance
+        return self.stored_ul / self.compliance_ul_kpa
 
     @property
     def tip_conc(self) -> Conc:
@@ -111,14 +109,14 @@ class Catheter:
             return tuple(conc * volume for conc in self._alike)
         return tuple(math.fsum(w * c for w, c in zip(self._widths, column)) for column in self._columns)
 
-    def push(self, t_us: int, in_ul: float, conc: Conc, out_ul: float) -> Pieces:
-        """Bring `in_ul` >= 0 in at the head by `t_us` and let `out_ul` out at the tip.
+    def push(self, since_us: int, t_us: int, in_ul: float, conc: Conc, out_ul: float) -> Pieces:
+        """Bring `in_ul` >= 0 in at the head evenly from `since_us` to `t_us` and let `out_ul` out; returns what left at the tip.
 
         Unless the line swells behind a kink, both are equal; a negative `out_ul` sucks liquid in at the tip.
         """
         alike = self._alike
         if alike is conc and alike is not None:
-            return [(out_ul, alike)]
+            return self._leave_alike(out_ul, alike) if self.leak_share else [(out_ul, alike)]
         if alike is not None:
             taken = self._push_alike(alike, in_ul, conc, out_ul)
             if taken is not None:
@@ -126,19 +124,23 @@ class Catheter:
             self._open_cells(t_us, alike)
         self._append(in_ul, conc)
         pieces = self._leave(out_ul)
+        self._shear.flow(since_us, t_us, in_ul)
         self._moved_ul += in_ul
         if self._moved_ul >= BATCH_UL:
             self._spread(t_us)
             self._collapse(conc, pieces)
         return pieces
 
-    def release(self, out_ul: float) -> Pieces:
+    def release(self, since_us: int, t_us: int, out_ul: float) -> Pieces:
         """Let `out_ul` out at the tip while nothing comes in (the line relaxes); a negative volume is sucked in there."""
-        return [(out_ul, self._alike)] if self._alike is not None else self._leave(out_ul)
+        if self._alike is not None:
+            return self._leave_alike(out_ul, self._alike)
+        self._shear.flow(since_us, t_us, out_ul)
+        return self._leave(out_ul)
 
-    def pull(self, back_ul: float, out_ul: float) -> tuple[Conc, Pieces]:
+    def pull(self, since_us: int, t_us: int, back_ul: float, out_ul: float) -> tuple[Conc, Pieces]:
         """The head takes `back_ul` > 0 back; returns what it took, and what left at the tip (`out_ul` <= 0: was sucked in)."""
-        pieces = self.release(out_ul)
+        pieces = self.release(since_us, t_us, out_ul)
         if self._alike is not None:
             return self._alike, pieces
         taken = [0.0] * len(self._columns)
@@ -158,15 +160,15 @@ class Catheter:
     def outflow_ul(self, in_ul: float, dt_s: float) -> float:
         """Outflow at the tip while `in_ul` comes in evenly over `dt_s`; the rest swells or relaxes the line (`stored_ul`).
 
-        Exact for any dt: stored' = in/dt - stored/tau with tau = compliance / leak.
+        Exact for any dt: stored' = in/dt - stored/tau with tau = compliance / outlet.
         """
         if not self.kinked:
             out, self.stored_ul = in_ul + self.stored_ul, 0.0
             return out
         before = self.stored_ul
         after = before + in_ul
-        if self.leak_ul_kpa_s and dt_s > 0:
-            decades = dt_s * self.leak_ul_kpa_s / self._compliance
+        if self.outlet_ul_kpa_s and dt_s > 0:
+            decades = dt_s * self.outlet_ul_kpa_s / self.compliance_ul_kpa
             gone = -math.expm1(-decades)
             after = before * (1 - gone) + in_ul / decades * gone
         self.stored_ul = after
@@ -174,7 +176,7 @@ class Catheter:
 
     def room_ul(self, limit_kpa: float) -> float:
         """What the head can still push before the line reaches `limit_kpa` above CSF; endless in an open line."""
-        return self._compliance * limit_kpa - self.stored_ul if self.kinked else math.inf
+        return self.compliance_ul_kpa * limit_kpa - self.stored_ul if self.kinked else math.inf
 
     def replace(self, t_us: int, volume_ul: float, conc: Conc) -> Pieces:
         """The `volume_ul` next to the tip is exchanged by hand for liquid of `conc`; returns what was there."""
@@ -197,6 +199,39 @@ class Catheter:
                 break
         return taken
 
+    def port_push(self, t_us: int, at_ul: float, in_ul: float, conc: Conc) -> Pieces:
+        """A needle brings `in_ul` > 0 in at `at_ul` before the tip; returns what left there: the content between first, then the injected."""
+        if self._alike is not None:
+            self._open_cells(t_us, self._alike)
+        self._highest = [max(known, new) for known, new in zip(self._highest, conc)]
+        self._cut(at_ul)
+        nearer, at = 0.0, 0
+        while at < len(self._widths) and nearer < at_ul - SPECK_UL:
+            nearer += self._widths[at]
+            at += 1
+        left, cells = in_ul, 0
+        while left > 0 and cells * CELL_UL < at_ul + CELL_UL:       # a queue no longer than the catheter: the first of it leaves as one piece
+            part = left if left <= CELL_UL + SPECK_UL or (cells + 1) * CELL_UL >= at_ul + CELL_UL else CELL_UL
+            self._widths.insert(at, part)
+            for column, new in zip(self._columns, conc):
+                column.insert(at, new)
+            left -= part
+            cells += 1
+        self._shear.flow(t_us, t_us, in_ul)
+        return self._leave(in_ul)
+
+    def _cut(self, at_ul: float) -> None:
+        """Cut the cell that reaches over `at_ul` before the tip in two."""
+        passed = 0.0
+        for at, width in enumerate(self._widths):
+            if passed + width > at_ul + SPECK_UL:
+                if at_ul - passed > SPECK_UL:
+                    self._widths[at:at + 1] = [at_ul - passed, passed + width - at_ul]
+                    for column in self._columns:
+                        column.insert(at, column[at])
+                return
+            passed += width
+
     def _push_alike(self, alike: Conc, in_ul: float, conc: Conc, out_ul: float) -> Pieces | None:
         """Take a barely different inflow as alike; None if it differs by more than ALIKE.
 
@@ -216,7 +251,14 @@ class Catheter:
         if leaving and min(leaving) < 0:
             return None
         self._alike = conc
-        return [(out_ul, leaving)]
+        return self._leave_alike(out_ul, leaving)
+
+    def _leave_alike(self, out_ul: float, conc: Conc) -> Pieces:
+        """Divide `out_ul` of one parcel between leak and tip."""
+        if self.leak_share and out_ul:
+            self.lost.append((out_ul * self.leak_share, conc))
+            out_ul *= 1 - self.leak_share
+        return [(out_ul, conc)]
 
     def _open_cells(self, t_us: int, alike: Conc) -> None:
         volume = self.dead_ul + self.stored_ul
@@ -225,6 +267,7 @@ class Catheter:
         self._columns = [[conc] * count for conc in alike]
         self._alike = None
         self._moved_ul = 0.0
+        self._shear.variance_ul2 = 0.0
         self._spread_us = t_us
 
     def _append(self, in_ul: float, conc: Conc) -> None:
@@ -248,37 +291,72 @@ class Catheter:
                 column.append(new)
             left -= part
 
-    def _leave(self, out_ul: float) -> Pieces:
-        """Take `out_ul` off at the tip; a negative volume swells the tip's cell with its own liquid."""
+    def _place(self) -> int:
+        """The first cell that lies beyond the leak as seen from the tip, by its middle."""
+        passed_ul = 0.0
+        for at, width in enumerate(self._widths):
+            if passed_ul + width / 2 >= self._leak_ul:
+                return at
+            passed_ul += width
+        return len(self._widths) - 1
+
+    def _take(self, at: int, out_ul: float) -> Pieces:
+        """Take `out_ul` out of cell `at` and those behind it towards the head; a negative volume swells the cell with its own liquid."""
         if out_ul <= 0:
-            self._widths[0] -= out_ul
-            return [(out_ul, self.tip_conc)]
+            self._widths[at] -= out_ul
+            return [(out_ul, tuple(column[at] for column in self._columns))]
         pieces: Pieces = []
-        whole, left = 0, out_ul
-        for width in self._widths:
-            if width > left:
-                break
-            pieces.append((width, tuple(column[whole] for column in self._columns)))
-            left -= width
-            whole += 1
-        del self._widths[:whole]
+        end, left = at, out_ul
+        while end < len(self._widths) and self._widths[end] <= left:
+            pieces.append((self._widths[end], tuple(column[end] for column in self._columns)))
+            left -= self._widths[end]
+            end += 1
+        del self._widths[at:end]
         for column in self._columns:
-            del column[:whole]
+            del column[at:end]
         if left > 0:
-            pieces.append((left, self.tip_conc))
-            self._widths[0] -= left
+            pieces.append((left, tuple(column[at] for column in self._columns)))
+            self._widths[at] -= left
         return pieces
 
+    def _leave(self, out_ul: float) -> Pieces:
+        """Take `out_ul` off at the tip, a leak's share of it before."""
+        if not self.leak_share or not out_ul:
+            return self._take(0, out_ul)
+        pieces: Pieces = []
+        parts = max(1, math.ceil(out_ul / CELL_UL))     # in turns, or a long push would leave all of its first liquid behind
+        lost_ul = out_ul / parts * self.leak_share
+        for _ in range(parts):
+            at = self._place()
+            self.lost += self._take(at, lost_ul)
+            if self.leak_share < 1 and 0 < at < len(self._widths) and self._widths[at - 1] + self._widths[at] < CELL_UL:
+                self._join(at)      # or the rest of each push would be a cell of its own on its way to the tip
+            pieces += self._take(0, out_ul / parts - lost_ul)
+        return pieces
+
+    def _join(self, at: int) -> None:
+        """Mix a cell into the next one towards the tip."""
+        width = self._widths.pop(at)
+        self._widths[at - 1] += width
+        for column in self._columns:
+            conc = column.pop(at)
+            column[at - 1] += (conc - column[at - 1]) * width / self._widths[at - 1]
+
     def _spread(self, t_us: int) -> None:
-        """Disperse for the time since the last step, at that time's mean velocity."""
+        """Disperse for the time since the last step, by that time's shear; behind a leak by what is left of the flow."""
         dt_s = (t_us - self._spread_us) * 1e-6
         if dt_s <= 0:
             return
-        area_m2 = self._bore_ul_cm * 1e-7       # 1 uL/cm is 1e-9 m3 per 1e-2 m
-        radius_m = math.sqrt(area_m2 / math.pi)
-        speed_m_s = self._moved_ul * 1e-9 / dt_s / area_m2
-        per_s = spread_m2_s(self._diffusion, radius_m, speed_m_s) * (area_m2 * 1e9) ** 2
-        self._columns = diffused(self._widths, self._columns, per_s * dt_s)
+        still_ul2 = self._params.diffusion_m2_s * dt_s * self._area_ul2_m2
+        sheared_ul2 = min(self._shear.variance_ul2 / 2, self.dead_ul * self.dead_ul)        # a whole line is no more than mixed
+        spreads = [still_ul2 + sheared_ul2] * (len(self._widths) - 1)
+        if self.leak_share:
+            at, flowing = self._place(), 1 - self.leak_share
+            spreads[:at] = [still_ul2 + sheared_ul2 * flowing * flowing] * at
+            if at and not flowing:
+                spreads[at - 1] = 0.0
+        self._columns = diffused(self._widths, self._columns, spreads)
+        self._shear.variance_ul2 = 0.0
         self._moved_ul = 0.0
         self._spread_us = t_us
 

@@ -24,7 +24,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from . import bench as bench_room
-from . import cli_link, cli_requirements, report
+from . import cli_bench, cli_control, cli_evidence, cli_faults, cli_link, cli_physics, cli_requirements, report
 from . import endpoints
 from . import session as sessions
 from .capture import CaptureError
@@ -93,13 +93,15 @@ def runtime_options(command: Callable[..., Any]) -> Callable[..., Any]:
 @cli.command()
 @click.argument("scenario", metavar="SCENARIO.toml|NAME")
 @runtime_options
+@click.option("--thecal-firmware", "source_dir", metavar="DIR", type=click.Path(exists=True, file_okay=False, path_type=Path),
+              help="Run thecal's own firmware from the sources in DIR, which holds firmware/ and protocol/: a changed copy.")
 @click.option("--out", "out_dir", metavar="DIR", type=click.Path(file_okay=False, path_type=Path), help="Write samples, events, pins and report.html here.")
 @click.option("--speed", type=click.FloatRange(min=0, min_open=True), help="Virtual seconds a second  [default: as fast as it goes].")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON object.")
 @click.option("--quiet", is_flag=True, help="No progress on stderr.")
 @declared
-def run(scenario: str, runtime: str, firmware_dir: Path | None, exec_cmd: str | None, seed: int | None, line: str | None, out_dir: Path | None,
-        speed: float | None, as_json: bool, quiet: bool) -> None:
+def run(scenario: str, runtime: str, firmware_dir: Path | None, exec_cmd: str | None, seed: int | None, line: str | None, source_dir: Path | None,
+        out_dir: Path | None, speed: float | None, as_json: bool, quiet: bool) -> None:
     """Play a scenario to its end and judge it: verdict, expectations, report."""
     loaded = load_scenario(scenario)
     if seed is not None:
@@ -107,12 +109,14 @@ def run(scenario: str, runtime: str, firmware_dir: Path | None, exec_cmd: str | 
     words = ["thecal-sim", "run", scenario, "--runtime", runtime, "--seed", str(loaded.seed)]
     words += (["--firmware", str(firmware_dir)] if firmware_dir else []) + (["--exec", exec_cmd] if exec_cmd else [])
     words += ["--line", line] if line is not None else []
+    words += ["--thecal-firmware", str(source_dir)] if source_dir else []
     try:
         recorder = Recorder(out_dir, sample_s=loaded.sample_s)
     except OSError as error:
         raise ScenarioError("--out %s cannot be written: %s" % (out_dir, error.strerror)) from error
     world = _opened(lambda: new_world(
-        loaded, runtime=runtime, recorder=recorder, firmware_dir=firmware_dir, exec_cmd=_words(exec_cmd), line=line), recorder)
+        loaded, runtime=runtime, recorder=recorder, firmware_dir=firmware_dir, exec_cmd=_words(exec_cmd), line=line,
+        source_dir=source_dir), recorder)
     with _bar(loaded.title, quiet) as progress:
         result = play(loaded, world, speed=speed, progress=progress, repeat=shlex.join(words), out=out_dir)
     interrupted, failure = result.pop("interrupted"), result.pop("failure")
@@ -160,11 +164,18 @@ def _show(result: dict[str, Any], page: Path | None) -> None:
         shown = "" if value is None else "%.6g" % value if isinstance(value, (int, float)) else str(value)
         table.add_row(*(str(cell).replace("[", "\\[") for cell in (marks[row["ok"]], row["name"], shown, row["bound"], row["unit"])))
     _console(sys.stdout).print(table)
+    if result["story"]:
+        click.echo("\nfield action, %(when)s\n  the real device: %(real)s\n  here: %(ours)s\n" % result["story"])
     told = [("demanded", "demanded_nl"), ("ordered", "ordered_nl"), ("delivered", "delivered_nl"), ("missed", "missed_nl")]
     click.echo(", ".join("%s %.6f mL" % (name, result[key] / 1e6) for name, key in told if result[key] is not None))
     for alarm in result["alarms"]:
         ended = "standing" if alarm["cleared_s"] is None else "to day %.3f" % (alarm["cleared_s"] / DAY_S)
         click.echo("alarm %d %s from day %.3f %s" % (alarm["code"], alarm["name"], alarm["raised_s"] / DAY_S, ended))
+    for fault in result["faults"]:
+        ends = ["not fired" if fault["fired_s"] is None else "fired day %.3f" % (fault["fired_s"] / DAY_S)]
+        ends += [] if fault["cleared_s"] is None else ["over day %.3f" % (fault["cleared_s"] / DAY_S)]
+        value = "" if fault["value"] is True else " %s" % fault["value"]
+        click.echo("fault %s%s from day %.3f: %s" % (fault["name"], value, fault["set_s"] / DAY_S, ", ".join(ends)))
     if result["line"]["spec"] is not None:
         click.echo("line: " + line_text(result["line"]))
     for note in result["notes"]:
@@ -217,10 +228,12 @@ def _bar(title: str, quiet: bool) -> Iterator[Callable[[int, int], None] | None]
 @click.option("--seconds", type=click.FloatRange(min=0, min_open=True), help="End after so many virtual seconds  [default: at Ctrl-C].")
 @click.option("--magnet", "magnet_s", metavar="SECONDS", type=click.FloatRange(min=0), default=0.0,
               help="Hold a magnet to the pump for the first SECONDS (virtual): pairing and the emergency card need it.")
+@click.option("--control", metavar="PORT", type=click.IntRange(0, 65535), help="Take commands at 127.0.0.1:PORT (0: any that is free), for "
+              "`thecal-sim fault`; a terminal takes them typed without.")
 @click.option("--record", metavar="FILE", type=click.Path(dir_okay=False, path_type=Path), help="Record the session for `thecal-sim replay`.")
 @declared
 def serve(speed: float, tcp: int | None, pty: Path | None, runtime: str, firmware_dir: Path | None, exec_cmd: str | None, seed: int | None,
-          line: str | None, scenario: str, store_path: Path | None, seconds: float | None, magnet_s: float, record: Path | None) -> None:
+          line: str | None, scenario: str, store_path: Path | None, seconds: float | None, magnet_s: float, control: int | None, record: Path | None) -> None:
     """A live pump on TCP or a pseudo-terminal, paced against the wall clock."""
     if tcp is None and pty is None:
         raise click.UsageError("nothing to serve on: give --tcp PORT, --pty LINK or both")
@@ -232,11 +245,13 @@ def serve(speed: float, tcp: int | None, pty: Path | None, runtime: str, firmwar
     with world:
         _hold_magnet(world, magnet_s)
         try:
-            server = endpoints.Server(world, speed=speed, tcp=tcp, pty=pty, record=record, header=header)
+            server = endpoints.Server(world, speed=speed, tcp=tcp, pty=pty, record=record, header=header, control=control,
+                                      terminal=sys.stdin if sys.stdin is not None and sys.stdin.isatty() else None)
         except OSError as error:
             return _leave(error.strerror or str(error), NO_CONNECTION)
         try:
             ways = (["socket://127.0.0.1:%s" % server.tcp_port] if tcp is not None else []) + ([str(pty)] if pty else [])
+            ways += ["commands on port %s" % server.control_port] if control is not None else []
             click.echo("%s at %gx on %s; Ctrl-C ends" % (loaded.title if loaded else "a pump on the shelf", speed, " and ".join(ways)), err=True)
             server.run(seconds)
         except KeyboardInterrupt:
@@ -315,7 +330,12 @@ def bench_speed(as_json: bool, out_dir: Path | None) -> None:
 
 
 cli_link.add_to(cli, bench)
+cli_physics.add_to(cli)
+cli_bench.add_to(bench)
 cli_requirements.add_to(cli)
+cli_control.add_to(cli)
+cli_faults.add_to(cli)
+cli_evidence.add_to(cli)
 
 
 def main() -> None:

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import hashlib
+from functools import partial
 from collections.abc import Callable
 from typing import Any
 
@@ -16,6 +17,7 @@ from .oracle_program import steps_of
 from .scenario import (
     ALARM_ROWS, DAY_S, MINIMUM_NL_DAY, NL_PER_UL, PRIME_RATE, SAFE_STOP, Baseline, Event, LogEvent, Prescription, Programmer, Scenario,
     ScenarioError, Status, ThecalError, Timeout, implant_record, units)
+from .scenario_surroundings import drawn
 from .scenario_therapy import fill_of, reached
 from .world import World
 
@@ -30,6 +32,7 @@ def apply_setup(scenario: Scenario, world: World) -> list[str]:
     commissioned already keeps what it has, only the plant is filled. Returns notes. Raises ScenarioError when the pump refuses.
     """
     clinician = Clinician(scenario, world, oracle_for(scenario.start_pump_s, world.plant.params))
+    clinician.let_chance()
     status = clinician.status()
     kept = status.mode != "shelf" if status is not None else clinician.strange
     if kept:
@@ -75,6 +78,12 @@ class Clinician:
             self.firmware = {"runtime": identity.runtime, "version": identity.firmware_version}
         except Timeout:
             self.mute("this firmware does not answer telemetry")
+
+    def let_chance(self) -> None:
+        """Have the scenario's random faults, as its seed draws them, happen of their own accord."""
+        for fault in drawn(self.scenario.random_faults, self.scenario.seed, self.scenario.duration_s):
+            if fault.at_s * SECOND_US >= self.world.now_us:
+                self.world.at(fault.at_s * SECOND_US, partial(self.bedside.chance, fault))
 
     @property
     def deaf(self) -> bool:
@@ -154,9 +163,12 @@ class Clinician:
         content = {item.name: item.concentration_ng_ml / NG_ML_PER_NG_UL for item in made.ingredients}
         if "measured" in event.read:                            # the label says otherwise, and so the pump is told
             content[event.values["drug"]] = float(event.read["measured"]) / NG_ML_PER_NG_UL
-        self.bedside.fill(made.volume_ul * NL_PER_UL, content, rinses=event.read.get("rinses", 0), rinse_nl=event.read.get("rinse_volume", 0))
+        self.bedside.fill(made.volume_ul * NL_PER_UL, content, rinses=event.read.get("rinses", 0), rinse_nl=event.read.get("rinse_volume", 0),
+                          overfill=event.read.get("overfill", False), into=event.read.get("into", "reservoir"))
         if not self._silent(event):
             values = event.values
+            if event.read.get("overfill"):      # nobody writes down more than a reservoir holds
+                values = {**values, "volume": "%d uL" % min(made.volume_ul, self.implant.capacity_ul)}
             if event.kind == "fill" and "rinse_volume" in values:   # the pump learns that the bellows is dry no longer
                 self.pump.refill(fill_of(values, values["rinse_volume"]))
                 withdrawn_ul = max(0, event.read["rinse_volume"] // NL_PER_UL - self.implant.residual_ul)
@@ -284,6 +296,10 @@ class Clinician:
     def _silence(self, event: Event) -> None:
         if not self._silent(event):
             self.pump.silence(event.values.get("alarm", 0), event.values["hours"])
+
+    def _calibration(self, event: Event) -> None:
+        if not self._silent(event):
+            self.pump.calibration(event.values["on"])
 
     def _alarm_test(self, event: Event) -> None:
         if not self._silent(event):

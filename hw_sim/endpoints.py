@@ -10,7 +10,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 from urllib.parse import parse_qsl, urlsplit
 
 import serial
@@ -19,7 +19,10 @@ from serial.serialutil import PortNotOpenError, SerialBase
 from ..firmware.limits import STAGE_LIFE_S
 from ..protocol import catalogue as cat
 from ..protocol.frame import FRAME, Decoder
+from .control import Control
+from .control_door import ControlDoor
 from .doors import Doors
+from .recorder import Recorder
 from .session import Session
 from .world import Pacer, World
 
@@ -165,7 +168,18 @@ def open_sim(url: str) -> VirtualPort:
     return port
 
 
-def world_of_url(url: str) -> World:
+def sim_options(url: str) -> dict[str, str]:
+    """What a sim:// URL asks for, by name (OPTIONS). Raises SerialException for anything else in it."""
+    parts = urlsplit(url)
+    options = dict(parse_qsl(parts.query, keep_blank_values=True))
+    unknown = sorted(set(options) - set(OPTIONS))
+    if unknown or parts.netloc or parts.path not in ("", "/"):
+        what = f"unknown option {unknown[0]!r}" if unknown else f"{parts.netloc + parts.path!r} is not an option"
+        raise serial.SerialException(f"{url}: {what}; sim:// takes ?{'=...&'.join(OPTIONS)}=...")
+    return options
+
+
+def world_of_url(url: str, recorder: Recorder | None = None) -> World:
     """A world from `sim://?scenario=NAME&runtime=inprocess&seed=3`; without a scenario a pump on the shelf.
 
     Options: scenario (name or file), runtime (micropython, inprocess), seed, firmware (folder), store (file), line (impairment.py).
@@ -174,25 +188,21 @@ def world_of_url(url: str) -> World:
     from .runner import FirmwareError, RuntimeMissing, StoreInvalid
     from .scenario import ScenarioError, load_scenario, world_for
     from .staging import StagingError
-    parts = urlsplit(url)
-    options = dict(parse_qsl(parts.query, keep_blank_values=True))
-    unknown = sorted(set(options) - set(OPTIONS))
-    if unknown or parts.netloc or parts.path not in ("", "/"):
-        what = f"unknown option {unknown[0]!r}" if unknown else f"{parts.netloc + parts.path!r} is not an option"
-        raise serial.SerialException(f"{url}: {what}; sim:// takes ?{'=...&'.join(OPTIONS)}=...")
+    options = sim_options(url)
     try:
         scenario = load_scenario(options["scenario"]) if "scenario" in options else None
         return world_for(
-            scenario, runtime=options.get("runtime", "micropython"), seed=_seed(options["seed"]) if "seed" in options else None,
+            scenario, runtime=options.get("runtime", "micropython"), seed=seed_of(options["seed"]) if "seed" in options else None,
             firmware_dir=Path(options["firmware"]) if "firmware" in options else None,
-            store_path=Path(options["store"]) if "store" in options else None, line=options.get("line"))
+            store_path=Path(options["store"]) if "store" in options else None, line=options.get("line"), recorder=recorder)
     except StoreInvalid as error:       # a file of the user's, not a port that is missing
         raise StoreInvalid(f"{url}: {error}") from error
     except (ScenarioError, RuntimeMissing, FirmwareError, StagingError, ValueError) as error:
         raise serial.SerialException(f"{url}: {error}") from error
 
 
-def _seed(text: str) -> int:
+def seed_of(text: str) -> int:
+    """The seed that a URL spells. Raises ValueError for anything but a whole number, 0 .. 2**31 - 1."""
     if not (text.isascii() and text.isdigit() and int(text) < SEEDS):
         raise ValueError(f"seed is {text!r}: it must be a whole number, 0 .. {SEEDS - 1}")
     return int(text)
@@ -228,17 +238,29 @@ class StageWatch:
 class Server:
     """Serves one world on TCP and/or a pty, paced at `speed` (1x while a stage is open). One host at a time on each.
 
-    `record` names a file that gets every host byte with its virtual instant: `thecal-sim replay FILE` runs it again.
+    `record` names a file that gets every host byte with its virtual instant: `thecal-sim replay FILE` runs it again. `control` is a TCP
+    port for commands (control.py), `terminal` a stream that has them typed.
     """
 
     def __init__(self, world: World, *, speed: float = 1.0, tcp: int | None = None, pty: Path | None = None,
-                 record: Path | None = None, header: dict[str, Any] | None = None) -> None:
+                 record: Path | None = None, header: dict[str, Any] | None = None, control: int | None = None, terminal: TextIO | None = None) -> None:
         self.world = world
         self._speed = speed
         self._pacer = Pacer(world, speed)
         self._stage = StageWatch()
         self._doors = Doors(self._from_host, self._host_left, tcp=tcp, pty=pty)
+        self._record: Session | None = None
+        try:
+            self._control = ControlDoor(Control(world, self._commanded).answer, port=control, terminal=terminal)
+        except OSError:
+            self._doors.close()
+            raise
         self._record = Session(record, header or {}) if record else None
+
+    @property
+    def control_port(self) -> int | None:
+        """The port for commands, also when 0 was asked for."""
+        return self._control.port
 
     @property
     def tcp_port(self) -> int | None:
@@ -249,6 +271,10 @@ class Server:
     def dropped(self) -> int:
         """Bytes that nobody took off the pty or the socket."""
         return self._doors.dropped
+
+    def _commanded(self, text: str) -> None:
+        if self._record:
+            self._record.commanded(self.world.now_us, text)
 
     def _host_left(self) -> None:
         self._stage.open = False            # a host that went away holds no stage
@@ -283,9 +309,11 @@ class Server:
                 self._doors.poll(0)
             wait_s = min(IDLE_S, max(0.0, (world.next_us() - world.now_us) / 1e6 / speed))
             self._doors.poll(max(wait_s, 0.0005))
+            self._control.poll()
 
     def close(self) -> None:
         """Close every way in; the record gets its end and trace hash."""
         if self._record:
             self._record.close(self.world)
+        self._control.close()
         self._doors.close()

@@ -90,6 +90,11 @@ class Injurer:
         self._past: deque[bytes] = deque(maxlen=REMEMBERED)
         self.counts = dict.fromkeys(COUNTED, 0)
 
+    @property
+    def late(self) -> bool:
+        """Whether writes may arrive later."""
+        return self._injuries.delay > 0 or self._injuries.jitter > 0
+
     def _chance(self, probability: float) -> bool:
         return probability > 0 and self._draw.random() < probability
 
@@ -185,6 +190,11 @@ class Impairment:
                 found[one][key] = number
         host, pump = (Injuries(**found[sender]) for sender in SENDERS)      # type: ignore[arg-type]
         return cls(text, host, pump, seed)
+
+    @property
+    def late(self) -> bool:
+        """Whether bytes come later than they were sent."""
+        return any(injurer.late for injurer in self.by_sender.values())
 
     def counts(self) -> dict[str, dict[str, int]]:
         """What was done to the frames of each sender so far."""

@@ -35,7 +35,8 @@ def judge(oracle: Oracle, run: Mapping[str, Any], truth: Mapping[str, Any], t_us
     """Expectation rows {name, ok, value, bound, unit} of a run at `t_us`: values are distances from the prescription.
 
     `run` is the firmware's ledger: demanded_nl, ordered_nl, missed_nl (a number, or a dict by cause). `truth` is the plant's:
-    delivered_ul, tip_ng {drug: ng}, reservoir_ul, mass_error; what it lacks is not judged.
+    delivered_ul, tip_ng {drug: ng}, reservoir_ul, mass_error; what it lacks is not judged. What strayed through a leak or a migrated tip
+    (strayed_ul, strayed_ng) has been delivered as far as the pump is concerned: whom it reached is for expectations.
     """
     pulse, slack, gaps = _exact(bounds.pulse_nl, "pulse_nl"), oracle.slack_nl(t_us), oracle.gaps(t_us)
     rows: list[dict[str, Any]] = []
@@ -58,14 +59,16 @@ def judge(oracle: Oracle, run: Mapping[str, Any], truth: Mapping[str, Any], t_us
     lump = pulse + _exact(bounds.pitch_nl, "pitch_nl")
     volume_bound = _exact(bounds.delivered_rel, "delivered_rel") * ordered + lump
     if "delivered_ul" in truth:
-        row("delivered through the tip as ordered", Fraction(truth["delivered_ul"]) * 1000 - ordered, volume_bound, "nL")
+        left_ul = Fraction(truth["delivered_ul"]) + Fraction(truth.get("strayed_ul", 0))
+        row("delivered through the tip as ordered", left_ul * 1000 - ordered, volume_bound, "nL")
     expected = oracle.expected_tip(t_us)
     if "reservoir_ul" in truth:
         row("reservoir holds what it should", Fraction(truth["reservoir_ul"]) * 1000 - expected.reservoir_nl, volume_bound, "nL")
     peak = oracle.peak_conc_ng_ul(t_us)
     for drug, dose in sorted(expected.dose_ng.items() if "tip_ng" in truth else ()):
         bound = _exact(bounds.dose_rel, "dose_rel") * dose + _exact(bounds.front_rel, "front_rel") * oracle.dead_nl * peak[drug] / 1000
-        row(f"{drug} through the tip", Fraction(truth["tip_ng"].get(drug, 0)) - dose, bound + lump * peak[drug] / 1000, "ng")
+        left_ng = Fraction(truth["tip_ng"].get(drug, 0)) + Fraction(truth.get("strayed_ng", {}).get(drug, 0))
+        row(f"{drug} through the tip", left_ng - dose, bound + lump * peak[drug] / 1000, "ng")
     if "mass_error" in truth:
         row("drug mass closes", Fraction(truth["mass_error"]), Fraction(bounds.mass_rel), "relative")
     return rows

@@ -4,10 +4,13 @@ An order starts a train of n steps at the motor's rate; a one-shot holds enable 
 Step k of a train started at t0 is complete at t0 + k/rate; a step in progress when enable falls is lost. Whether the
 rotor follows is the plant's question (stall); the energy of a commanded step is spent either way.
 
-Two faults change inputs, never the rule: `driver_stuck_on` makes every train endless, `enable_stuck` makes the switch
+How much torque is left says how far the rotor can push: all of it `stall_kpa` in the head's parameters, less in a magnetic field
+(`torque_left`). Two faults change inputs, never the rule: `driver_stuck_on` makes every train endless, `enable_stuck` makes the switch
 ignore its one-shot. Only both together turn the rotor while enable is off.
 """
 from __future__ import annotations
+
+from collections.abc import Iterator
 
 from .params import MotorParams
 
@@ -19,8 +22,8 @@ ENDLESS = 1 << 62           # more steps, and a later microsecond, than any run 
 class Motor:
     """Trains of steps on the virtual clock. All times are integer microseconds and never go back."""
 
-    __slots__ = ("step_us", "driver_stuck_on", "enable_stuck", "pulses", "commanded",
-                 "_start_us", "_limit", "_done", "_hold_until_us", "_gate_us")
+    __slots__ = ("step_us", "driver_stuck_on", "enable_stuck", "pulses", "commanded", "_field_stall_t",
+                 "_start_us", "_limit", "_done", "_hold_until_us", "_gate_us", "_ordered")
 
     def __init__(self, params: MotorParams):
         if 1_000_000 % params.steps_per_s:
@@ -35,6 +38,8 @@ class Motor:
         self._done = 0              # of these, already handed out by turn()
         self._hold_until_us = 0     # end of the one-shot as commanded
         self._gate_us = 0           # end of enable as it really is
+        self._ordered = 0           # steps of the last order, whatever the driver makes of it
+        self._field_stall_t = params.field_stall_t
 
     def order(self, t_us: int, steps: int, hold_us: int) -> None:
         """Start a train of `steps` (1..65535) with enable held for `hold_us` (0..500,000) from `t_us`.
@@ -49,6 +54,7 @@ class Motor:
         running_wild = self.driver_stuck_on and self.enable_stuck
         self._hold_until_us = t_us + hold_us
         self._gate_us = ENDLESS if self.enable_stuck else self._hold_until_us
+        self._ordered = steps
         if not running_wild:        # an endless train behind a stuck switch keeps its own beat
             self._start_us = t_us
             self._done = 0
@@ -80,6 +86,17 @@ class Motor:
         end = self._start_us + self._done * self.step_us
         return end - new * self.step_us, end
 
+    def torque_left(self, field_t: float) -> float:
+        """Share (0..1) of the torque that a static field of `field_t` leaves: it falls straight to nothing at `field_stall_t`."""
+        return max(0.0, 1.0 - field_t / self._field_stall_t)
+
+    def unordered(self, new: int) -> Iterator[str]:
+        """Which of both faults the last `new` steps that turn() gave are owed to."""
+        if self.driver_stuck_on and self._done > self._ordered:
+            yield "driver_stuck_on"
+        if self.enable_stuck and self._start_us + self._done * self.step_us > self._hold_until_us and new:
+            yield "enable_stuck"
+
     def set_faults(self, t_us: int, driver_stuck_on: bool, enable_stuck: bool) -> None:
         """Set both switches' faults at `t_us`, up to which turn() has run. A train that had ended stays ended."""
         moving = self._done < self._limit and t_us < self._gate_us
@@ -89,7 +106,7 @@ class Motor:
         self._gate_us = ENDLESS if enable_stuck else self._hold_until_us
         if driver_stuck_on:
             if not moving:
-                self._start_us, self._done = t_us, 0
+                self._start_us, self._done, self._ordered = t_us, 0, 0
             self._limit = ENDLESS
         elif was_endless or not moving:
             self._limit = self._done

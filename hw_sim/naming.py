@@ -1,27 +1,53 @@
-"""Gives a built pump's inner names one or two letters, shared between modules, before it is compiled.
+"""Gives a built pump's names one to three letters before it is compiled, the inner ones shared between modules.
 
 MicroPython keeps every name of the program in a pool for as long as the pump runs: 7 bytes and its letters each, in pools that double
 when they are full (620 names, 1260, 2540). A third of the firmware's names are nobody's business outside their module: attributes
 and methods with a leading underscore, functions, classes and globals that no other module takes, parameters that no call names. In the
 built tree these are `_a`, `_b`... and modules share them: some 400 names are 40. Sources stay as they are and lines stay where they
-are: a traceback names module and line.
+are: a traceback names the module, and the line where it is kept (staging.py).
 
 Why this is safe: a name has one short name in the whole tree, so all that mean one thing go on to mean one thing; two names get the
-same short name only if no module has both, so no object, no class with its bases and no function can hold both. A name keeps its
-letters where that cannot be told from the sources: when a module uses it that does not define it (so does a public attribute), when it is
+same short name only if no module has both, so no object, no class with its bases and no function can hold both. A name is not shared
+where that cannot be told from the sources: when a module uses it that does not define it (so does a public attribute), when it is
 imported, is the whole of a text, stands in an f-string, is passed as a keyword, or set on another object than `self`.
+
+Such a name gets one of its own, a word that MicroPython has in its ROM or `a_`, `b_`... `aa_`: one for one in the whole tree and in a script that
+runs on it. It keeps its letters only where somebody else may know it: the whole of a text, in an f-string, a keyword, part of a module's path, taken
+by the entry, not defined in the tree, or a name that MicroPython has too (NOT_OURS: what it has in common with CPython, and all that a module uses
+which imports a board's hardware).
 """
 
+import array
 import ast
+import binascii
 import builtins
+import datetime
+import functools
+import gc
+import hashlib
 import io
 import itertools
+import json
 import keyword
+import os
 import string
+import struct
+import sys
+import time
 import tokenize
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
+NOT_OURS = {name for thing in (
+    builtins, array, binascii, functools, gc, hashlib, io, json, os, struct, sys, time, array.array, bytes, bytearray, memoryview, str, int, float, list,
+    tuple, dict, set, slice, StopIteration, OSError, io.FileIO, hashlib.sha256(), datetime.datetime, datetime.timedelta) for name in dir(thing)}
+COMMON = {"array", "binascii", "gc", "hashlib", "io", "micropython", "struct", "sys", "ubinascii"}     # modules whose names NOT_OURS holds, or none of ours
+# Words that every MicroPython has in its ROM and that the tree has no use for: a name that is written so costs the heap nothing at all.
+IN_ROM = ("isalpha", "isdigit", "islower", "isspace", "isupper", "rindex", "rsplit", "rpartition", "partition", "splitlines", "center", "lstrip", "startswith",
+          "endswith", "difference", "difference_update", "discard", "intersection", "intersection_update", "isdisjoint", "issubset", "issuperset",
+          "symmetric_difference", "symmetric_difference_update", "union", "popitem", "fromkeys", "setdefault", "throw", "setter", "deleter",
+          "acos", "asin", "atan", "atan2", "copysign", "degrees", "fabs", "fmod", "frexp", "isfinite", "isinf", "isnan", "ldexp", "modf", "radians", "sqrt",
+          "trunc")
 ATTRIBUTE, VARIABLE = 0, 1     # an attribute and a variable of one name never meet, two of a kind may
 
 
@@ -36,6 +62,8 @@ class _Module:
     outer: set[str] = field(default_factory=set)           # known outside, or written where they cannot be replaced
     classes: set[str] = field(default_factory=set)
     bases: set[str] = field(default_factory=set)           # of these classes
+    told: set[str] = field(default_factory=set)            # in texts, f-strings, as keywords, in paths of modules: known to others by their letters
+    hardware: bool = False                                 # imports what only a board has
 
 
 class Namer:
@@ -57,14 +85,19 @@ class Namer:
         inner = {name for name in taken if _private(name) or name in kept} - stuck
         self._modules = {*modules}
         self.short = _shared(inner, list(found.values()), taken)
+        told = {part for name in modules for part in name.split(".")} | _read(ast.parse(entry)).outer | NOT_OURS
+        told = told.union(*(module.told for module in found.values()), *(module.attributes for module in found.values() if module.hardware))
+        ours = {name for module in found.values() for name in module.own if name in module.attributes or name in module.kept}
+        self.unique = _numbered(ours - told - {*self.short}, list(found.values()), taken)
 
     def shortened(self, text: str) -> str:
-        """A source of the set with its inner names short."""
-        return _replaced(text, {token.start: self.short[token.string] for token in _names(text) if token.string in self.short})
+        """A source of the set with its names short."""
+        return _replaced(text, {token.start: new for token in _names(text) if (new := self.short.get(token.string) or self.unique.get(token.string))})
 
     def script(self, text: str) -> str:
         """The text of a script that runs on the built tree: what it imports from a module or looks up in one, and the private attributes
         of other objects that it looks into, by their short names. It passes no parameter by an inner name: who does gets a TypeError there.
+        Names that are short one for one are so throughout, its own of the same letters too.
         """
         tree = ast.parse(text)
         own = _read(tree).own
@@ -84,7 +117,8 @@ class Namer:
                 module = isinstance(node.value, ast.Name) and node.value.id in known
                 if module or (_private(node.attr) and node.attr not in own):
                     new[node.end_lineno, _column(lines, node.end_lineno, node.end_col_offset) - len(node.attr)] = self.short[node.attr]
-        return _replaced(text, new)
+        unique = {token.start: self.unique[token.string] for token in _names(text) if token.string in self.unique}
+        return _replaced(text, unique | new)
 
 
 def _column(lines: list[str], line: int, offset: int) -> int:
@@ -116,6 +150,7 @@ def _long(name: str) -> bool:
 
 def _read(tree: ast.Module) -> _Module:
     found = _Module()
+    found.hardware = bool(_imported(tree) - COMMON)
     inside = {id(node) for text in ast.walk(tree) if isinstance(text, ast.JoinedStr) for node in ast.walk(text)}
     in_class = {id(node) for kind in ast.walk(tree) if isinstance(kind, ast.ClassDef) for node in kind.body}
     in_class |= {id(part) for kind in ast.walk(tree) if isinstance(kind, ast.ClassDef) for node in kind.body if isinstance(node, ast.Assign)
@@ -143,6 +178,7 @@ def _read(tree: ast.Module) -> _Module:
             found.own.add(node.arg)
         elif isinstance(node, ast.keyword):
             found.outer.add(node.arg or "")
+            found.told.add(node.arg or "")
         elif isinstance(node, ast.alias):
             found.outer |= {*node.name.split(".")}
             if node.asname:
@@ -151,10 +187,14 @@ def _read(tree: ast.Module) -> _Module:
                 found.kept.add(node.asname)
         elif isinstance(node, ast.ImportFrom):
             found.outer |= {*(node.module or "").split(".")}
+            found.told |= {*(node.module or "").split(".")}
         elif isinstance(node, ast.Constant) and isinstance(node.value, str):
             found.outer.add(node.value)
+            found.told.add(node.value)
         elif isinstance(node, ast.ExceptHandler) and node.name:
             found.outer.add(node.name)
+        if name and id(node) in inside:
+            found.told.add(name)
         if isinstance(node, ast.ClassDef):
             found.classes.add(node.name)
             found.bases |= {ast.unparse(base).split(".")[-1] for base in node.bases}
@@ -165,6 +205,20 @@ def _read(tree: ast.Module) -> _Module:
         if name and id(node) in top:
             found.kept.add(name)
     return found
+
+
+def _imported(tree: ast.Module) -> set[str]:
+    """Modules from outside that a source imports."""
+    names = {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
+    return names | {node.module or "" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) and not node.level}
+
+
+def _numbered(names: set[str], modules: list[_Module], taken: set[str]) -> dict[str, str]:
+    """A name each, of its own: a word of the ROM while there are some, then a short one. The most used choose first."""
+    uses = {name: sum((name in module.attributes) + (name in module.variables) for module in modules) for name in names}
+    ends = itertools.chain(IN_ROM, (name[1:] + "_" for name in _letters()))
+    shorts = (name for name in ends if name not in taken)
+    return {name: next(shorts) for name in sorted(names, key=lambda name: (-uses[name], name)) if len(name) > 3}
 
 
 def _shared(inner: set[str], modules: list[_Module], taken: set[str]) -> dict[str, str]:

@@ -2,7 +2,8 @@
 
 One file per body and variant (`head-reference.toml`, `reservoir-reference-40ml.toml`, `drug-baclofen.toml`), so another
 head or drug is another data file. Every number is a table {value, unit, source, confidence}: a missing unit or source, a
-unit other than the record's, an unknown or absent key, or a value out of range is refused in one sentence (ParamError).
+unit other than the record's, an unknown or absent key, a value out of range, or parts that cannot be built are refused in one sentence
+(ParamError). A user's own files lie in a folder of theirs (`beside`), which is looked in first: one of them may be new or stand for ours.
 Confidence marks are those of the reference notes: R read in a source, D derived, M-H/M-M/M-L memory, J judgement here.
 """
 from __future__ import annotations
@@ -15,6 +16,7 @@ from typing import Any, TypeVar
 
 PARAMS_DIR = Path(__file__).parent / "params"
 SCHEMA = "thecal.params/1"
+BODIES = ("motor", "head", "reservoir", "catheter", "battery", "sensors", "drug", "patient")
 MARKS = ("R", "D", "M-H", "M-M", "M-L", "J")
 POSITIVE = 1e-30    # "more than nothing" as a lower bound; no parameter is as small
 
@@ -38,6 +40,8 @@ class MotorParams:
     steps_per_s: int = _quantity("steps/s", 1, 100000)
     start_energy_mj: float = _quantity("mJ", 0)
     step_energy_mj: float = _quantity("mJ/step", 0)
+    field_stall_t: float = _quantity("T", 1e-5, 100)
+    driver_min_mv: float = _quantity("mV", 0, 10000)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +54,14 @@ class HeadParams:
     recoil_angle_deg: float = _quantity("deg", 0.1, 360)
     slip_per_kpa: float = _quantity("1/kPa", 0, 0.1)
     stall_kpa: float = _quantity("kPa")
+    inlet_per_kpa: float = _quantity("1/kPa", 0, 0.1)
+    full_fill_kpa: float = _quantity("kPa")
+    no_fill_kpa: float = _quantity("kPa", 0)
+    wear_share: float = _quantity("1", 0, 0.5)
+    wear_rev: float = _quantity("rev")
+    tube_set_ul: float = _quantity("uL", -2, 2)
+    tube_set_after_h: float = _quantity("h", 1)
+    tube_set_rev: float = _quantity("rev", 0, 1000)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +74,7 @@ class ReservoirParams:
     overfill_limit_ul: float = _quantity("uL")
     overfill_stiffness_kpa_ml: float = _quantity("kPa/mL", 0)
     starved_kpa: float = _quantity("kPa", 0)
+    bellows_kpa_ml: float = _quantity("kPa/mL", 0)
     boiling_point_k: float = _quantity("K", 150, 500)
     vaporisation_kj_mol: float = _quantity("kJ/mol", 1, 100)
 
@@ -75,11 +88,25 @@ class CatheterParams:
     length_cm: float = _quantity("cm", 1, 200)
     diffusion_m2_s: float = _quantity("m2/s", 0, 1e-7)
     compliance_ul_kpa: float = _quantity("uL/kPa", 1e-3)
+    viscosity_pa_s: float = _quantity("Pa s", 1e-5, 1)
+    leak_at: float = _quantity("1", 0, 1)       # places along the catheter as a share of its length, 0 at the pump
+    kink_at: float = _quantity("1", 0, 1)
+
+    @property
+    def catheter_ul(self) -> float:
+        """Volume of the catheter without the pump's internal tubing."""
+        return self.length_cm * self.bore_ul_cm
 
     @property
     def dead_ul(self) -> float:
         """Volume between head and tip: a change of concentration needs this much flow to arrive."""
-        return self.tubing_ul + self.length_cm * self.bore_ul_cm
+        return self.tubing_ul + self.catheter_ul
+
+    @property
+    def resistance_kpa_s_ul(self) -> float:
+        """Poiseuille resistance of the whole catheter, 8 pi mu L / A^2 (1 kPa s/uL is 1e12 Pa s/m3)."""
+        area_m2 = self.bore_ul_cm * 1e-7        # 1 uL/cm is 1e-9 m3 per 1e-2 m
+        return 8 * math.pi * self.viscosity_pa_s * self.length_cm * 1e-2 / (area_m2 * area_m2) * 1e-12
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +122,7 @@ class BatteryParams:
     plateau_slope_mv: float = _quantity("mV", 0)
     knee_mv: float = _quantity("mV", 0)
     knee_width: float = _quantity("1", 1e-3, 1)
+    brown_out_mv: float = _quantity("mV", 0, 10000)
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +141,7 @@ class SensorParams:
     temperature_quantum_c: float = _quantity("C/count")
     temperature_sigma_c: float = _quantity("C", 0)
     battery_sigma_mv: float = _quantity("mV", 0)
+    reed_t: float = _quantity("T", 1e-5, 100)
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,29 +169,43 @@ class OralParams:
 
 
 @dataclass(frozen=True, slots=True)
+class PlasmaParams:
+    """One drug in the blood of the typical adult: two compartments, fed by the tissue around a leak and by what leaves the CSF."""
+
+    tissue_rate_1_h: float = _quantity("1/h")
+    clearance_l_h: float = _quantity("L/h")
+    central_l: float = _quantity("L")
+    peripheral_l: float = _quantity("L")
+    exchange_l_h: float = _quantity("L/h")
+
+
+@dataclass(frozen=True, slots=True)
 class DrugParams:
     """Kinetics of one drug; `oral` is None where the oral route does not exist or is not modelled."""
 
     name: str
     csf: CsfParams
+    plasma: PlasmaParams
     oral: OralParams | None
 
 
 @dataclass(frozen=True, slots=True)
 class PatientParams:
-    """The body around the pump. `sigma` (log-normal, 0..2) scales clearances and volumes; `seed` picks the patient."""
+    """The body around the pump. `sigma` (log-normal, 0..2) scales the spinal fluid's clearances and volumes; `seed` picks the patient."""
 
     temperature_c: float = _quantity("C", 20, 45)
     csf_kpa: float = _quantity("kPa", 0, 10)
+    csf_ml: float = _quantity("mL", 10, 1000)
+    weight_kg: float = _quantity("kg", 2, 300)
     bulk_absorption_ml_h: float = _quantity("mL/h", 0)
     sigma: float = _quantity("1", 0, 2)
     seed: int = 0
 
     @classmethod
     def load(cls, model: str = "adult", *, sigma: float | None = None, seed: int = 0,
-             folder: Path = PARAMS_DIR) -> PatientParams:
+             folder: Path = PARAMS_DIR, beside: Path | None = None) -> PatientParams:
         """Read `patient-MODEL.toml`; `sigma` replaces the file's. Raises ParamError."""
-        patient = _record(cls, _read(folder, "patient", model), "patient-%s.toml" % model, given={"seed": seed})
+        patient = _record(cls, _read(_folders(folder, beside), "patient", model), "patient-%s.toml" % model, given={"seed": seed})
         if sigma is None:
             return patient
         _check_range("patient sigma", sigma, {"unit": "1", "low": 0, "high": 2})
@@ -183,52 +226,80 @@ class PlantParams:
 
     @classmethod
     def load(cls, name: str = "reference", *, head: str | None = None, reservoir: str | None = None,
-             catheter_cm: float | None = None, folder: Path = PARAMS_DIR) -> PlantParams:
+             catheter_cm: float | None = None, folder: Path = PARAMS_DIR, beside: Path | None = None) -> PlantParams:
         """The pump called `name`; `head`, `reservoir` name other files, `catheter_cm` (1..200) trims the catheter.
 
-        The reservoir of pump NAME is `NAME-20ml` unless another is named. Raises ParamError.
+        The reservoir of pump NAME is `NAME-20ml` unless another is named; files in `beside` stand for those of the same name.
+        Raises ParamError.
         """
+        folders = _folders(folder, beside)
+
         def body(record: type[Record], kind: str, variant: str) -> Record:
-            return _record(record, _read(folder, kind, variant), "%s-%s.toml" % (kind, variant))
+            return _record(record, _read(folders, kind, variant), "%s-%s.toml" % (kind, variant))
 
         catheter = body(CatheterParams, "catheter", name)
         if catheter_cm is not None:
             _check_range("catheter length", catheter_cm, {"unit": "cm", "low": 1, "high": 200})
             catheter = replace(catheter, length_cm=float(catheter_cm))
         vessel = body(ReservoirParams, "reservoir", reservoir or name + "-20ml")
-        if not vessel.residual_ul < vessel.capacity_ul <= vessel.overfill_limit_ul:
-            raise ParamError("reservoir %s: residual_ul %g, capacity_ul %g and overfill_limit_ul %g must rise in this order"
-                             % (reservoir or name, vessel.residual_ul, vessel.capacity_ul, vessel.overfill_limit_ul))
-        return cls(
-            motor=body(MotorParams, "motor", name), head=body(HeadParams, "head", head or name), reservoir=vessel,
-            catheter=catheter, battery=body(BatteryParams, "battery", name), sensors=body(SensorParams, "sensors", name),
-            drugs=_drugs(folder))
+        motor, roller = body(MotorParams, "motor", name), body(HeadParams, "head", head or name)
+        _check_parts(motor, roller, head or name, vessel, reservoir or name)
+        return cls(motor=motor, head=roller, reservoir=vessel, catheter=catheter, battery=body(BatteryParams, "battery", name),
+                   sensors=body(SensorParams, "sensors", name), drugs=_drugs(folders))
 
 
-def _drugs(folder: Path) -> dict[str, DrugParams]:
+def _check_parts(motor: MotorParams, head: HeadParams, head_name: str, vessel: ReservoirParams, vessel_name: str) -> None:
+    """What each number allows and all of them together do not."""
+    if 1_000_000 % motor.steps_per_s:
+        raise ParamError("motor: steps_per_s is %d, a step must take whole microseconds: it must divide 1,000,000" % motor.steps_per_s)
+    if head.recoil_angle_deg > 360 / head.rollers:
+        raise ParamError("head %s: recoil_angle_deg is %g, it must not exceed the pitch of %d rollers, %g deg"
+                         % (head_name, head.recoil_angle_deg, head.rollers, 360 / head.rollers))
+    if head.no_fill_kpa >= head.full_fill_kpa:
+        raise ParamError("head %s: no_fill_kpa is %g, it must be below full_fill_kpa, %g" % (head_name, head.no_fill_kpa, head.full_fill_kpa))
+    if not vessel.residual_ul < vessel.capacity_ul <= vessel.overfill_limit_ul:
+        raise ParamError("reservoir %s: residual_ul %g, capacity_ul %g and overfill_limit_ul %g must rise in this order"
+                         % (vessel_name, vessel.residual_ul, vessel.capacity_ul, vessel.overfill_limit_ul))
+    if vessel.initial_ul > vessel.capacity_ul:
+        raise ParamError("reservoir %s: initial_ul is %g, it must not exceed capacity_ul, %g" % (vessel_name, vessel.initial_ul, vessel.capacity_ul))
+
+
+def _folders(ours: Path, beside: Path | None) -> tuple[Path, ...]:
+    """Where files are looked for, the user's folder first. Raises ParamError for a file there that is of no body."""
+    if beside is None:
+        return (ours,)
+    for path in sorted(beside.glob("*.toml")):
+        if path.stem.partition("-")[0] not in BODIES or "-" not in path.stem:
+            raise ParamError("%s is a parameter file of no body: a name is BODY-NAME.toml, a body one of %s" % (path.name, ", ".join(BODIES)))
+    return beside, ours
+
+
+def _drugs(folders: tuple[Path, ...]) -> dict[str, DrugParams]:
     drugs = {}
-    for path in sorted(folder.glob("drug-*.toml")):
+    for path in sorted({path.name: path for folder in reversed(folders) for path in folder.glob("drug-*.toml")}.values(), key=lambda path: path.name):
         name = path.stem.removeprefix("drug-")
-        table = _read(folder, "drug", name)
+        table = _read(folders, "drug", name)
         for key in table:
-            if key not in ("csf", "oral"):
-                raise ParamError("%s: key '%s' is not known (known: csf, oral)" % (path.name, key))
-        if "csf" not in table:
-            raise ParamError("%s: table [csf] is missing" % path.name)
-        oral = _record(OralParams, table["oral"], path.name) if "oral" in table else None
-        drugs[name] = DrugParams(name, _record(CsfParams, table["csf"], path.name), oral)
+            if key not in ("csf", "plasma", "oral"):
+                raise ParamError("%s: key '%s' is not known (known: csf, plasma, oral)" % (path.name, key))
+        for key in ("csf", "plasma"):
+            if key not in table:
+                raise ParamError("%s: table [%s] is missing" % (path.name, key))
+        drugs[name] = DrugParams(
+            name, _record(CsfParams, table["csf"], path.name), _record(PlasmaParams, table["plasma"], path.name),
+            _record(OralParams, table["oral"], path.name) if "oral" in table else None)
     return drugs
 
 
-def _read(folder: Path, body: str, name: str) -> dict[str, Any]:
-    """The tables of one file, its heading checked and taken off."""
-    path = folder / ("%s-%s.toml" % (body, name))
-    if not path.is_file():
-        known = ", ".join(sorted(p.stem.removeprefix(body + "-") for p in folder.glob(body + "-*.toml")))
+def _read(folders: tuple[Path, ...], body: str, name: str) -> dict[str, Any]:
+    """The tables of one file of the first folder that has it, its heading checked and taken off."""
+    path = next((place for place in (folder / ("%s-%s.toml" % (body, name)) for folder in folders) if place.is_file()), None)
+    if path is None:
+        known = ", ".join(sorted({p.stem.removeprefix(body + "-") for folder in folders for p in folder.glob(body + "-*.toml")}))
         raise ParamError("no %s is called '%s' (known: %s)" % (body, name, known))
     try:
         table = tomllib.loads(path.read_text(encoding="utf-8"))
-    except tomllib.TOMLDecodeError as error:
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ParamError("%s is not TOML: %s" % (path.name, error)) from error
     for key, wanted in (("schema", SCHEMA), ("body", body), ("name", name)):
         if table.pop(key, None) != wanted:

@@ -2,135 +2,66 @@
 
 Nothing here runs on a fixed step. `advance()` applies what the motor turned since the last call: head volume out of the
 reservoir, through the line, and what leaves at the tip as a dose into the spinal fluid at the middle of that motion. The
-fluid itself is only stepped when a dose arrives, exactly; `truth()` and `sense()` look without changing it. Faults change
-parameters and inputs of the bodies, never an equation and never a status flag (R13).
+fluid itself is only stepped when a dose arrives, exactly; `truth()` and `sense()` look without changing it. Flows that no
+rotor makes (standing.py) are closed forms of the time since the last look. The surroundings (environment.py) bend or step at
+known instants: `advance()` stops at each, so that a jump of months and a walk give the same. Faults (plant_faults.py) change
+parameters and inputs of the bodies, never an equation and never a status flag (R13). What holds drug, and the hands of the
+clinic on it, is plant_hands.py.
 
 Units: volume uL, mass ng, concentration ng/uL (the same number as ug/mL) in pump and line and ng/mL in the body, pressure
-kPa, temperature C, time in integer virtual microseconds from the start of the run.
+kPa, temperature C, field T, time in integer virtual microseconds from the start of the run.
 """
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterator, Mapping
-from typing import Any, NamedTuple
+import random
+from typing import Any
 
 from .battery import Battery, voltage_mv
-from .catheter import Catheter, Pieces
-from .csf import Csf, for_patient
-from .head import Head
-from .motor import Motor
-from .oral import Oral
+from .environment import Environment
+from .motor import ENDLESS, Motor
 from .params import PatientParams, PlantParams
-from .reservoir import Conc, Reservoir
+from .plant_flows import Flows
 from .sensors import Sensed, Sensors
 
-# A dose that took less than this is an impulse at its middle: the error is (rate x duration)^2 / 24, 1e-8 at 4/h.
-IMPULSE_US = 1_000_000
+BIND_H = (2.0, 24.0)    # how long a gear stays bound behind a field, drawn evenly (clinical.md 1.5: reports of 2..24 h)
+HOUR_US = 3_600_000_000
 
 
-class FaultKind(NamedTuple):
-    """A knob of the plant. `default` is what a bare set() gives; a switch has no range."""
+class Plant(Flows):
+    """One pump in one patient, in its surroundings. `reed_closed`: a magnetic field holds the reed switch. `flat`: no controller runs on this cell."""
 
-    default: float | bool
-    unit: str = ""
-    low: float = 0.0
-    high: float = 0.0
+    __slots__ = ("reed_closed", "flat", "_motor", "_battery", "_sensors", "_rotor", "_stalled", "_cell_mv", "_wakes", "_received", "_sent", "_lost_steps",
+                 "_head_ul", "_chance", "_stops_us", "_stop_us", "_bound_us", "_held", "_losing", "_lost_rest", "_train_lost", "_moved_us",
+                 "_set_after_us", "_set_tube_ul", "_aging")
 
-
-FAULTS: dict[str, FaultKind] = {
-    "rotor_stall": FaultKind(True),             # commanded steps are spent, the rotor stands (jam, MRI field)
-    "driver_stuck_on": FaultKind(True),         # trains do not end by themselves
-    "enable_stuck": FaultKind(True),            # the switch no longer opens
-    "head_gain": FaultKind(1.3, "", 0.0, 5.0),  # volume per turn against nominal: over-infusing head, worn tube
-    "kink": FaultKind(0.0, "uL/(kPa s)", 0.0, 10.0),    # conductance left in the catheter, 0 is closed
-    "level_stuck": FaultKind(True),
-    "level_offset_ul": FaultKind(1000.0, "uL", -50_000.0, 50_000.0),
-    "encoder_stuck": FaultKind(True),
-    "battery_drop_mv": FaultKind(500.0, "mV", 0.0, 5000.0),     # film or leak: the terminal voltage falls
-    "temperature_c": FaultKind(40.0, "C", 20.0, 45.0),          # of the body around pump and sensor
-}
-
-
-class PlantFaults(Mapping[str, Any]):
-    """The faults now present, name to value. `set` and `clear` act at the plant's present instant."""
-
-    def __init__(self, changed: Callable[[], None]):
-        self._active: dict[str, float | bool] = {}
-        self._changed = changed
-
-    def set(self, name: str, value: float | bool | None = None) -> None:
-        """Bring a fault about, or change its value; None takes the kind's default. Raises ValueError for what is not in FAULTS."""
-        kind = _kind(name)
-        if value is None:
-            value = kind.default
-        if isinstance(kind.default, bool) != isinstance(value, bool):
-            raise ValueError("fault %s takes %s, not %r" % (name, "no value" if kind.default is True else "a number", value))
-        if not isinstance(value, bool) and not kind.low <= value <= kind.high:
-            raise ValueError("fault %s of %g %s: it must lie between %g and %g" % (name, value, kind.unit, kind.low, kind.high))
-        if value is False:
-            self.clear(name)
-            return
-        self._active[name] = value
-        self._changed()
-
-    def clear(self, name: str) -> None:
-        """Heal a fault; healing what is not broken does nothing."""
-        _kind(name)
-        if self._active.pop(name, None) is not None:
-            self._changed()
-
-    def __getitem__(self, name: str) -> float | bool:
-        return self._active[name]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._active)
-
-    def __len__(self) -> int:
-        return len(self._active)
-
-
-def _kind(name: str) -> FaultKind:
-    if name not in FAULTS:
-        raise ValueError("no fault of the plant is called '%s' (known: %s)" % (name, ", ".join(FAULTS)))
-    return FAULTS[name]
-
-
-class Plant:
-    """One pump in one patient. `t_us` is the instant everything has been advanced to."""
-
-    __slots__ = ("params", "patient", "faults", "t_us", "_motor", "_head", "_reservoir", "_line", "_battery", "_sensors", "_index", "_csf",
-                 "_oral", "_rotor", "_stalled", "_temperature_c", "_drop_mv", "_line_us", "_wakes", "_received", "_sent", "_lost_steps",
-                 "_head_ul", "_delivered_ul", "_filled_ng", "_injected_ng", "_withdrawn_ng", "_tip_ng")
-
-    def __init__(self, params: PlantParams, patient: PatientParams, seed: int = 1):
-        self.params = params
-        self.patient = patient
-        self.t_us = 0
+    def __init__(self, params: PlantParams, patient: PatientParams, seed: int = 1, environment: Environment | None = None):
+        super().__init__(params, patient, environment)
         self._motor = Motor(params.motor)
-        self._head = Head(params.head, params.motor.steps_per_rev)
-        self._reservoir = Reservoir(params.reservoir)
-        self._line = Catheter(params.catheter)
         self._battery = Battery(params.battery, params.motor)
         self._sensors = Sensors(params.sensors, params.motor.steps_per_rev, seed)
-        self._index: dict[str, int] = {}        # drugs in their order of appearance: the order of every Conc
-        self._csf: list[Csf] = []
-        self._oral: dict[str, Oral] = {}
+        self._chance = {name: random.Random("fault:%d:%s" % (seed, name)) for name in ("intermittent_stall", "gear_bind")}
         self._rotor = 0                         # steps turned since the start
-        self._stalled = False
-        self._temperature_c = patient.temperature_c
-        self._drop_mv = 0.0
-        self._line_us = 0                       # instant up to which a kinked line has relaxed
         self._wakes = 0
         self._received = 0                      # telemetry bytes, whatever they say
         self._sent = 0
         self._lost_steps = 0                    # put out by the driver, not turned by the rotor
         self._head_ul = 0.0
-        self._delivered_ul = 0.0
-        self._filled_ng: list[float] = []
-        self._injected_ng: list[float] = []
-        self._withdrawn_ng: list[float] = []
-        self._tip_ng: list[float] = []
-        self.faults = PlantFaults(self._faults_changed)
+        self._cell_mv = params.battery.full_mv  # terminal voltage at the last look, film and all
+        self.flat = False
+        self._stalled = False                   # the rotor stands, whatever is ordered
+        self._held = self.reed_closed = False   # by a magnetic field
+        self._bound_us = 0                      # a gear bound by a field lets go then
+        self._losing = False                    # something may take steps of a train, or whole trains, or make more than was ordered
+        self._lost_rest = 0.0
+        self._train_lost = False
+        self._aging: tuple[str, ...] = ()       # faults present that show in the volume of a turn
+        self._set_tube_ul: float | None = None  # of the fault
+        self._set_after_us = round(params.head.tube_set_after_h * HOUR_US)
+        self._moved_us = 0                      # when the rotor last turned: at the factory, to begin with
+        self._stop_us = ENDLESS                 # where advance() must stop on its way: a bend of the surroundings, a gear that lets go
+        self._stops_us = self.environment.stops_us((params.motor.field_stall_t, params.sensors.reed_t))[::-1]
+        if self.environment:
+            self._surroundings_changed()
 
     # ---- time and motion
 
@@ -138,16 +69,28 @@ class Plant:
         """Bring the plant to `t_us`; costs the same for a millisecond and a month. Raises ValueError if that lies in the past."""
         if t_us < self.t_us:
             raise ValueError("the plant is at %d us and cannot go back to %d us" % (self.t_us, t_us))
+        if self._stop_us <= t_us:
+            self._pass_stops(t_us)
         steps = self._motor.turn(t_us)
         if steps:
             self._moved(steps)
         if self._line.kinked:
             self._relax(t_us)
+        if self._standing:
+            self._flow(t_us)
         self.t_us = t_us
+
+    def _pass_stops(self, t_us: int) -> None:
+        while self._stop_us <= t_us:
+            at_us, self._stop_us = self._stop_us, ENDLESS
+            self.advance(at_us)
+            self._surroundings_changed()
 
     def order(self, steps: int, hold_us: int) -> None:
         """Turn `steps` (1..65535) from now on while enable is held for `hold_us` (1..500,000). Raises ValueError out of range."""
         self._motor.order(self.t_us, steps, hold_us)
+        if self._losing:
+            self._train_lost = self._chance["intermittent_stall"].random() < self.faults.get("intermittent_stall", 0.0)
 
     def drop_enable(self) -> None:
         """Open the enable switch now; steps not yet made are lost."""
@@ -156,141 +99,185 @@ class Plant:
     def next_edge_us(self) -> int | None:
         """When the encoder next moves although enable is commanded off; None if it will not."""
         edge_us = self._motor.next_edge_us(self.t_us)
-        if edge_us is None or self._stalled or self._line.room_ul(self.params.head.stall_kpa) <= 0:
+        if edge_us is None or self._line.room_ul(self.params.head.stall_kpa) <= 0:
             return None
+        if self._stalled:       # a field or a bound gear may let go of a rotor that runs wild
+            return None if self._stop_us == ENDLESS or "rotor_stall" in self.faults else self._motor.next_edge_us(max(self.t_us, self._stop_us))
         return edge_us
 
     def _moved(self, steps: int) -> None:
         """Apply `steps` that the motor has put out."""
         start_us, end_us = self._motor.span_us(steps)
         line, reservoir, rotor = self._line, self._reservoir, self._rotor
-        if self._stalled:
-            self._lost_steps += steps
-            return
+        if self._losing or self._stalled:
+            steps = self._turned(steps, end_us)
+            if not steps:
+                return
+        if self._standing:
+            self._flow(start_us)
+        if start_us - self._moved_us > self._set_after_us:
+            self._head.set_tube(rotor, self.params.head.tube_set_ul if self._set_tube_ul is None else self._set_tube_ul)
+        self._moved_us = end_us
         back_kpa = 0.0
         if line.kinked:
             self._relax(start_us)
             back_kpa = line.back_kpa
-            turned = self._head.steps_within(rotor, steps, back_kpa, line.room_ul(self.params.head.stall_kpa))
+            turned = self._head.steps_within(rotor, steps, back_kpa, line.room_ul(self._stall_kpa(end_us)))
             self._lost_steps += steps - turned
             steps = turned
         self._rotor = rotor + steps
         volume = self._head.volume_ul(rotor, steps, back_kpa)
+        if self._aging and steps:
+            self._prove(rotor, steps, end_us)
+        if self._pressed:
+            volume = self._drawn_ul(volume, back_kpa, (start_us + end_us) >> 1)
         if volume >= 0:
             available = reservoir.available_ul()
             if volume > available:
                 volume = available
             out = line.outflow_ul(volume, (end_us - start_us) * 1e-6)
-            pieces = line.push(end_us, volume, reservoir.conc, out)
+            pieces = line.push(start_us, end_us, volume, reservoir.conc, out)
             reservoir.volume_ul -= volume
         else:
             out = line.outflow_ul(volume, (end_us - start_us) * 1e-6)
-            taken, pieces = line.pull(-volume, out)
+            taken, pieces = line.pull(start_us, end_us, -volume, out)
             reservoir.put_back(-volume, taken)
         if line.kinked:
             self._line_us = end_us
+            if out != volume:
+                self.faults.fire("kink", end_us)
+                self.faults.fire("bubble_ul", end_us)
         self._head_ul += volume
         self._deliver(pieces, start_us, end_us)
 
-    def _relax(self, t_us: int) -> None:
-        """Let a kinked line ooze up to `t_us`, or a healed one empty what it had stored."""
-        line = self._line
-        if line.stored_ul and t_us >= self._line_us:
-            out = line.outflow_ul(0.0, (t_us - self._line_us) * 1e-6)
-            if out:
-                self._deliver(line.release(out), self._line_us if line.kinked else t_us, t_us)
-        self._line_us = max(t_us, self._line_us)
+    def _turned(self, steps: int, end_us: int) -> int:
+        """How many of `steps` the rotor makes: none while it is held or unpowered, the trains and shares that a bad gear leaves otherwise."""
+        faults, turned = self.faults, steps
+        if self._motor.driver_stuck_on or self._motor.enable_stuck:
+            for name in self._motor.unordered(steps):
+                faults.fire(name, end_us)
+        if self._stalled:
+            turned = 0
+            faults.fire("rotor_stall", end_us)
+            if self._held:
+                faults.fire("field_t", end_us)
+            elif end_us <= self._bound_us:
+                faults.fire("gear_bind", end_us)
+        elif self._cell_mv < self.params.motor.driver_min_mv:
+            turned = 0
+            faults.fire("battery_drop_mv", end_us)
+        elif self._train_lost:
+            turned = 0
+            faults.fire("intermittent_stall", end_us)
+        elif "lost_steps" in faults:
+            self._lost_rest += steps * faults["lost_steps"]
+            turned -= int(self._lost_rest)
+            if turned < steps:
+                faults.fire("lost_steps", end_us)
+            self._lost_rest -= steps - turned
+        self._lost_steps += steps - turned
+        return turned
 
-    def _deliver(self, pieces: Pieces, start_us: int, end_us: int) -> None:
-        """Bring what left at the tip between two instants into the lumbar fluid."""
-        if end_us - start_us <= IMPULSE_US:
-            middle_us = (start_us + end_us) >> 1
-            tip_ng = self._tip_ng
-            for volume, conc in pieces:
-                self._delivered_ul += volume
-                i = 0
-                for csf in self._csf:
-                    dose_ng = volume * conc[i]
-                    if dose_ng:
-                        tip_ng[i] += dose_ng
-                        csf.dose(middle_us, dose_ng)
-                    i += 1
-            return
-        total = sum(volume for volume, _ in pieces)
-        gone = 0.0
-        begin_us = start_us
-        for volume, conc in pieces:
-            self._delivered_ul += volume
-            gone += volume
-            until_us = start_us + round((end_us - start_us) * gone / total) if total else end_us
-            for i, csf in enumerate(self._csf):
-                dose_ng = volume * conc[i]
-                self._tip_ng[i] += dose_ng
-                if until_us > begin_us:
-                    csf.infuse(begin_us, until_us, dose_ng)
-                else:
-                    csf.dose(until_us, dose_ng)
-            begin_us = until_us
+    def _stall_kpa(self, t_us: int) -> float:
+        """Pressure behind a kink at which the torque that a field leaves no longer turns the rotor."""
+        return self.params.head.stall_kpa * self._motor.torque_left(self.field_t(t_us))
 
-    # ---- hands of the clinic
+    def _prove(self, rotor: int, steps: int, end_us: int) -> None:
+        """Tell the faults of the head that made this motion's volume another one."""
+        head = self._head
+        for name in self._aging:
+            if name == "head_gain" and head.gain != 1 or name == "head_wear" and head.worn(rotor, steps) != 1 \
+                    or name == "tube_set" and head.lobes_ul(rotor, steps):
+                self.faults.fire(name, end_us)
 
-    def fill(self, volume_ul: float, conc: Mapping[str, float], overfill: bool = False) -> None:
-        """Inject `volume_ul` through the septum; `conc` is ng/uL per drug (none: water or saline).
+    # ---- faults and surroundings
 
-        Raises ValueError for a drug without parameters, a negative concentration, or a volume above the capacity (above
-        the overfill limit with `overfill`, a hazard); no liquid has moved then.
-        """
-        for drug, value in conc.items():
-            self._drug_params(drug)
-            if not 0 <= value < float("inf"):
-                raise ValueError("fill with %s at %g ng/uL: it must be 0 or more" % (drug, value))
-        for drug in conc:
-            self._drug(drug)
-        mixture = tuple(float(conc.get(drug, 0.0)) for drug in self._index)
-        self._reservoir.fill(volume_ul, mixture, overfill)
-        for i, value in enumerate(mixture):
-            self._filled_ng[i] += value * volume_ul
+    @property
+    def bound_until_us(self) -> int:
+        """When a gear that a field has bound lets go; in the past if none is bound."""
+        return self._bound_us
 
-    def withdraw(self, volume_ul: float = math.inf) -> float:
-        """Take `volume_ul` (> 0) out of the reservoir with a syringe, or all down to its residual; returns the volume (uL)."""
-        volume = self._reservoir.withdraw(volume_ul)
-        for i, conc in enumerate(self._reservoir.conc):
-            self._withdrawn_ng[i] += conc * volume
-        return volume
+    def field_t(self, t_us: int) -> float:
+        """Static magnetic field at the pump."""
+        value = self.faults.get("field_t")
+        if value is None and self.environment:
+            value = self.environment.at("field_t", t_us)
+        return 0.0 if value is None else float(value)
 
-    def catheter(self, conc: Mapping[str, float]) -> None:
-        """The catheter (not the tubing before it) holds this from now on (ng/uL per drug; none: it was aspirated). Raises ValueError as `fill`."""
-        for drug in conc:
-            self._drug_params(drug)
-            self._drug(drug)
-        volume_ul = self.params.catheter.dead_ul - self.params.catheter.tubing_ul
-        mixture = tuple(float(conc.get(drug, 0.0)) for drug in self._index)
-        for part_ul, was in self._line.replace(self.t_us, volume_ul, mixture):
-            for i, value in enumerate(was):
-                self._withdrawn_ng[i] += part_ul * value
-                self._filled_ng[i] += part_ul * mixture[i]
+    def reed_seen(self) -> None:
+        """The board has read the reed switch that a field holds closed: all that a field too weak to stall does."""
+        if not self._held:
+            self.faults.fire("field_t", self.t_us)
 
-    def inject(self, drug: str, dose_ng: float, since_us: int | None = None) -> None:
-        """Lumbar puncture or catheter (trial): `dose_ng` straight into the lumbar fluid now, or evenly since `since_us`. Raises ValueError."""
-        if not 0 <= dose_ng < float("inf"):
-            raise ValueError("injection of %g ng %s: the dose must be 0 or more" % (dose_ng, drug))
-        i = self._drug(drug)
-        self._injected_ng[i] += dose_ng
-        if since_us is None or since_us >= self.t_us:
-            self._csf[i].dose(self.t_us, dose_ng)
+    def _faults_changed(self) -> None:
+        """Derive every faulty input from the faults present; what healed goes back to its parameter."""
+        present = self.faults
+        self._motor.set_faults(self.t_us, "driver_stuck_on" in present, "enable_stuck" in present)
+        self._train_lost = self._train_lost and "intermittent_stall" in present
+        self._head.gain = present.get("head_gain", 1.0)
+        if present.get("head_wear", 0.0) != self._head.worn_share:
+            self._head.wear(present.get("head_wear", 0.0), self._rotor)
+        if present.get("tube_set") != self._set_tube_ul:
+            self._set_tube_ul = present.get("tube_set")
+            self._head.set_tube(self._rotor, self._set_tube_ul or 0.0)
+        self._aging = tuple(name for name in ("head_gain", "head_wear", "tube_set") if name in present)
+        self._battery.leak(self.t_us, present.get("battery_leak_uw", 0.0))
+        self._sensors.set_faults(self.t_us, present, present.fire)
+        self._faults_of_flows()
+        self._look_at_the_cell()
+        self._surroundings_changed()
+
+    def _surroundings_changed(self) -> None:
+        """Look at the field now, at what it does to motor and reed, and for the next instant at which something bends."""
+        now_us, field_t, present = self.t_us, self.field_t(self.t_us), self.faults
+        self._faults_of_the_line()
+        held = self._motor.torque_left(field_t) <= 0
+        if "gear_bind" not in present:
+            self._bound_us = 0
+        elif self._held and not held:
+            hours = present["gear_bind"] or self._chance["gear_bind"].uniform(*BIND_H)
+            self._bound_us = now_us + round(hours * HOUR_US)
+        self._held = held
+        self.reed_closed = field_t >= self.params.sensors.reed_t
+        self._stalled = held or now_us < self._bound_us or "rotor_stall" in present
+        stops_us = self._stops_us
+        while stops_us and stops_us[-1] <= now_us:
+            stops_us.pop()
+        self._stop_us = stops_us[-1] if stops_us else ENDLESS
+        if now_us < self._bound_us < self._stop_us:
+            self._stop_us = self._bound_us
+
+    # ---- looking
+
+    def sense(self) -> Sensed:
+        """What the board's converters see now. Equal call sequences give equal values."""
+        reservoir, now_us = self._reservoir, self.t_us
+        if self._pressed:
+            warm_c = self.temperature_c(now_us)
+            inlet_kpa = reservoir.pressure_kpa(warm_c, self.ambient_kpa(now_us))
+            if self._differs("temperature_c", now_us):
+                self.faults.fire("temperature_c", now_us)
         else:
-            self._csf[i].infuse(since_us, self.t_us, dose_ng)
+            warm_c = self.patient.temperature_c
+            inlet_kpa = reservoir.pressure_kpa(warm_c)
+        cell_mv = voltage_mv(self._battery.cell, self._used_mj())
+        if self.faults or cell_mv < self.params.motor.driver_min_mv:
+            self._look_at_the_cell()
+        return self._sensors.read(now_us, self._rotor, reservoir.volume_ul, inlet_kpa, warm_c, cell_mv)
 
-    def oral(self, drug: str, dose_mg: float) -> None:
-        """A tablet of `dose_mg` now, into compartments of its own, for comparison only. Raises ValueError."""
-        oral_params = self._drug_params(drug).oral
-        if oral_params is None:
-            raise ValueError("%s has no oral route in its parameter file" % drug)
-        if not 0 <= dose_mg < float("inf"):
-            raise ValueError("tablet of %g mg %s: the dose must be 0 or more" % (dose_mg, drug))
-        if drug not in self._oral:
-            self._oral[drug] = Oral(oral_params, self.t_us)
-        self._oral[drug].swallow(self.t_us, dose_mg)
+    def _look_at_the_cell(self) -> None:
+        """Whether the driver still starts a train, and whether anything else may keep the rotor from making what was ordered."""
+        present = self.faults
+        self._cell_mv = voltage_mv(self._battery.cell, self._used_mj()) - present.get("battery_drop_mv", 0.0)
+        if "battery_leak_uw" in present and self._battery.leaked_mj(self.t_us):
+            present.fire("battery_leak_uw", self.t_us)
+        self.flat = self._cell_mv < self._battery.cell.brown_out_mv
+        self._losing = self._cell_mv < self.params.motor.driver_min_mv or any(
+            name in present for name in ("intermittent_stall", "lost_steps", "driver_stuck_on", "enable_stuck"))
+
+    def _used_mj(self) -> float:
+        motor = self._motor
+        return self._battery.used_mj(self.t_us, motor.pulses, motor.commanded, self._wakes, self._received, self._sent)
 
     def woken(self, received: int = 0, sent: int = 0) -> None:
         """Charge the battery for a wake of the controller, in which it took `received` bytes off the line and put `sent` on it."""
@@ -298,89 +285,38 @@ class Plant:
         self._received += received
         self._sent += sent
 
-    def _drug_params(self, drug: str) -> Any:
-        if drug not in self.params.drugs:
-            raise ValueError("no parameters for drug '%s' (known: %s)" % (drug, ", ".join(self.params.drugs)))
-        return self.params.drugs[drug]
-
-    def _drug(self, drug: str) -> int:
-        """Index of a drug; on its first appearance every body learns of it."""
-        if drug not in self._index:
-            kinetics = for_patient(self._drug_params(drug), self.patient)
-            self._index[drug] = len(self._index)
-            self._csf.append(Csf(kinetics, self.t_us))
-            self._reservoir.add_drug()
-            self._line.add_drug()
-            for ledger in (self._filled_ng, self._injected_ng, self._withdrawn_ng, self._tip_ng):
-                ledger.append(0.0)
-        return self._index[drug]
-
-    # ---- faults
-
-    def _faults_changed(self) -> None:
-        """Derive every faulty input from the faults present; what healed goes back to its parameter."""
-        present = self.faults
-        self._motor.set_faults(self.t_us, "driver_stuck_on" in present, "enable_stuck" in present)
-        self._stalled = "rotor_stall" in present
-        self._head.gain = present.get("head_gain", 1.0)
-        self._sensors.level_stuck = "level_stuck" in present
-        self._sensors.level_offset_ul = present.get("level_offset_ul", 0.0)
-        self._sensors.encoder_stuck = "encoder_stuck" in present
-        self._drop_mv = present.get("battery_drop_mv", 0.0)
-        self._temperature_c = present.get("temperature_c", self.patient.temperature_c)
-        line = self._line
-        was_kinked, line.kinked = line.kinked, "kink" in present
-        line.leak_ul_kpa_s = present.get("kink", 0.0)
-        if line.kinked != was_kinked:
-            self._relax(self.t_us)
-
-    # ---- looking
-
-    def sense(self) -> Sensed:
-        """What the board's converters see now. Equal call sequences give equal values."""
-        reservoir, warm_c = self._reservoir, self._temperature_c
-        return self._sensors.read(self.t_us, self._rotor, reservoir.volume_ul, reservoir.pressure_kpa(warm_c), warm_c,
-                                  voltage_mv(self._battery.cell, self._used_mj()) - self._drop_mv)
-
-    def _used_mj(self) -> float:
-        motor = self._motor
-        return self._battery.used_mj(self.t_us, motor.pulses, motor.commanded, self._wakes, self._received, self._sent)
+    def tip_dose_ng(self, drug: str) -> float:
+        """How much of a drug has left at the tip so far; 0 for one that was never here. As in truth(), without the rest of it."""
+        return self._tip_ng[self._index[drug]] if drug in self._index else 0.0
 
     def truth(self) -> dict[str, Any]:
         """What is really so, at `t_us`. Looking changes nothing; dictionaries inside are per drug."""
-        names = list(self._index)
-        now = [csf.levels(self.t_us) for csf in self._csf]
-        oral = {drug: body.levels(self.t_us) for drug, body in self._oral.items()}
+        names, now_us = list(self._index), self.t_us
+        now = [csf.levels(now_us) for csf in self._csf]
+        oral = {drug: body.levels(now_us) for drug, body in self._oral.items()}
+        reservoir, warm_c, ambient_kpa = self._reservoir, self.temperature_c(now_us), self.ambient_kpa(now_us)
+        inlet_kpa = reservoir.pressure_kpa(warm_c, ambient_kpa)
         return {
-            "t_us": self.t_us,
-            "delivered_ul": self._delivered_ul, "head_ul": self._head_ul,
-            "reservoir_ul": self._reservoir.volume_ul,
-            "reservoir_kpa": self._reservoir.pressure_kpa(self._temperature_c),
-            "overfilled_ul": max(0.0, self._reservoir.volume_ul - self.params.reservoir.capacity_ul),
-            "line_stored_ul": self._line.stored_ul, "line_kpa": self.patient.csf_kpa + self._line.back_kpa,
-            "rotor_steps": self._rotor, "commanded_steps": self._motor.commanded, "lost_steps": self._lost_steps,
+            "t_us": now_us,
+            "delivered_ul": self._delivered_ul, "head_ul": self._head_ul, "free_ul": self._free_ul, "port_ul": self._port_ul,
+            "pocket_ul": self._pocket_ul, "strayed_ul": self._strayed_ul,
+            "reservoir_ul": reservoir.volume_ul, "reservoir_kpa": inlet_kpa, "reservoir_gauge_kpa": inlet_kpa - ambient_kpa,
+            "overfilled_ul": max(0.0, reservoir.volume_ul - self.params.reservoir.capacity_ul),
+            "line_ul": self._line.dead_ul + self._line.stored_ul, "line_stored_ul": self._line.stored_ul,
+            "line_kpa": self.patient.csf_kpa + self._line.back_kpa,
+            "rotor_steps": self._rotor, "commanded_steps": self._motor.commanded, "lost_steps": self._lost_steps, "stalled": self._stalled,
             "battery_mj": self._used_mj(),
-            "listening_mj": self._battery.listening_mj(self._wakes, self._received, self._sent), "temperature_c": self._temperature_c,
+            "listening_mj": self._battery.listening_mj(self._wakes, self._received, self._sent),
+            "temperature_c": warm_c, "ambient_kpa": ambient_kpa, "field_t": self.field_t(now_us),
             "mass_error": self.mass_error(),
-            "reservoir_ng_per_ul": dict(zip(names, self._reservoir.conc)),
+            "reservoir_ng_per_ul": dict(zip(names, reservoir.conc)),
             "tip_ng_per_ul": dict(zip(names, self._line.tip_conc)),
-            "tip_ng": dict(zip(names, self._tip_ng)),
+            "tip_ng": dict(zip(names, self._tip_ng)), "pocket_ng": dict(zip(names, self._pocket_ng)),
+            "strayed_ng": dict(zip(names, self._strayed_ng)),
             "lumbar_ng_per_ml": {drug: level.lumbar for drug, level in zip(names, now)},
             "cisternal_ng_per_ml": {drug: level.cisternal for drug, level in zip(names, now)},
             "effect_ng_per_ml": {drug: level.effect for drug, level in zip(names, now)},
+            "plasma_ng_per_ml": {drug: blood.level(now_us, csf.amplitudes(now_us)) for drug, blood, csf in zip(names, self._plasma, self._csf)},
             "oral_plasma_ng_per_ml": {drug: plasma for drug, (plasma, _) in oral.items()},
             "oral_csf_ng_per_ml": {drug: csf for drug, (_, csf) in oral.items()},
         }
-
-    def mass_error(self) -> float:
-        """Largest relative gap, over the drugs, between what came in and all places where it is now or went to."""
-        worst = 0.0
-        line_ng: Conc = self._line.mass_ng()
-        for i, csf in enumerate(self._csf):
-            came_ng = self._filled_ng[i] + self._injected_ng[i]
-            in_fluid_ng, cleared_ng = csf.mass_ng(self.t_us)
-            found_ng = (self._reservoir.conc[i] * self._reservoir.volume_ul + line_ng[i] + in_fluid_ng + cleared_ng
-                        + self._withdrawn_ng[i])
-            if came_ng:
-                worst = max(worst, abs(found_ng - came_ng) / came_ng)
-        return worst

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from ..protocol import catalogue
-from . import scenario_expect
+from . import scenario_expect, story
 from .bedside import DAY_S, HOUR_S, SECOND_US, oracle_for, trial
 from .clinician import Clinician, alarm_of
 from .judge import FAULTY_REL, Bounds, judge
@@ -26,8 +26,7 @@ from .world import Pacer, World
 SCHEMA = "thecal.run/1"
 FRONT_SHARE = 50            # looks at the tip for each dead volume while a front is on its way: 2 % of it, then interpolated
 FRONT_MIN_S, FRONT_MAX_S = 60, 6 * HOUR_S
-KEPT_EVENTS = 500           # of the clinician, the faults and the alarms; all others stand in events.csv
-KEPT_NOTES = 100
+KEPT_EVENTS, KEPT_NOTES = 500, 100      # events of the clinician, the faults and the alarms; all others stand in events.csv
 
 
 class _Front:
@@ -83,6 +82,7 @@ class Player:
         try:
             self._trials()
             self.clinician = Clinician(self.scenario, self.world, self.oracle)
+            self.clinician.let_chance()
             self._play(self.clinician)
         except KeyboardInterrupt:
             self.interrupted = "interrupted at day %.2f of %g" % (self.world.now_us / SECOND_US / DAY_S, self.scenario.duration_s / DAY_S)
@@ -193,6 +193,7 @@ class Player:
         self._note(t_us / SECOND_US, truth)
         self.recorder.sample(t_us, self._row(truth, status))
         if status is not None:
+            self.recorder.told(asked_us, status)
             self._news(status)          # what an alarm has made of the rate since, the oracle must know first
             self._compare(status, asked_us)
 
@@ -221,7 +222,7 @@ class Player:
             "battery_mv": status.battery_mv if told else None, "temperature_c": truth["temperature_c"]}
         for drug in self.drugs:
             for column, key in (("tip_ng", "tip_ng"), ("tip_conc", "tip_ng_per_ul"), ("reservoir_conc", "reservoir_ng_per_ul"),
-                                ("lumbar", "lumbar_ng_per_ml"), ("cisternal", "cisternal_ng_per_ml"), ("effect", "effect_ng_per_ml")):
+                                *((place, place + "_ng_per_ml") for place in ("lumbar", "cisternal", "effect", "plasma"))):
                 row["%s_%s" % (column, drug)] = truth[key].get(drug, 0.0)
             if any(event.kind == "oral" and event.values["drug"] == drug for event in self.scenario.events):
                 row["oral_ng_" + drug] = self._swallowed(drug)
@@ -239,14 +240,14 @@ class Player:
             return      # the oracle learns of a stall when it is over
         # One pulse at each gap, whole nL, and whole seconds at every change of rate, as the oracle's own judgement has it.
         bound = 1 + self.oracle.slack_nl(now_us) + status.pulse_nl * self.oracle.gaps(now_us)
-        off = abs(status.demanded_nl - self._stalled_nl(status) - self.oracle.demanded_nl(now_us))
+        off = abs(status.demanded_nl - self._stalled_nl(status, now_us) - self.oracle.demanded_nl(now_us))
         if off / bound > self._drift[0] / self._drift[1]:
             self._drift = (off, bound)
 
-    def _stalled_nl(self, status: Any) -> int:
-        """Pulses lost to a stalled rotor, which the oracle calls missed. Those lost against a kink it does not know of: they are demanded."""
+    def _stalled_nl(self, status: Any, now_us: int) -> Any:
+        """Pulses lost to a stalled rotor, which the oracle calls missed. Those lost now and then it does not know of: they are demanded."""
         assert self.clinician is not None
-        return 0 if self.clinician.bedside.occluded else int(status.missed_nl["stall"])
+        return self.oracle.missed_nl(now_us).get("stall", 0) if self.clinician.bedside.losing else status.missed_nl["stall"]
 
     def _news(self, status: Any) -> None:
         """Fetch what is new in the pump's log: alarms, boluses and bridges are kept, all of it is counted and goes to events.csv."""
@@ -324,10 +325,10 @@ class Player:
             "ordered_nl": round(float(status.ordered_nl) if status else ordered_nl, 3),
             "delivered_nl": round(truth["delivered_ul"] * 1000, 3), "missed_nl": status.missed_total_nl if status else None,
             "missed_by_cause_nl": dict(status.missed_nl) if status else None,
-            "alarms": self.observed.alarms, "expectations": rows, "events": self.events, "repeat": repeat,
+            "alarms": self.observed.alarms, "faults": world.faults(), "expectations": rows, "events": self.events, "repeat": repeat,
             "out": str(out) if out else None, "firmware": clinician.firmware if clinician else {"runtime": world.runner.name, "version": None},
             "drugs": self.drugs, "notes": notes[:KEPT_NOTES],
-            "days": self.oracle.day_table(min(world.now_us, scenario.duration_s * SECOND_US)) if status else [],
+            "story": story.tell(scenario, rows), "days": self.oracle.day_table(min(world.now_us, scenario.duration_s * SECOND_US)) if status else [],
             "line": world.line.counters(), "child_peak_kib": world.runner.peak_kib()}
 
     def _rows(self) -> list[dict[str, Any]]:
@@ -340,6 +341,11 @@ class Player:
             self.observed.prescribed = [(at_s, float(program.mean_daily_nl() * program.ingredients[0].concentration_ng_ml / 10**6))
                                         for at_s, program in clinician.prescribed]
         rows = scenario_expect.rows(self.scenario.expectations, self.observed, ended=ended, deaf=deaf)
+        for words, seen in clinician.bedside.injected if clinician else []:
+            if seen.fired_us is None:
+                rows.append(_row("%s has fired" % words, False, "it changed nothing", "fired"))
+        if self.scenario.line is not None and "line" not in self.world.fired:
+            rows.append(_row("the bad line has fired", False, "it changed nothing", "fired"))
         if self.failure:
             rows.append(_row("the firmware ran to the end", False, self.failure.splitlines()[0], "no failure"))
         for refused in clinician.refused if clinician else []:
@@ -360,17 +366,18 @@ class Player:
     def _judged(self) -> list[dict[str, Any]]:
         """The oracle's own rows at the end. Pulses that a stalled rotor lost count as not ordered: the books call them missed."""
         assert self.clinician is not None
-        status, stalled_nl, options = self.status, self._stalled_nl(self.status), self.scenario.oracle
+        status, stalled_nl, options = self.status, self._stalled_nl(self.status, self.world.now_us), self.scenario.oracle
         faulty = {"delivered_rel": FAULTY_REL, "dose_rel": FAULTY_REL} if any(event.kind == "fault" for event in self.scenario.events) else {}
         shares = faulty | {name: options[key] / 100 for name, key in (
             ("delivered_rel", "delivered_pct"), ("dose_rel", "dose_pct"), ("front_rel", "front_pct")) if key in options}
         occluded = self.clinician.bedside.occluded      # what a kinked line lets through is for expectations, not for plug flow
-        missed = {cause: volume for cause, volume in status.missed_nl.items() if volume and not (occluded and cause == "stall")}
-        books = {"demanded_nl": status.demanded_nl - stalled_nl, "ordered_nl": status.ordered_nl - stalled_nl, "missed_nl": missed}
+        books = {"demanded_nl": status.demanded_nl - stalled_nl, "ordered_nl": status.ordered_nl - stalled_nl,
+                 "missed_nl": {cause: volume for cause, volume in status.missed_nl.items() if volume}}
         truth = {"mass_error": self.observed.truth["mass_error"]} if occluded else self.observed.truth
-        pitch_nl = self.params.head.volume_per_rev_ul * 1000 / self.params.head.rollers
-        return [{**row, "name": "oracle: " + row["name"], "bound": "<= %.6g" % row["bound"]} for row in judge(
-            self.oracle, books, truth, self.world.now_us, Bounds(pulse_nl=status.pulse_nl, pitch_nl=pitch_nl, **shares))]
+        bounds = Bounds(pulse_nl=status.pulse_nl, pitch_nl=self.params.head.volume_per_rev_ul * 1000 / self.params.head.rollers, **shares)
+        return [{**row, "name": "oracle: " + row["name"], "bound": "<= %.6g" % row["bound"]}
+                for row in judge(self.oracle, books, truth, self.world.now_us, bounds)
+                if not (self.clinician.bedside.losing and row["name"] == "missed through stall")]
 
 
 def _row(name: str, ok: bool | None, value: Any, bound: str, unit: str = "") -> dict[str, Any]:

@@ -166,6 +166,9 @@ class Recorder:
             text = json.dumps(detail, sort_keys=True) if isinstance(detail, (dict, list)) else _cell(detail)
             self._event_writer.writerow((_seconds(t_us), source, name, text))
 
+    def told(self, t_us: int, status: Any) -> None:
+        """What the pump answered when it was asked for its status at a sample; kept by who looks on (observer.py), in no file."""
+
     def uart(self, t_us: int, sender: str, data: bytes, sent: bytes | None = None) -> None:
         """Bytes on the serial line; `sender` is "host" or "pump", `sent` what it sent where a bad line made `data` of it."""
         if self.out_dir is not None:

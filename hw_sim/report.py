@@ -34,7 +34,7 @@ def write(result: Mapping[str, Any], out_dir: Path | str) -> Path:
     end_s = max([float(result.get("virtual_s") or 0.0), *samples.t_s[-1:], 1.0])
     figures = build(samples, events, alarms, days, end_s)
     body = "\n".join(filter(None, [
-        _head(result), _verdict(result), _tiles(result), _checks(result, alarms),
+        _head(result), _verdict(result), _story(result), _tiles(result), _checks(result, alarms),
         *_figure_cards(figures, _comparison(samples)), _day_table(days),
         _event_table(events), _about(result, folder)]))
     title = str(result.get("title") or result.get("scenario") or "run")
@@ -134,6 +134,14 @@ def _verdict(result: Mapping[str, Any]) -> str:
         found += f" {len(stated) - len(rows)} not applicable."
     return (f'<section class="card verdict {"pass" if passed else "fail"}"><div class="word">{escape(word)}</div>'
             f'<div><p><strong>on {escape(_runtime(result))}</strong></p><p>{escape(found)}</p></div></section>')
+
+
+def _story(result: Mapping[str, Any]) -> str:
+    told = result.get("story")
+    if not told:
+        return ""
+    rows = "".join(f"<dt>{label}</dt><dd>{escape(told[key])}</dd>" for label, key in (("the real device", "real"), ("here", "ours")))
+    return _card(f"Field action, {told['when']}", f"<dl>{rows}</dl>")
 
 
 def _tiles(result: Mapping[str, Any]) -> str:

@@ -20,7 +20,7 @@ MAX_EVENT_LANES = 14
 MAX_LANE_LETTERS = 24
 PANEL_GAP_PX = 34
 CLOSE_UP_S = 4 * DAY_S
-DRUG_PREFIXES = ("oral_plasma_", "oral_csf_", "oral_ng_", "reservoir_conc_", "tip_conc_", "tip_ng_", "cisternal_", "lumbar_", "effect_")
+DRUG_PREFIXES = ("oral_plasma_", "oral_csf_", "oral_ng_", "reservoir_conc_", "tip_conc_", "tip_ng_", "cisternal_", "lumbar_", "effect_", "plasma_")
 # Colours that stay apart for colour-blind readers (Okabe and Ito), darkened where a thin line needs it.
 INK, BLUE, ORANGE, GREEN, RED, SKY, PINK, GREY = (
     "#1b2430", "#0067a8", "#d55e00", "#00875f", "#b3261e", "#56b4e9", "#b0578d", "#8a94a3")
@@ -197,7 +197,7 @@ def dose(samples: Samples, days: Sequence[Mapping[str, Any]]) -> Figure | None:
 
 
 def concentration(samples: Samples) -> Figure | None:
-    """Drug in the spinal fluid: lumbar, cisternal and at the effect site, one panel a drug."""
+    """Drug in the spinal fluid: lumbar, cisternal and at the effect site; and what of it, and of what leaked, is in the blood."""
     traces: list[Figure | None] = []
     panels: list[tuple[str, int]] = []
     for drug in samples.drugs:
@@ -205,8 +205,13 @@ def concentration(samples: Samples) -> Figure | None:
         for place, colour, width in (("lumbar", BLUE, 1.2), ("cisternal", PINK, 1.2), ("effect", GREEN, 2.2)):
             traces.append(_line(samples, f"{drug} · {place}",
                                 samples.get(f"{place}_{drug}"), colour, panel=len(panels), unit="ng/mL", width=width))
-    return _figure("concentration", "Concentration in the spinal fluid",
-                   "Two compartments (lumbar, around the tip, and cisternal) and the effect site, which follows slowly.", panels, traces)
+        blood = samples.get(f"plasma_{drug}")
+        if blood is not None:
+            panels.append((f"{drug} in plasma, ng/mL", 110))
+            traces.append(_line(samples, f"{drug} · plasma", blood, RED, panel=len(panels), unit="ng/mL", width=1.2))
+    return _figure("concentration", "Concentration in the spinal fluid and in the blood",
+                   "Two compartments (lumbar, around the tip, and cisternal) and the effect site, which follows slowly; below, the blood, into "
+                   "which the fluid clears, and what leaks from the line.", panels, traces)
 
 
 def supply(samples: Samples) -> Figure | None:

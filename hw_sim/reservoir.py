@@ -2,7 +2,8 @@
 
 Liquid is mixed ideally at every fill, C = (V_fill C_new + V_res C_old) / (V_fill + V_res); what cannot be withdrawn
 (the residual) stays and dilutes or enriches the next fill. The head starves at the residual. A two-phase propellant keeps
-its vapour pressure whatever the volume: P = 101.3 kPa exp(dH/R (1/Tb - 1/T)).
+its vapour pressure whatever the volume: P = 101.3 kPa exp(dH/R (1/Tb - 1/T)). Overfilled, the bellows' stop adds to it. Without
+propellant nothing pushes but ambient pressure, less what the bellows' own spring takes.
 """
 from __future__ import annotations
 
@@ -32,12 +33,13 @@ def mixed(volume_a_ul: float, conc_a: Conc, volume_b_ul: float, conc_b: Conc) ->
 class Reservoir:
     """Contents of the bellows; `conc` keeps its identity while nothing is mixed in (the catheter's fast path)."""
 
-    __slots__ = ("params", "volume_ul", "conc", "_warm_c", "_vapour_kpa")
+    __slots__ = ("params", "volume_ul", "conc", "propellant_lost", "_warm_c", "_vapour_kpa")
 
     def __init__(self, params: ReservoirParams):
         self.params = params
         self.volume_ul = params.initial_ul
         self.conc: Conc = ()
+        self.propellant_lost = False
         self._warm_c = math.nan
         self._vapour_kpa = math.nan
 
@@ -76,14 +78,22 @@ class Reservoir:
             self.conc = mixed(volume_ul, conc, self.volume_ul, self.conc)
         self.volume_ul += volume_ul
 
-    def pressure_kpa(self, temperature_c: float) -> float:
-        """Absolute pressure at the head's inlet: propellant, plus the bellows' stop if overfilled; low when starved."""
+    def pressure_kpa(self, temperature_c: float, ambient_kpa: float = ATMOSPHERE_KPA, volume_ul: float | None = None) -> float:
+        """Absolute pressure at the head's inlet: propellant, plus the bellows' stop if overfilled; low when starved.
+
+        `ambient_kpa` matters only to a reservoir without propellant. `volume_ul`: as if it held that, not what it holds.
+        """
+        if volume_ul is None:
+            volume_ul = self.volume_ul
         if temperature_c != self._warm_c:
             self._warm_c = temperature_c
             self._vapour_kpa = vapour_kpa(self.params.boiling_point_k, self.params.vaporisation_kj_mol, temperature_c)
-        if self.volume_ul <= self.params.residual_ul:
+        if volume_ul <= self.params.residual_ul:
             return self.params.starved_kpa
-        over_ul = self.volume_ul - self.params.capacity_ul
+        over_ul = volume_ul - self.params.capacity_ul
+        if self.propellant_lost:
+            slope_kpa_ml = self.params.bellows_kpa_ml if over_ul < 0 else self.params.overfill_stiffness_kpa_ml
+            return max(self.params.starved_kpa, ambient_kpa + slope_kpa_ml * over_ul / 1000)
         if over_ul <= 0:
             return self._vapour_kpa
         return self._vapour_kpa + self.params.overfill_stiffness_kpa_ml * over_ul / 1000

@@ -7,6 +7,7 @@ A firmware that raises, spins on its inputs, or never returns is a named error t
 from __future__ import annotations
 
 import contextlib
+import importlib
 import importlib.util
 import os
 import shutil
@@ -17,6 +18,7 @@ import traceback
 from array import array
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from types import ModuleType
 from typing import Any, Protocol
 
 from ..firmware.app import App
@@ -64,13 +66,15 @@ class Runner(Protocol):
     def boot(self) -> None: ...
     def exchange(self, request: bytes) -> bytes: ...
     def store(self) -> bytes: ...
+    def flip(self, address: int, bit: int) -> None: ...
     def peak_kib(self) -> int | None: ...
     def wear(self) -> Sequence[int] | None: ...
     def close(self) -> None: ...
 
 
 class InProcess:
-    """The firmware inside this CPython: fast, debuggable. `firmware_dir` holds a foreign pump.py with build(ports).
+    """The firmware inside this CPython: fast, debuggable. `firmware_dir` holds a foreign pump.py with build(ports), `source_dir` a changed copy
+    of our own firmware/ and protocol/.
 
     `flush` is called before the process is left because of a firmware that nothing interrupts (watch.py). Raises FirmwareError for a
     foreign pump.py that cannot be imported.
@@ -79,7 +83,7 @@ class InProcess:
     name = "inprocess"
 
     def __init__(self, store: bytearray | None = None, firmware_dir: Path | None = None, stuck_s: float = STUCK_S,
-                 keep: Path | None = None, flush: Callable[[], None] = lambda: None) -> None:
+                 keep: Path | None = None, flush: Callable[[], None] = lambda: None, source_dir: Path | None = None) -> None:
         self._keep = keep           # the file that the FRAM is written back to at the end
         self._store = MemoryStore(store if store is not None else bytearray(STORE_BYTES))
         self._latch = Latch()
@@ -87,7 +91,7 @@ class InProcess:
         self._reply = bytearray(REPLY_BYTES)
         self._watch = Watch(interruptions(flush), stuck_s)
         try:
-            self._build = App if firmware_dir is None else self._foreign_build(firmware_dir)
+            self._build = self._copied_app(source_dir) if source_dir else App if firmware_dir is None else self._foreign_build(firmware_dir)
         except BaseException:
             self._watch.stop()
             raise
@@ -146,6 +150,20 @@ class InProcess:
             raise FirmwareError(f"{path} defines no build(ports)")
         return module.build
 
+    def _copied_app(self, folder: Path) -> Any:
+        """The App of a copy, imported under a package name of its own beside ours."""
+        if not (folder / "firmware" / "app.py").is_file() or not (folder / "protocol").is_dir():
+            raise FirmwareError(f"{folder} holds no thecal firmware: there must be firmware/ and protocol/ in it, as in the repository")
+        name = f"thecal_copy_{abs(hash(str(folder.resolve())))}"
+        package = ModuleType(name)
+        package.__path__ = [str(folder.resolve())]
+        sys.modules[name] = package
+        try:
+            with self._watch.stretch():
+                return importlib.import_module(name + ".firmware.app").App
+        except Exception as error:
+            raise FirmwareError(f"the firmware of {folder} cannot be imported: {error}", traceback.format_exc()) from error
+
     @property
     def app(self) -> Any:
         """The pump object: for debugging and white-box tests."""
@@ -154,6 +172,10 @@ class InProcess:
     def store(self) -> bytes:
         """A copy of the FRAM."""
         return bytes(self._store.data)
+
+    def flip(self, address: int, bit: int) -> None:
+        """Turn one bit of the FRAM over, under the firmware."""
+        self._store.data[address] ^= 1 << bit
 
     def peak_kib(self) -> int | None:
         """The firmware has no process of its own here."""
@@ -192,11 +214,11 @@ class Tether:
     """Any command that speaks TETHER.md over two inherited pipes; by default MicroPython on the tree that `make flash` copies."""
 
     def __init__(self, store_path: Path | None = None, firmware_dir: Path | None = None, command: list[str] | None = None,
-                 heap: str = HEAP, stuck_s: float = STUCK_S) -> None:
+                 heap: str = HEAP, stuck_s: float = STUCK_S, source_dir: Path | None = None) -> None:
         self._environment = dict(os.environ)
         self._arguments: list[str] = []
         if command is None:
-            tree = stage(boards="tether", named=firmware_dir is not None)
+            tree = stage(boards="tether", named=firmware_dir is not None, rooms_dir=source_dir)
             self.name = "micropython"
             self._command = [*micropython_command(), "-X", "heapsize=" + heap, str(tree / "main.py")]
             self._environment["MICROPYPATH"] = str(tree / "lib")
@@ -293,6 +315,14 @@ class Tether:
         """A copy of the FRAM file."""
         return self._store_path.read_bytes()
 
+    def flip(self, address: int, bit: int) -> None:
+        """Turn one bit of the FRAM file over, under the firmware: the child reads it anew each time (unbuffered)."""
+        with open(self._store_path, "r+b", buffering=0) as file:
+            file.seek(address)
+            byte = file.read(1)[0]
+            file.seek(address)
+            file.write(bytes((byte ^ 1 << bit,)))
+
     def peak_kib(self) -> int | None:
         """Peak resident memory of the child in KiB, where /proc tells."""
         if self._child is None:
@@ -350,6 +380,14 @@ def pin_to_one_core(pid: int) -> bool:
     except OSError:
         return False
     return True
+
+
+def keep_to(index: int) -> None:
+    """This process and its pumps live on one core from now on, the `index`th (modulo their number): a worker of a pool."""
+    if _all_cores:
+        core = sorted(_all_cores)[index % len(_all_cores)]
+        _all_cores.intersection_update({core})
+        restore_cores()
 
 
 def restore_cores() -> None:

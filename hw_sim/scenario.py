@@ -66,8 +66,10 @@ def implant_record(scenario: Scenario, params: PlantParams) -> Implant:
 def new_world(scenario: Scenario, *, runtime: str, seed: int | None = None, **options: Any) -> World:
     """A world at t = 0 of the scenario: the pump on the shelf, nothing done. `options` as of World.build."""
     params, patient = parts(scenario)
+    if options.get("line") is None:
+        options["line"] = scenario.line
     return World.build(runtime=runtime, seed=scenario.seed if seed is None else seed, params=params, patient=patient,
-                       epoch_s=scenario.start_pump_s, **options)
+                       epoch_s=scenario.start_pump_s, environment=scenario.environment, **options)
 
 
 def world_for(scenario: Scenario | None, *, runtime: str = "micropython", seed: int | None = None, firmware_dir: Path | None = None,
@@ -79,12 +81,13 @@ def world_for(scenario: Scenario | None, *, runtime: str = "micropython", seed: 
     from .clinician import apply_setup
     options: dict[str, Any] = dict(runtime=runtime, firmware_dir=firmware_dir, exec_cmd=exec_cmd, store_path=store_path, recorder=recorder)
     drawn = seed if seed is not None else scenario.seed if scenario else 1
+    line = line if line is not None or scenario is None else scenario.line
     impairment = Impairment.parse(line, drawn) if line is not None else None
-    world = World.build(seed=drawn, **options) if scenario is None else new_world(scenario, seed=seed, **options)
+    world = World.build(seed=drawn, **options) if scenario is None else new_world(replace(scenario, line=None), seed=seed, **options)
     try:
         if scenario is not None:
-            apply_setup(scenario, world)
-        world.line.impair(impairment)
+            apply_setup(replace(scenario, seed=drawn), world)
+        world.impair(impairment)
     except BaseException:
         world.close()
         raise

@@ -15,10 +15,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from . import story
+from .environment import Environment
 from .params import ParamError, PatientParams, PlantParams
-from .plant import FAULTS
 from .scenario_expect import QUANTITIES
-from .scenario_values import EXPECT, IMPLANT, KINDS, ORACLE, PATIENT, TOP, ScenarioError, quantity, read_table
+from .scenario_surroundings import RandomFault, check_bind, environment, random_faults
+from .scenario_values import EXPECT, FIELD_ACTION, IMPLANT, KINDS, ORACLE, PATIENT, TOP, ScenarioError, check_fault, quantity, read_table
 
 SCHEMA = "thecal.scenario/1"
 FOLDER = Path(__file__).parent / "scenarios"
@@ -47,18 +49,19 @@ class Event:
 
 @dataclass(frozen=True)
 class Expectation:
-    """One bound on a quantity of scenario_expect.QUANTITIES: low <= value <= high, a missing end is open."""
+    """One bound on a quantity of scenario_expect.QUANTITIES: low <= value <= high, a missing end is open; `key` names its value in the story."""
 
     name: str
     quantity: str
     low: float | None
     high: float | None
     options: dict[str, Any]
+    key: str = ""
 
 
 @dataclass(frozen=True)
 class Scenario:
-    """A loaded scenario. Times in seconds from the implant; `start_pump_s` is the pump's local time then.
+    """A loaded scenario. Times in seconds from the implant; `start_pump_s` is the pump's local time then. `folder` is the file's own, `field_action` see story.py.
 
     By event number: `orders` holds what the host made of an event (a prescription, a fill), `refusals` what it said of one that was meant
     to be refused; see scenario_therapy.py.
@@ -78,8 +81,13 @@ class Scenario:
     oracle: dict[str, Any]
     events: tuple[Event, ...]
     expectations: tuple[Expectation, ...]
+    folder: Path = FOLDER
+    line: str | None = None
+    environment: Environment = field(default_factory=Environment)
+    random_faults: tuple[RandomFault, ...] = ()
     orders: dict[int, Any] = field(default_factory=dict)
     refusals: dict[int, str] = field(default_factory=dict)
+    field_action: dict[str, str] = field(default_factory=dict)
 
 
 def find(given: str, folder: Path = FOLDER) -> Path:
@@ -123,14 +131,22 @@ def read(path: Path, units: Any) -> Scenario:
     known = read_table(patient, PATIENT, where + ": [patient]", units)
     if ("drug" in patient) != ("dose" in patient):
         raise ScenarioError("%s: [patient] needs drug and dose together: the therapy reached before this implant" % where)
-    return Scenario(
+    events = _events(table["event"], duration_s, where, units)
+    surroundings = environment(table.get("environment", []), where, duration_s, units)
+    chances = random_faults(table.get("random_fault", []), where, units)
+    check_bind(where, events, surroundings, chances)
+    scenario = Scenario(
         file=where, name=table["name"], title=table["title"], source=table["source"], confidence=table["confidence"],
         duration_s=duration_s, start_pump_s=top["start"], seed=table.get("seed", 1), sample_s=sample_s,
         implant={**table["implant"], **read_table(table["implant"], IMPLANT, where + ": [implant]", units)},
         patient={**patient, **known}, oracle=read_table(table.get("oracle", {}), ORACLE, where + ": [oracle]", units),
-        events=_events(table["event"], duration_s, where, units),
+        events=events,
         expectations=tuple(_expectation(entry, "%s: expectation %d" % (where, number), units)
-                           for number, entry in enumerate(table.get("expect", []), 1)))
+                           for number, entry in enumerate(table.get("expect", []), 1)),
+        folder=path.resolve().parent, line=table.get("line"), environment=surroundings, random_faults=chances,
+        field_action=read_table(table["field_action"], FIELD_ACTION, where + ": [field_action]", units) if "field_action" in table else {})
+    story.check(scenario)
+    return scenario
 
 
 def _within(where: str, key: str, text: Any, value: int, low: int, high: int) -> int:
@@ -160,9 +176,15 @@ def _events(entries: list[dict[str, Any]], duration_s: int, where: str, units: A
 def parts(scenario: Scenario) -> tuple[PlantParams, PatientParams]:
     """The plant's and the patient's parameters. Raises ScenarioError for one that has no file."""
     implant, patient = scenario.implant, scenario.patient
+    beside = None
+    if "params" in implant:
+        beside = scenario.folder / implant["params"]
+        if not beside.is_dir():
+            raise ScenarioError("%s: [implant]: params is %r, there is no such folder beside the scenario" % (scenario.file, implant["params"]))
     try:
-        params = PlantParams.load("reference", head=implant["head"], reservoir=implant["reservoir"], catheter_cm=implant["catheter"] / 10)
-        return params, PatientParams.load(patient.get("model", "adult"), sigma=patient.get("sigma"), seed=patient.get("seed", 0))
+        params = PlantParams.load("reference", head=implant["head"], reservoir=implant["reservoir"], catheter_cm=implant["catheter"] / 10, beside=beside)
+        return params, PatientParams.load(patient.get("model", "adult"), sigma=patient.get("sigma"), seed=patient.get("seed", 0),
+                                          beside=beside)
     except ParamError as error:
         raise ScenarioError("%s: [implant] or [patient]: %s" % (scenario.file, error)) from error
 
@@ -186,13 +208,13 @@ def _event(number: int, entry: dict[str, Any], where: str, units: Any) -> Event:
         _check_program(here, values)
     if kind == "trial":
         _check_trial(here, values)
-    pairs = (("drug", "concentration"),) if kind == "catheter" else (("rinses", "rinse_volume"), ("every", "until"))
+    pairs = (("drug", "concentration"),) if kind in ("catheter", "port_injection") else (("rinses", "rinse_volume"), ("every", "until"))
     for first, second in pairs:
         if (first in values) != (second in values):
             raise ScenarioError("%s: keys %r and %r need each other" % (here, first, second))
     if kind == "fault":
-        _check_fault(here, values)
-    for key in ("every", "for", "over"):
+        check_fault(here, values["name"], values.get("value"))
+    for key in ("every", "for", "over", "bind"):
         if known.get(key) == 0:
             raise ScenarioError("%s: a duration is %r, it must be above 0" % (here, values[key]))
     if kind == "pause" and known["for"] % 60:
@@ -218,15 +240,6 @@ def _check_trial(here: str, values: dict[str, Any]) -> None:
         raise ScenarioError("%s: it needs either 'dose' (a single one) or 'rate' and 'for' (an infusion)" % here)
 
 
-def _check_fault(here: str, values: dict[str, Any]) -> None:
-    fault, value = FAULTS[values["name"]], values.get("value")
-    if value is not None and isinstance(fault.default, bool):
-        raise ScenarioError("%s: value is %r, but fault %s takes none" % (here, value, values["name"]))
-    if value is not None and not fault.low <= value <= fault.high:
-        raise ScenarioError("%s: value is %r, fault %s must lie between %g and %g %s" % (
-            here, value, values["name"], fault.low, fault.high, fault.unit))
-
-
 def _expectation(entry: dict[str, Any], here: str, units: Any) -> Expectation:
     options = QUANTITIES[entry["quantity"]].options if entry.get("quantity") in QUANTITIES else {}
     known = read_table(entry, {**EXPECT, **options}, here, units)
@@ -234,4 +247,4 @@ def _expectation(entry: dict[str, Any], here: str, units: Any) -> Expectation:
         raise ScenarioError("%s (%s): a bound is missing: give min, max or both" % (here, entry["name"]))
     if "min" in entry and "max" in entry and entry["min"] > entry["max"]:
         raise ScenarioError("%s (%s): min is %r, it must not be above max %r" % (here, entry["name"], entry["min"], entry["max"]))
-    return Expectation(entry["name"], entry["quantity"], entry.get("min"), entry.get("max"), {key: known[key] for key in options if key in known})
+    return Expectation(entry["name"], entry["quantity"], entry.get("min"), entry.get("max"), {key: known[key] for key in options if key in known}, entry.get("as", ""))

@@ -131,9 +131,10 @@ class Therapy:
         if self.running:
             against_program(self.running, fill, delivering=not self.stopped)
         for key, volume_ul in (("volume", fill.volume_ul), ("rinse_volume", event.read.get("rinse_volume", 0) / NL_PER_UL)):
-            if left_ul + volume_ul > self.implant.capacity_ul:
+            most_ul = self.params.reservoir.overfill_limit_ul if values.get("overfill") and key == "volume" else self.implant.capacity_ul
+            if left_ul + volume_ul > most_ul:
                 raise ScenarioError("%s: %s is %r, onto %g mL left in the reservoir it must not exceed %g mL" % (
-                    self.here, key, values[key], left_ul / 1000, (self.implant.capacity_ul - left_ul) / 1000))
+                    self.here, key, values[key], left_ul / 1000, (most_ul - left_ul) / 1000))
         self.fill = fill
         return fill
 

@@ -5,24 +5,31 @@ Refusals are one sentence with place, key, value and what was wanted (ScenarioEr
 """
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
 from ..protocol.catalogue import CONTACT_BYTES, MISSED_CAUSES
-from .plant import FAULTS
+from .fram import STORE_BYTES
+from .impairment import Impairment, LineError
+from .plant_faults import FAULTS
 from .scenario_expect import OUTCOMES, QUANTITIES
+from .world_faults import TORN
 
 MAX_SEED = 2**31 - 1
 RESPONSES, MODES = ("none", "partial", "yes"), ("simple", "flex", "periodic", "minimum")
 EXAMPLES = {"dose": "50 ug", "rate": "150 ug/day", "concentration": "500 ug/mL", "volume": "0.375 mL", "flow": "0.8 mL/day",
-            "length": "80 cm", "duration": "3 d 01:00", "shift": "6 h", "moment": "2026-01-05 09:00"}
+            "length": "80 cm", "temperature": "39 C", "pressure": "75.6 kPa", "field": "1.5 T", "duration": "3 d 01:00", "shift": "6 h", "moment": "2026-01-05 09:00"}
+
+PHYSICAL = {"temperature": {"C": 1.0}, "pressure": {"kPa": 1.0, "hPa": 0.1}, "field": {"T": 1.0, "mT": 1e-3}}
 
 # "!" marks what must be there. `note` and `refused` (the text with which this must be refused) may stand with any event of a clinician.
 _FATE = {"note": "text"}
 _OURS = {**_FATE, "refused": "text"}
 _DRUGGED = {"drug": "text!", "concentration": "concentration!", "also": "mixture"}
 _FILL = {**_DRUGGED, "volume": "volume!", "rinses": "count", "rinse_volume": "volume", "setting": "text", "lot": "text",
-         "measured": "concentration", **_OURS}       # measured: what the syringe really holds of the first drug, a compounding error
+         "measured": "concentration", "into": "into", "overfill": "switch", **_OURS}
+# measured: what the syringe really holds of the first drug, a compounding error; into: where the needle really was; overfill: forced in above the capacity
 _PROGRAM = {"dose": "rate", "steps": "steps", "weekdays": "weekdays", "times": "times", "over": "duration", "basal": "rate", "setting": "text",
             "fallback": "flow", "bolus": "bolus", "override": "text", **_OURS}
 KINDS: dict[str, dict[str, str]] = {
@@ -44,13 +51,19 @@ KINDS: dict[str, dict[str, str]] = {
     "acknowledge": {"alarm": "count", **_OURS},
     "silence": {"alarm": "count", "hours": "count!", **_OURS},
     "alarm_test": {"critical": "switch", **_OURS},
+    "calibration": {"on": "switch!", **_OURS},
     "catheter": {"state": "state!", "drug": "text", "concentration": "concentration", **_OURS},
     "emergency": {"action": "action!", **_OURS},
     "aspirate": {"volume": "volume!", **_FATE},
     "oral": {"drug": "text!", "dose": "dose!", "every": "duration", "until": "duration", **_FATE},
     "fault": {"name": "fault!", "value": "number", "for": "duration", **_FATE},
     "heal": {"name": "fault!", **_FATE},
-    "scan": {"for": "duration!", **_FATE},
+    "scan": {"for": "duration!", "field": "field", "bind": "duration", **_FATE},
+    "reed_held": {"for": "duration!", **_FATE},
+    "port_injection": {"volume": "volume!", "drug": "text", "concentration": "concentration", "also": "mixture", **_FATE},
+    "torn_write": {"write": "count!", "left": "torn", **_FATE},
+    "store_flip": {"address": "address!", "bit": "bit!", **_FATE},
+    "store_dead": {"for": "duration", **_FATE},
     "power_cut": {"for": "duration!", **_FATE},
     "clock_jump": {"by": "shift!", **_FATE},
 }
@@ -58,11 +71,13 @@ BOLUS_KEYS = {"dose": "dose!", "over": "duration!", "lockout": "duration!", "per
               "released": "switch"}
 TOP = {"schema": "text!", "name": "text!", "title": "text!", "source": "text!", "confidence": "text!", "duration": "duration!",
        "start": "moment!", "seed": "seed", "sample": "duration", "implant": "table!", "patient": "table", "oracle": "table",
-       "event": "tables!", "expect": "tables"}
-IMPLANT = {"head": "text!", "reservoir": "text!", "catheter": "length!", "serial": "count!", "contact": "contact"}
+       "line": "line", "environment": "tables", "random_fault": "tables", "event": "tables!", "expect": "tables",
+       "field_action": "table"}
+FIELD_ACTION = {"when": "text!", "real": "text!", "ours": "text!"}       # a recall as a scenario: what the real device did, what ours does (story.py)
+IMPLANT = {"params": "text", "head": "text!", "reservoir": "text!", "catheter": "length!", "serial": "count!", "contact": "contact"}
 PATIENT = {"model": "text", "sigma": "number", "seed": "seed", "drug": "text", "dose": "rate", "also": "doses"}
 ORACLE = {"delivered_pct": "number", "dose_pct": "number", "front_pct": "number"}
-EXPECT = {"name": "text!", "quantity": "quantity!", "min": "number", "max": "number"}
+EXPECT = {"name": "text!", "quantity": "quantity!", "min": "number", "max": "number", "as": "text"}
 
 
 class ScenarioError(ValueError):
@@ -90,6 +105,10 @@ def quantity(here: str, key: str, kind: str, value: Any, units: Any) -> Any:
         return read_table(value, BOLUS_KEYS, "%s: bolus" % here, units)
     if kind == "doses":
         return _doses(here, key, value, units)
+    if kind in PHYSICAL:
+        return _physical(here, key, kind, value)
+    if kind == "span":
+        return _span(here, key, value, units)
     check = PLAIN.get(kind)
     if check is not None:
         wanted = check(value)
@@ -106,6 +125,46 @@ def quantity(here: str, key: str, kind: str, value: Any, units: Any) -> Any:
         return readers[kind](value, key)
     except units.RequestInvalid as error:
         raise ScenarioError("%s: %s" % (here, error)) from error
+
+
+def _physical(here: str, key: str, kind: str, value: Any) -> float:
+    """A number with one of the units of its kind, as text."""
+    parts = value.split() if isinstance(value, str) else []
+    try:
+        number = float(parts[0]) * PHYSICAL[kind][parts[1]] if len(parts) == 2 else math.nan
+    except (KeyError, ValueError):
+        number = math.nan
+    if not math.isfinite(number):
+        raise ScenarioError("%s: %s is %r, it must be a number and its unit (%s) such as '%s'" % (
+            here, key, value, ", ".join(PHYSICAL[kind]), EXAMPLES[kind]))
+    return number
+
+
+def _span(here: str, key: str, value: Any, units: Any) -> tuple[int, int]:
+    """Shortest and longest duration (s)."""
+    if not (isinstance(value, list) and len(value) == 2):
+        raise ScenarioError("%s: %s is %r, it must be the shortest and the longest duration such as [\"5 min\", \"3 h\"]" % (here, key, value))
+    shortest_s, longest_s = (quantity(here, key, "duration", text, units) for text in value)
+    if not 0 < shortest_s <= longest_s:
+        raise ScenarioError("%s: %s is %r, the shortest must be above 0 and no longer than the longest" % (here, key, value))
+    return shortest_s, longest_s
+
+
+def check_fault(here: str, name: str, value: float | None) -> None:
+    """A fault of the plant with a value, or none. Raises ScenarioError for one that it does not take, or out of range."""
+    fault = FAULTS[name]
+    if value is not None and isinstance(fault.default, bool):
+        raise ScenarioError("%s: value is %r, but fault %s takes none" % (here, value, name))
+    if value is not None and not fault.low <= value <= fault.high:
+        raise ScenarioError("%s: value is %r, fault %s must lie between %g and %g %s" % (here, value, name, fault.low, fault.high, fault.unit))
+
+
+def _is_line(value: Any) -> str | None:
+    try:
+        Impairment.parse(value if isinstance(value, str) else "")
+    except LineError as error:
+        return "a bad line as of --line (%s)" % error
+    return None
 
 
 def _doses(here: str, key: str, value: Any, units: Any) -> dict[str, Any]:
@@ -160,6 +219,8 @@ PLAIN: dict[str, Any] = {
     "number": _is_number, "count": _is_count(1, 2**30 - 1), "day": _is_count(0, 3660), "seed": _is_count(0, MAX_SEED), "score": _is_count(0, 10),
     "response": _one_of(RESPONSES), "mode": _one_of(MODES), "part": _one_of(("tubing", "catheter", "both")),
     "state": _one_of(("empty", "filled")), "action": _one_of(("fallback", "stop")), "fault": _one_of(FAULTS), "quantity": _one_of(QUANTITIES),
+    "drawn": _one_of((*FAULTS, "power_cut", "reed_held")), "line": _is_line, "shape": _one_of(("step", "ramp")), "torn": _one_of(TORN),
+    "into": _one_of(("reservoir", "pocket")), "address": _is_count(0, STORE_BYTES - 1), "bit": _is_count(0, 7),
     "cause": _one_of(MISSED_CAUSES), "edge": _one_of(("raised", "cleared")), "outcome": _one_of(OUTCOMES), "steps": _is_steps,
     "weekdays": _is_weekdays, "times": _is_times, "mixture": _is_texts, "table": lambda value: None if isinstance(value, dict) else "a table",
     "tables": lambda value: None if isinstance(value, list) and value and all(isinstance(entry, dict) for entry in value) else "a list of tables",

@@ -1,8 +1,8 @@
 """Recorded live sessions: every host byte with its virtual instant, and what is needed to have the same pump again.
 
 A file of JSON lines. The first is a header: schema, what was served (scenario, runtime, seed, firmware, exec) and `store`, the pump's
-memory as it was before (deflate, base64; None for a new pump). Then {t_us, hex} for each burst, and {end_us, trace_hash}. Each line is
-on disk when the burst is on the line: a server that is killed leaves everything but the end.
+memory as it was before (deflate, base64; None for a new pump). Then {t_us, hex} for each burst, {t_us, command} for each command of
+control.py, and {end_us, trace_hash}. Each line is on disk when the burst is on the line: a server that is killed leaves everything but the end.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from .control import Control
 from .runner import STORE_BYTES
 from .world import World
 
@@ -53,6 +54,10 @@ class Session:
         """Host bytes that went onto the line at `t_us`."""
         self._tell({"t_us": t_us, "hex": data.hex()})
 
+    def commanded(self, t_us: int, text: str) -> None:
+        """A command that was carried out at `t_us`."""
+        self._tell({"t_us": t_us, "command": text})
+
     def close(self, world: World) -> None:
         """The end: virtual time and trace hash."""
         self._tell({"end_us": world.now_us, "trace_hash": world.recorder.trace_hash})
@@ -72,6 +77,10 @@ def read_header(path: Path) -> dict[str, Any]:
     return header
 
 
+def _repeat(control: Control, command: str) -> None:
+    control.answer(command)
+
+
 def replay(world: World, path: Path) -> tuple[str, str]:
     """Run a recorded session again; returns (its trace hash, ours). Raises ValueError for a file that is not a whole session."""
     try:
@@ -80,7 +89,11 @@ def replay(world: World, path: Path) -> tuple[str, str]:
         raise ValueError(f"{path} is not a recorded session: {error}") from error
     if not rows or rows[0].get("schema") != SCHEMA or "trace_hash" not in rows[-1]:
         raise ValueError(f"{path} is not a whole recorded session: it needs its first and its last line")
+    control = Control(world)
     for row in rows[1:-1]:
-        world.at(row["t_us"], partial(world.inject, bytes.fromhex(row["hex"])))
+        if "command" in row:
+            world.at(row["t_us"], partial(_repeat, control, row["command"]))
+        else:
+            world.at(row["t_us"], partial(world.inject, bytes.fromhex(row["hex"])))
     world.run_until(rows[-1]["end_us"])
     return rows[-1]["trace_hash"], world.recorder.trace_hash

@@ -35,6 +35,11 @@ HOST_ONLY = ("protocol/requester.py", "protocol/texts.py", "firmware/port_shapes
 MPY_BUDGET_BYTES = 128 * 1024  # DESIGN 11
 # -O2 drops asserts and keeps line numbers. No -march and no emitter: bytecode runs on every board alike.
 MPY_CROSS_FLAGS = ("-O2",)
+# Modules that reckon and touch no port: what fails in them fails in-process too, where Python tells the line. Theirs would take 2.2 KB of heap.
+RECKONING = frozenset(
+    ["firmware/%s.py" % name for name in ("alarms", "blocks", "bolus", "caps", "contents", "infusion", "keys", "ledger", "level_test", "modes", "schedule", "trim")]
+    + ["protocol/%s.py" % name for name in ("catalogue", "crc", "fields", "frame", "handshake", "mac", "responder", "session")])
+WITHOUT_LINES = "-O3"
 # The "u" asks MicroPython for the module in its ROM. Some builds have a larger one of the plain name in Python, which takes 1.1 KB of heap.
 IN_ROM = re.compile(r"^import (binascii)$", re.MULTILINE)
 MAIN_PY = "from thecal.firmware.main import main\n\nmain()\n"
@@ -46,15 +51,18 @@ class StagingError(RuntimeError):
     exit_status = 1
 
 
-def stage(target_dir: Path | None = None, boards: str | Sequence[str] = "tether", *, named: bool = False) -> Path:
+def stage(target_dir: Path | None = None, boards: str | Sequence[str] = "tether", *, named: bool = False, rooms_dir: Path | None = None) -> Path:
     """Build the tree for `boards` (names of BOARDS, or one name) and return the folder that holds main.py and lib/.
 
-    `named` keeps constants and inner names, for a foreign firmware that imports them. Without `target_dir` the answer is the cached tree
+    `named` keeps constants and inner names, for a foreign firmware that imports them. `rooms_dir` holds the sources, firmware/ and protocol/:
+    ours, or somebody's changed copy of them. Without `target_dir` the answer is the cached tree
     itself: read it, do not write there. With one, main.py and lib/thecal in it are replaced and everything else is left alone.
-    Raises StagingError: unknown board, mpy-cross missing, a file it will not compile.
+    Raises StagingError: unknown board, no firmware there, mpy-cross missing, a file it will not compile.
     """
     names = (boards,) if isinstance(boards, str) else tuple(boards)
-    sources = list(_sources(names))
+    if rooms_dir is not None and not ((rooms_dir / "firmware" / "app.py").is_file() and (rooms_dir / "protocol").is_dir()):
+        raise StagingError(f"{rooms_dir} holds no thecal firmware: there must be firmware/ and protocol/ in it, as in the repository")
+    sources = list(_sources(names, rooms_dir))
     compiler = mpy_cross()
     cached = cache_dir() / "staged" / _content_hash(compiler, sources, named)
     if not cached.is_dir():
@@ -124,25 +132,25 @@ def cache_dir() -> Path:
     return Path(base) / "thecal"
 
 
-def _sources(boards: tuple[str, ...]) -> Iterator[tuple[str, Path]]:
+def _sources(boards: tuple[str, ...], rooms_dir: Path | None = None) -> Iterator[tuple[str, Path]]:
     """Yield (path inside the package, source file) in a fixed order."""
+    rooms_dir = rooms_dir or ROOMS_DIR
     for name in boards:
         if name not in BOARDS:
             raise StagingError(f"board {name!r} is not known; there are {', '.join(sorted(BOARDS))}")
         for module in BOARDS[name]:
-            if not (ROOMS_DIR / "firmware" / "boards" / f"{module}.py").is_file():
+            if not (rooms_dir / "firmware" / "boards" / f"{module}.py").is_file():
                 raise StagingError(f"board {name!r} cannot be built: firmware/boards/{module}.py is missing")
-    wanted = _board_modules([module for name in boards for module in BOARDS[name]])
+    wanted = _board_modules([module for name in boards for module in BOARDS[name]], rooms_dir / "firmware" / "boards")
     for folder in ("protocol", "firmware", "firmware/boards"):
-        for path in sorted((ROOMS_DIR / folder).glob("*.py")):
+        for path in sorted((rooms_dir / folder).glob("*.py")):
             name = f"{folder}/{path.name}"
             if name not in HOST_ONLY and (folder != "firmware/boards" or path.stem == "__init__" or path.stem in wanted):
                 yield name, path
 
 
-def _board_modules(roots: list[str]) -> set[str]:
-    """The named modules of firmware/boards and the neighbours they import, which boards may share."""
-    folder = ROOMS_DIR / "firmware" / "boards"
+def _board_modules(roots: list[str], folder: Path) -> set[str]:
+    """The named modules of `folder` (firmware/boards) and the neighbours they import, which boards may share."""
     wanted: set[str] = set()
     queue = list(roots)
     while queue:
@@ -161,7 +169,7 @@ def _content_hash(compiler: str, sources: list[tuple[str, Path]], named: bool) -
     version = subprocess.run([compiler, "--version"], capture_output=True, check=False)
     digest = hashlib.blake2b(digest_size=16)
     how = b"named" if named else Path(folding.__file__).read_bytes() + Path(naming.__file__).read_bytes() + IN_ROM.pattern.encode()
-    for part in (version.stdout, MAIN_PY.encode(), " ".join(MPY_CROSS_FLAGS).encode(), how):
+    for part in (version.stdout, MAIN_PY.encode(), " ".join((*MPY_CROSS_FLAGS, WITHOUT_LINES, *sorted(RECKONING))).encode(), how):
         digest.update(len(part).to_bytes(4, "little") + part)
     for name, path in sources:
         content = path.read_bytes()
@@ -181,7 +189,8 @@ def _build(compiler: str, sources: list[tuple[str, Path]], final: Path, named: b
         for name in texts:
             source = work / "source.py"
             source.write_text(texts[name], encoding="utf-8")
-            _compile(compiler, name, source, work / "lib" / "thecal" / Path(name).with_suffix(".mpy"))
+            flags = (WITHOUT_LINES,) if name in RECKONING and not named else MPY_CROSS_FLAGS
+            _compile(compiler, name, source, work / "lib" / "thecal" / Path(name).with_suffix(".mpy"), flags)
         (work / "source.py").unlink()
         (work / "main.py").write_text(MAIN_PY, encoding="utf-8")
         work.chmod(0o755)
@@ -194,10 +203,10 @@ def _build(compiler: str, sources: list[tuple[str, Path]], final: Path, named: b
         shutil.rmtree(work, ignore_errors=True)
 
 
-def _compile(compiler: str, name: str, source: Path, target: Path) -> None:
+def _compile(compiler: str, name: str, source: Path, target: Path, flags: tuple[str, ...]) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
     # -s: a traceback names the module, so the bytes do not depend on where the sources stand, and its name is one that a pump knows anyway.
-    command = [compiler, *MPY_CROSS_FLAGS, "-s", Path(name).stem, "-o", str(target), str(source)]
+    command = [compiler, *flags, "-s", Path(name).stem, "-o", str(target), str(source)]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     except OSError as error:

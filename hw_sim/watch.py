@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 STUCK_S = 20.0          # wall seconds that one step may take before it counts as never returning
-GRACE_S = 2.0           # that a measure gets to work, at most
+GRACE_S = 2.0           # that a measure gets to work
 STUCK_STATUS = 1        # as for every other failing firmware
 
 
@@ -44,7 +44,7 @@ class Watch:
             if self.stepping and self.count == seen:
                 self.fired = True
                 left.pop(0)()
-                wait_s = min(self.limit_s, GRACE_S)
+                wait_s = GRACE_S
             seen = self.count if self.stepping else -1
 
     @contextmanager

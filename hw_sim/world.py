@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from ..firmware.boards.latched import REQUEST_BYTES
-from .board import BROWN_OUT, POWER_LOST, POWER_ON, RESET_WANTED, SOFTWARE, Board
+from .board import BROWN_OUT, POWER_LOST, POWER_ON, RESET_WANTED, SOFTWARE, STORE_DEAD, Board
 from .clock import VirtualClock
+from .environment import Environment
 from .fram import LINE_BYTES
 from .impairment import Impairment
 from .line import SerialLine
@@ -23,6 +24,7 @@ from .params import PatientParams, PlantParams
 from .plant import Plant
 from .recorder import Recorder
 from .runner import FirmwareError, InProcess, Runner, Tether, check_store
+from .world_faults import Mishaps
 
 EPOCH_2026_01_05_09 = 735 * 86400 + 9 * 3600    # pump seconds of Monday 2026-01-05 09:00: 735 days after Monday 2024-01-01
 RUNTIMES = ("micropython", "inprocess")
@@ -34,7 +36,7 @@ class WorldClosed(Exception):
     """The world was closed, or its firmware failed before."""
 
 
-class World:
+class World(Mishaps):
     """One pump in one patient. `build` is the usual way to make one.
 
     Attributes: plant (at this instant), board, line, runner, recorder, clock; counters wakes, pulses, virtual_us; `log(source, name, detail)`.
@@ -52,6 +54,8 @@ class World:
         self.pulses = 0
         self.ordered_steps = 0
         self._chance = random.Random("host %d" % seed)
+        self.dark_us: int | None = None     # since when the cell is flat
+        self._delayed = False       # the line brings everything later
         self.closed = False
         self.failed = False
         self.powered = False
@@ -67,31 +71,41 @@ class World:
     def build(cls, *, runtime: str = "micropython", seed: int = 1, params: PlantParams | None = None,
               patient: PatientParams | None = None, recorder: Recorder | None = None, firmware_dir: Path | None = None,
               exec_cmd: list[str] | None = None, store_path: Path | None = None, epoch_s: int = EPOCH_2026_01_05_09,
-              line: str | None = None, **options: Any) -> World:
+              line: str | None = None, environment: Environment | None = None, source_dir: Path | None = None, **options: Any) -> World:
         """A world with the reference plant unless told otherwise; `line` as of `--line` (impairment.py), drawn from the seed.
+
+        `source_dir`: run a changed copy of our own firmware/ and protocol/ instead.
 
         Raises RuntimeMissing, StoreInvalid, LineError, ValueError for an unknown runtime.
         """
         if runtime not in RUNTIMES:
             raise ValueError(f"runtime is {runtime!r}: choose one of {', '.join(RUNTIMES)}")
         impairment = Impairment.parse(line, seed) if line is not None else None
-        plant = Plant(params or PlantParams.load("reference"), patient or PatientParams.load(), seed=seed)
+        plant = Plant(params or PlantParams.load("reference"), patient or PatientParams.load(), seed=seed, environment=environment)
         recorder = recorder or Recorder(None)
         store = check_store(store_path)
         runner: Runner
         if exec_cmd is not None:
             runner = Tether(store_path, command=exec_cmd)
         elif runtime == "micropython":
-            runner = Tether(store_path, firmware_dir)
+            runner = Tether(store_path, firmware_dir, source_dir=source_dir)
         else:
-            runner = InProcess(store, firmware_dir, keep=store_path, flush=recorder.close)
+            runner = InProcess(store, firmware_dir, keep=store_path, flush=recorder.close, source_dir=source_dir)
         try:
             world = cls(plant, runner, recorder, seed=seed, epoch_s=epoch_s, **options)
         except BaseException:
             runner.close()          # a child that cannot be started leaves no folder and no thread behind
             raise
-        world.line.impair(impairment)
+        world.impair(impairment)
         return world
+
+    def impair(self, impairment: Impairment | None) -> None:
+        """The line is as bad as this from now on; None: good. It fires with the first byte that does not arrive as it was sent, and when."""
+        self.log_of_faults.end("line", self.clock.now_us)
+        self._delayed = impairment is not None and impairment.late
+        self.line.impair(impairment)
+        if impairment is not None:
+            self.happens("line", impairment.text, impairment.text, at_once=False)
 
     # ------------------------------------------------------------------------------------------------ time
     @property
@@ -113,12 +127,6 @@ class World:
                 break
             self._step_to(due)
         self.clock.now_us = t_us        # the plant stays at its last event: where it is cut must not depend on the pacing
-
-    @property
-    def plant(self) -> Plant:
-        """The plant, brought to this instant. Looking cuts its motion here: look at instants of virtual time, not of the wall's."""
-        self._plant.advance(self.clock.now_us)
-        return self._plant
 
     def truth(self) -> dict[str, Any]:
         """What really is, now: see Plant.truth."""
@@ -170,6 +178,9 @@ class World:
         self._plant.advance(now_us)
         if self._on[0] and self._on[1] <= now_us:
             self._drop(self._on[1])
+        if self._plant.flat:
+            self._brown_out()
+            return
         request = self.board.request(now_us)
         try:
             answer = self.runner.exchange(request)
@@ -195,7 +206,9 @@ class World:
         self._plant.woken(len(request) - REQUEST_BYTES, len(reply.tx))
         self._due_us = now_us + reply.delay_ms * 1000
         if reply.kind == POWER_LOST:
-            self.power_cut(1.0)
+            self.log_of_faults.fire("torn_write", now_us)
+            self.recorder.event(now_us, "fault", "power cut", "1 s, at a store write")
+            self._lose_power(1.0)
         elif reply.kind == RESET_WANTED:
             self.powered = False
             self._booting = True
@@ -231,7 +244,9 @@ class World:
             self._power_on(SOFTWARE)
 
     def _power_back(self) -> None:
-        if not self.powered and self.clock.now_us >= self._back_us:     # of cuts that overlap the longest counts
+        if not self.powered and self.dark_us is None and self.clock.now_us >= self._back_us:     # of cuts that overlap the longest counts
+            for name in ("power_cut", "torn_write"):
+                self.log_of_faults.end(name, self.clock.now_us)
             self._power_on(BROWN_OUT)
 
     def _power_on(self, cause: int) -> None:
@@ -246,43 +261,51 @@ class World:
         """Take the pump's power away now, and give it back after `seconds` (> 0). The motor stops, RAM and line are lost."""
         if seconds <= 0:
             raise ValueError(f"a power cut of {seconds} s: it must last more than 0 s")
-        self.recorder.event(self.clock.now_us, "fault", "power cut", f"{seconds:g} s")
+        self.happens("power_cut", seconds, f"{seconds:g} s")
+        self._lose_power(seconds)
+
+    def _lose_power(self, seconds: float) -> None:
+        self._dies()
+        back_us = self.clock.now_us + round(seconds * 1e6)
+        self._back_us = max(self._back_us, back_us)
+        self.clock.at(back_us, self._power_back)
+
+    def _dies(self) -> None:
+        """RAM, line and motion are lost."""
         self.powered = self._booting = False
         self.plant.drop_enable()
         if self._on[0]:
             self._drop(min(self._on[1], self.clock.now_us))
         self.line.cut()
-        self.board.cut_after = 0xFFFF
-        back_us = self.clock.now_us + round(seconds * 1e6)
-        self._back_us = max(self._back_us, back_us)
-        self.clock.at(back_us, self._power_back)
+        if self.board.torn != STORE_DEAD:       # a dead store is dead with power, too
+            self._plain_store()
+
+    def _brown_out(self) -> None:
+        """The cell no longer carries the controller: dark until the plant's fault is healed."""
+        self.dark_us = self.clock.now_us
+        self.recorder.event(self.dark_us, "plant", "brown-out", "the cell is flat")
+        self._dies()
+
+    def heal(self, name: str) -> None:
+        """As of Mishaps; a pump that the fault had left without power starts again."""
+        super().heal(name)
+        if self.dark_us is not None and not self._plant.flat:
+            self.dark_us = None
+            self._power_on(BROWN_OUT)
 
     def clock_jump(self, seconds: int) -> None:
         """Move the RTC by `seconds`, as a bad crystal or a bit flip would; the steady tick goes on."""
-        self.recorder.event(self.clock.now_us, "fault", "clock jump", f"{seconds:+d} s")
+        self.happens("clock_jump", seconds, f"{seconds:+d} s")
         self.board.set_rtc(self.board.rtc_s(self.clock.now_us) + seconds, self.clock.now_us)
-
-    def magnet(self, present: bool) -> None:
-        """Hold a magnet to the pump, or take it away; the pump sees it at its next step."""
-        self.board.magnet = present
-        self.recorder.event(self.clock.now_us, "clinician", "magnet", "at the pump" if present else "away")
 
     def chance(self, count: int) -> bytes:
         """Bytes that follow from the seed: what stands for a host's random numbers in a simulated run."""
         return self._chance.randbytes(count)
 
-    def fault(self, name: str, value: float | bool | None = None) -> None:
-        """Set a fault of the plant (R13: a parameter or an input, never a status)."""
-        self.plant.faults.set(name, value)
-        self.recorder.event(self.clock.now_us, "fault", name, "set" if value is None else f"set to {value}")
-
-    def heal(self, name: str) -> None:
-        """Clear a fault of the plant."""
-        self.plant.faults.clear(name)
-        self.recorder.event(self.clock.now_us, "fault", name, "healed")
-
     # ------------------------------------------------------------------------------------------------ the rest
     def _tap(self, t_us: int, sender: str, data: bytes, sent: bytes) -> None:
+        if data != sent or self._delayed:
+            self.log_of_faults.fire("line", t_us)
         self.recorder.uart(t_us, sender, data, sent)
 
     def inject(self, data: bytes) -> None:

@@ -63,11 +63,11 @@ _MESSAGES = (
     b" delivered_hour_nl:u32:2000000 delivered_day_nl:u32:48000000 cap_hour_nl:u32 cap_day_nl:u32"
     b" boluses_granted:u8 boluses_refused:u8 lockout_s:u32 catheter:u8:1"
     b" temperature_dc:i32:-1000:1000 battery_mv:u16 alarms:u32 latched:u32 first_alarm:u8:28 boot_count:u32 reset_cause:u8"
-    b" next_event:u32 uptime_s:u32 frames_bad:u32 forgeries:u32 locked_s:u16 wasted_mj:u32"
+    b" next_event:u32 uptime_s:u32 frames_bad:u32 forgeries:u32 locked_s:u16 wasted_mj:u32 calibration:u8:1 trim:i32:-50:50"
     b"\n11 file_info rcs file:u8:9 > file:u8:9 first:u32 end:u32"
     b"\n12 file_read rcs file:u8:9 offset:u32 length:u8:1:200 > file:u8:9 offset:u32 data:rest:200"
-    b"\n13 stage tcsp kind:u8:1:17 total:u16:1:768 offset:u16:768 data:rest:1:200 > received:u16:768"
-    b"\n14 check tcsp > kind:u8:1:17 total:u16:1:768 digest:b8 expires_s:u16"
+    b"\n13 stage tcsp kind:u8:1:18 total:u16:1:768 offset:u16:768 data:rest:1:200 > received:u16:768"
+    b"\n14 check tcsp > kind:u8:1:18 total:u16:1:768 digest:b8 expires_s:u16"
     b"\n15 commit tcsp digest:b8 > digest:b8 again:u8:1 running_digest:b8 time_s:u32"
     b"\n16 discard rcs >"
     b"\n17 live rcs interval_s:u16:3600 > interval_s:u16:3600"
@@ -85,8 +85,8 @@ REDUCE_FALLBACK, REDUCE_STOP = 1, 2
 
 # ---------------------------------------------------------------------------------------------------- blocks: what STAGE carries and COMMIT executes
 COMMISSION, PROGRAM, REFILL, STOP, RESUME, PRIME, SET_CLOCK, BOLUS, PATIENT_BOLUS, PAUSE, CATHETER, IMPLANT_RECORD, TRIAL_RECORD, \
-    SILENCE, ACKNOWLEDGE, ALARM_TEST, VISIT = range(1, 18)
-LAST_KIND = VISIT
+    SILENCE, ACKNOWLEDGE, ALARM_TEST, VISIT, CALIBRATION = range(1, 19)
+LAST_KIND = CALIBRATION
 
 _BLOCKS = (     # kind name fields; the order id in front is drawn by the host: two equal orders are still two orders
     b"\n+order order_id:u32:1:1073741823"
@@ -117,6 +117,7 @@ _BLOCKS = (     # kind name fields; the order id in front is drawn by the host: 
     b"\n15 acknowledge row:u8:28"
     b"\n16 alarm_test tone:u8:1:2"
     b"\n17 visit alarm_heard:u8:2 report:b8"
+    b"\n18 calibration on:u8:1"
     # Records of files (events are those of the faults too). Each ends with the CRC-16 of what stands before it.
     b"\n+event seq:u32 time_s:u32 code:u8 cause:u8 a:i32 b:i32 crc:u16"
     b"\n+day day:u16 pulses:u32 demanded_nl:u32 missed_nl:u32 sensed_ul:u32 alarms:u32 crc:u16"
@@ -144,7 +145,7 @@ PRESCRIPTION_BYTES = 1024   # one slot of the ring of past programs: time u32, l
 E_BOOT, E_REPAIRED, E_COMMISSION, E_PROGRAM, E_REFILL, E_STOP, E_RESUME, E_PRIME, E_PRIME_END, E_SET_CLOCK, E_GAP, \
     E_PULSE_LOST, E_ALARM, E_ALARM_END, E_CLOCK_JUMP, E_REFUSED, E_BOLUS_CUT, E_TARE, E_SESSION, E_LOCKED, E_PAIR, E_REDUCE, \
     E_BOLUS, E_BOLUS_END, E_DENIED, E_PAUSE, E_PAUSE_END, E_BRIDGE, E_BRIDGE_END, E_CATHETER, E_RECORD, E_SILENCE, E_ACKNOWLEDGE, \
-    E_ALARM_TEST, E_VISIT, E_OVERRIDE, E_SELF_TEST, E_LEVEL_TEST, E_FIELD = range(1, 40)
+    E_ALARM_TEST, E_VISIT, E_OVERRIDE, E_SELF_TEST, E_LEVEL_TEST, E_FIELD, E_CALIBRATION = range(1, 41)
 
 
 def _line(text, key):
@@ -239,7 +240,7 @@ def fields_of(message_id):
 
 
 def block(kind):
-    """The field rows of a block kind (1..17), or None."""
+    """The field rows of a block kind (1..18), or None."""
     if -kind in _KEPT:
         return _KEPT[-kind][2]
     start, end = _line(_BLOCKS, b"%d" % kind)

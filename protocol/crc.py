@@ -6,7 +6,10 @@ belongs to frames and commits, never to a step (DESIGN R8). The host uses crcmod
 """
 
 import binascii
+import sys
 from array import array
+
+HOST = sys.implementation.name == "cpython"
 
 
 def _table():
@@ -26,13 +29,20 @@ del _table      # its code goes with it
 
 def crc16(buffer, start, end, crc=0xFFFF):
     """CRC-16/CCITT-FALSE of buffer[start:end]; `crc` continues an earlier run. Allocates nothing."""
-    table = _TABLE
-    if start == 0 and end == len(buffer):       # a quarter faster, and every pulse waits for it
-        for byte in buffer:
-            crc = (crc & 0xFF) << 8 ^ table[crc >> 8 ^ byte]
-        return crc
+    if start == 0 and end == len(buffer):
+        return crc16_whole(buffer, crc)
     for index in range(start, end):
-        crc = (crc & 0xFF) << 8 ^ table[crc >> 8 ^ buffer[index]]
+        crc = _TABLE[crc >> 8 ^ buffer[index]] ^ (crc & 0xFF) << 8
+    return crc
+
+
+def crc16_whole(buffer, crc=0xFFFF):
+    """The same of a whole buffer: a quarter faster, and every pulse waits for it."""
+    if HOST:        # the same sum in C, which MicroPython has not; a pump in-process spends a tenth of its time in it
+        return getattr(binascii, "crc_hqx")(buffer, crc)
+    table = _TABLE
+    for byte in buffer:
+        crc = table[crc >> 8 ^ byte] ^ (crc & 0xFF) << 8
     return crc
 
 

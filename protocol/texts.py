@@ -74,11 +74,12 @@ _EVENTS = (      # event; what cause, a and b are
     ("alarm silenced", "cause: row; a: hours"),
     ("alarm acknowledged", "cause: row, 0: all; a: bits cleared"),
     ("alarm test", "cause: tone"),
-    ("visit signed", "cause: alarm heard 0 no, 1 yes, 2 not tested"),
+    ("visit signed", "cause: alarm heard 0 no, 1 yes, 2 not tested; a, b: the report's digest, 30 bits each"),
     ("soft limits overridden", "cause: why; a: bits"),
     ("self-test", "cause: 0 passed, else which failed; a, b: what was seen"),
-    ("level test", "cause: 1 over, 2 under, 3 sensor; a: sum uL; b: hours"),
+    ("level test", "cause: 1 over, 2 under, 3 sensor, 4 free flow, 5 dead encoder; a: sum uL; b: hours"),
     ("strong field", "cause: 1 entered, 0 left"),
+    ("calibration", "cause: 0 off, 1 on, 2 learned at a refill, 3 back to the factory's; a: trim, b: trim before, in thousandths"),
 )
 EVENTS = tuple((code, name, said) for code, (name, said) in enumerate(_EVENTS, 1))
 
@@ -154,6 +155,9 @@ NOTES = {       # of a field, or of OWNER.FIELD where a name means several thing
     "tone": "1 notice, 2 critical",
     "alarm_heard": "0 no, 1 yes, 2 not tested",
     "report": "digest of the signed report",
+    "on": "1: the calibration may learn at refills, 0: it is the factory's",
+    "calibration": "1: it may learn at refills",
+    "trim": "thousandths that a revolution is taken for above nl_per_rev",
     "day": "d since epoch",
     "delivered_nl": "nL since the record before",
 }

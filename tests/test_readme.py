@@ -41,6 +41,14 @@ def test_the_first_screen():
     assert "## The rooms" in first
 
 
+@pytest.mark.slow
+def test_the_test_that_is_shown_passes(tmp_path):
+    """With the plugin that an installed thecal gives pytest."""
+    (tmp_path / "test_mine.py").write_text(blocks("python")[1], encoding="utf-8")
+    done = subprocess.run([sys.executable, "-m", "pytest", "-q", "--thecal-runtime", "inprocess", str(tmp_path)], cwd=tmp_path, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0 and "1 passed" in done.stdout, done.stdout + done.stderr
+
+
 def test_only_known_programs_are_shown():
     known = {"make", "python", "thecal", "thecal-sim"}
     assert {Path(words[0]).name for words in commands()} <= known
@@ -74,7 +82,7 @@ def test_a_command_is_known_with_its_options(words):
 
 
 def test_the_script_has_ten_lines_and_runs_in_virtual_time(tmp_path):
-    (script,) = blocks("python")
+    script = blocks("python")[0]
     assert len([line for line in script.splitlines() if line.strip()]) <= 10
     path = tmp_path / "script.py"
     path.write_text(script, encoding="utf-8")
@@ -124,7 +132,7 @@ def test_the_output_shown_is_what_make_run_prints(tmp_path):
 @pytest.mark.micropython
 def test_the_same_script_gives_the_same_answers_over_tcp_and_a_pty(tmp_path):
     """One script, three ways in (R1); the pump is served as `make live` does, only faster so that half an hour takes seconds."""
-    (script,) = blocks("python")
+    script = blocks("python")[0]
     path = tmp_path / "script.py"
     path.write_text(script, encoding="utf-8")
     link = tmp_path / "pump0"

@@ -20,7 +20,8 @@ IN_ROOT = {
     *MAY_IMPORT,
 }  # fmt: skip
 MODULE_LINES, FUNCTION_LINES = 400, 70
-BODIES = ("plant", "motor", "head", "reservoir", "catheter", "csf", "battery", "sensors", "bedside", "impairment")
+BODIES = ("plant", "motor", "head", "reservoir", "catheter", "dispersion", "csf", "plasma", "battery", "sensors", "bedside", "impairment", "plant_faults",
+          "plant_flows", "plant_hands", "environment", "standing")
 # Tokens that mean a unit wherever they stand in a name ("s", "h" and "day" also mean other things), and what may follow one:
 # a denominator, the other half of a conversion, the second unit of a pair, or a bound.
 UNITS = {"ul", "nl", "ml", "ng", "ug", "mg", "us", "ms", "pa", "kpa", "mv", "mj", "hz", "khz"}

@@ -33,16 +33,10 @@ class Latch:
 
     def __init__(self):
         self.counter = 0
+        self.request = bytes(REQUEST_BYTES)     # what nobody may ask for in a step is not taken out of it
         self.now_s = 0
         self.tick_ms = -1
         self.elapsed_ms = 0
-        self.angle = 0
-        self.level = 0
-        self.inlet = 0
-        self.temperature = 0
-        self.battery_mv = 0
-        self.reset_cause = 0
-        self.magnet = 0
         self.polls = 0
         self.rx = b""
         self.rx_at = 0
@@ -64,28 +58,29 @@ class Latch:
 
         Raises ValueError when the magic is wrong or the step counter does not follow on: a lost or doubled exchange.
         """
-        (magic, kind, flags, counter, self.now_s, tick_ms, self.angle, self.level, self.inlet, self.temperature,
-         self.battery_mv, self.reset_cause, _, self.cut_after, _) = struct.unpack_from(REQUEST, request, 0)
+        magic = request[0] | request[1] << 8
         if magic != MAGIC:
             raise ValueError("tether: bad magic 0x%04x" % magic)
+        counter = request[4] | request[5] << 8 | request[6] << 16 | request[7] << 24
         if counter != self.counter + 1:
             raise ValueError("tether: step %d follows step %d" % (counter, self.counter))
-        self.counter = counter
+        tick_ms = request[12] | request[13] << 8 | request[14] << 16 | request[15] << 24
         self.elapsed_ms = (tick_ms - self.tick_ms) & (TICK_PERIOD - 1) if self.tick_ms >= 0 else 0
         self.tick_ms = tick_ms
-        self.magnet = flags & FLAG_MAGNET
-        self.torn = flags // FLAG_TORN & 7
+        self.counter = counter
+        self.now_s = request[8] | request[9] << 8 | request[10] << 16 | request[11] << 24
+        self.request = request
         self.rx = rx
-        self.rx_at = 0
-        self.polls = 0
-        self.writes = 0
-        self.steps = 0
-        self.hold_ms = 0
-        self.drop = 0
-        self.tone = 0
-        self.clock_set_s = -1
-        self.tx_length = 0
-        return kind
+        self.polls = self.writes = 0
+        self.cut_after = request[28] | request[29] << 8
+        if self.torn or request[3] >= FLAG_TORN:        # to store into an attribute costs five times as much as to read it
+            self.torn = request[3] // FLAG_TORN & 7
+        if self.rx_at:
+            self.rx_at = 0
+        if self.steps or self.drop or self.tone or self.tx_length or self.clock_set_s >= 0:
+            self.steps = self.hold_ms = self.drop = self.tone = self.tx_length = 0
+            self.clock_set_s = -1
+        return request[2]
 
     def end(self, reply, kind, delay_ms):
         """Fill a reply header (REPLY_BYTES) behind a step that is due again in `delay_ms`."""
@@ -93,15 +88,42 @@ class Latch:
             kind = RESET_WANTED
         if not 0 < delay_ms <= MAX_DELAY_MS:
             raise ValueError("step() returned %r; a delay is 1..%d ms" % (delay_ms, MAX_DELAY_MS))
-        struct.pack_into(
-            REPLY, reply, 0, MAGIC, kind, FLAG_DROP_ENABLE if self.drop else 0, self.counter, delay_ms, self.steps,
-            self.hold_ms, self.tone, 0, NO_CLOCK if self.clock_set_s < 0 else self.clock_set_s, self.writes,
-            min(self.polls, 0xFFFF), self.tx_length)
+        # Byte by byte: struct would need a frame of 23 words, for which MicroPython searches its heap (a frame of 11 stands on its stack).
+        request, clock_s = self.request, self.clock_set_s
+        if clock_s < 0:
+            clock_s = NO_CLOCK
+        if self.polls > 0xFFFF:
+            self.polls = 0xFFFF
+        reply[0] = MAGIC & 0xFF
+        reply[1] = MAGIC >> 8
+        reply[2] = kind
+        reply[3] = FLAG_DROP_ENABLE if self.drop else 0
+        for at in range(4, 8):
+            reply[at] = request[at]     # the step counter
+        reply[8] = delay_ms & 0xFF
+        reply[9] = delay_ms >> 8 & 0xFF
+        reply[10] = delay_ms >> 16
+        reply[12] = self.steps & 0xFF
+        reply[13] = self.steps >> 8
+        reply[14] = self.hold_ms & 0xFF
+        reply[15] = self.hold_ms >> 8
+        reply[16] = self.tone
+        for at in range(18, 22):
+            reply[at] = clock_s & 0xFF
+            clock_s >>= 8
+        reply[22] = self.writes & 0xFF
+        reply[23] = self.writes >> 8
+        reply[24] = self.polls & 0xFF
+        reply[25] = self.polls >> 8
+        reply[26] = self.tx_length & 0xFF
+        reply[27] = self.tx_length >> 8
 
     def count_write(self):
-        """Called by a store before each write: True when this is the one that loses power."""
+        """Called by a store before each write: True when this is the one that loses power. Raises OSError of a dead store."""
         cut = self.writes == self.cut_after
         self.writes += 1
+        if self.torn == 5:      # the store is dead
+            raise OSError
         return cut
 
     def too_many(self):
@@ -110,18 +132,18 @@ class Latch:
 
 
 class _Analog:
-    """One analogue input: the attribute of the latch that its name says."""
+    """One analogue input: the two bytes of the request at `at`."""
 
-    def __init__(self, latch, name):
+    def __init__(self, latch, at):
         self._latch = latch
-        self._name = name
+        self._at = at
 
     def read(self):
-        latch = self._latch
+        latch, at = self._latch, self._at
         latch.polls += 1
         if latch.polls > MAX_POLLS:
             latch.too_many()
-        return getattr(latch, self._name)
+        return latch.request[at] | latch.request[at + 1] << 8
 
 
 class _Ports:
@@ -164,7 +186,7 @@ class _Ports:
         latch.polls += 1
         if latch.polls > MAX_POLLS:
             latch.too_many()
-        return latch.angle
+        return latch.request[16] | latch.request[17] << 8
 
     def any(self):
         latch = self._latch
@@ -197,7 +219,7 @@ class _Ports:
         self._latch.tone = kind
 
     def reset_cause(self):
-        return self._latch.reset_cause
+        return self._latch.request[26]
 
     def reset(self):
         self._latch.reset_wanted = 1
@@ -207,7 +229,7 @@ class _Ports:
         latch.polls += 1
         if latch.polls > MAX_POLLS:
             latch.too_many()
-        return latch.magnet
+        return latch.request[3] & FLAG_MAGNET
 
     def fill(self, buffer):
         """Deterministic by design (R9): bytes follow from the step counter; a simulated pump's nonces are not secrets."""
@@ -221,7 +243,7 @@ def bundle(latch, store, runtime):
     """The Ports that an App or a foreign `build(ports)` gets."""
     ports = _Ports(latch)
     return Ports(
-        ports, ports, ports, _Analog(latch, "level"), _Analog(latch, "inlet"), _Analog(latch, "temperature"), _Analog(latch, "battery_mv"),
+        ports, ports, ports, _Analog(latch, 18), _Analog(latch, 20), _Analog(latch, 22), _Analog(latch, 24),
         ports, store, ports, ports, ports, ports, runtime)
 
 

@@ -94,42 +94,55 @@ class Tether:
         self.store = None
 
     def exchange(self):
-        """One request and its reply; False when the simulator is done with us."""
-        request, latch = self._request, self._latch
+        """One request and its reply; False when the simulator is done with us. Whatever a step raises comes out."""
+        # No try and no 12th word in what runs at every wake: such a frame is sought in the heap, and in a full one that takes as long as a round.
+        if not self._receive():
+            return False
+        if self._pump is None:
+            self.store = FileStore(self._store_path, self._latch)
+            self._pump = _build(bundle(self._latch, self.store, "simulated"), self._folder)
+        self._latch.end(self._reply, DONE, self._pump.step())
+        self._send()
+        return self._reply[2] == DONE
+
+    def _receive(self):
+        request = self._request
         if self._rx.readinto(request) != REQUEST_BYTES:
             return False        # the end; a request is far below the pipe's atomic size, so it never comes in pieces
-        length = request[REQUEST_BYTES - 2] | request[REQUEST_BYTES - 1] << 8
-        rx = _NOTHING
+        length, rx = request[REQUEST_BYTES - 2] | request[REQUEST_BYTES - 1] << 8, _NOTHING
         if length:
             rx = bytearray(length)
             if not read_exactly(self._rx, rx, length):
                 return False
-        if latch.begin(request, rx) == QUIT:
-            return False
-        try:
-            if self._pump is None:
-                self.store = FileStore(self._store_path, latch)
-                self._pump = _build(bundle(latch, self.store, "simulated"), self._folder)
-            latch.end(self._reply, DONE, self._pump.step())
-        except PowerCut:
-            latch.tx_length = 0
-            latch.end(self._reply, POWER_LOST, MAX_DELAY_MS)
-        except Exception as error:
-            text = _traceback(error).encode()[-_MAX_TEXT:]
-            latch.tx[:len(text)] = text
-            latch.tx_length = len(text)
-            latch.end(self._reply, FAILED, MAX_DELAY_MS)
+        return self._latch.begin(request, rx) != QUIT
+
+    def _send(self):
         self._tx.write(self._reply)
-        if latch.tx_length:
-            self._tx.write(memoryview(latch.tx)[:latch.tx_length])
-        return self._reply[2] == DONE
+        length = self._latch.tx_length
+        if length:
+            self._tx.write(memoryview(self._latch.tx)[:length])
+
+    def serve(self):
+        """Answer requests until the simulator is done, asks for a reset, the power goes or a step fails; the last two are told too."""
+        latch, text = self._latch, b""
+        try:
+            while self.exchange():
+                continue
+            return
+        except PowerCut:
+            kind = POWER_LOST
+        except Exception as error:
+            kind, text = FAILED, _traceback(error).encode()[-_MAX_TEXT:]
+        latch.tx[:len(text)] = text
+        latch.tx_length = len(text)
+        latch.end(self._reply, kind, MAX_DELAY_MS)
+        self._send()
 
 
 def run():
     """Serve the two pipes of the command line until the simulator quits, the power goes or a step fails."""
     store, folder = sys.argv[3], sys.argv[4] if len(sys.argv) > 4 else ""
     tether = Tether(open(int(sys.argv[1]), "rb", buffering=0), open(int(sys.argv[2]), "wb", buffering=0), store, folder)
-    while tether.exchange():
-        continue
+    tether.serve()
     if tether.store:
         tether.store.flush()

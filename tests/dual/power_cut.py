@@ -447,7 +447,7 @@ def full_ring(ring, size, short=2):
         log = getattr(bench.app, ring)
         while log.head < size - short:
             if ring == "history":
-                log._write(bench.app, 0)
+                log._write(bench.app, bench.app.mode)
             else:
                 log.append(bench.app.now_s, cat.E_TARE)
         bench.app.save_state()
@@ -525,6 +525,7 @@ OPERATIONS = {
     "acknowledge": Operation(then(patient_bolus, boot), kind=cat.ACKNOWLEDGE, values={"row": 0}, most_bolus_nl=20_000),
     "alarm test": Operation(running, kind=cat.ALARM_TEST, values={"tone": 1}),
     "visit": Operation(running, kind=cat.VISIT, values={"alarm_heard": 1, "report": b"12345678"}),
+    "calibration on": Operation(running, kind=cat.CALIBRATION, values={"on": 1}),
     "pulses": Operation(running, run(350)),
     "pulses of a bridge": Operation(bridging, run(350)),
     "bolus ends": Operation(then(bolus, run(2900)), run(200), most_bolus_nl=50_000, settle_s=4000),

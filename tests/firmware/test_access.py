@@ -50,7 +50,8 @@ def test_roles_are_what_the_catalogue_says(bench):
 
 ORDERS = ((cat.SET_CLOCK, {"time_s": 63_600_000}), (cat.STOP, {"reason": 1}), (cat.PROGRAM, simple_program(600_000)), (cat.ALARM_TEST, {"tone": 1}),
           (cat.PRIME, {"what": 1, "volume_nl": 1000, "rate_nl_day": 24_000_000}), (cat.BOLUS, {"volume_nl": 1000, "seconds": 60}), (cat.PATIENT_BOLUS, {}),
-          (cat.SILENCE, {"row": 0, "hours": 1}), (cat.PAUSE, {"minutes": 1}), (cat.CATHETER, {"state": 0}))
+          (cat.SILENCE, {"row": 0, "hours": 1}), (cat.PAUSE, {"minutes": 1}), (cat.CATHETER, {"state": 0}),
+          (cat.CALIBRATION, {"on": 1}))
 
 
 @pytest.mark.req("TH-LINK-04")
@@ -411,7 +412,7 @@ def test_the_count_survives_resets_and_stays_at_its_top(bench):
     kept_mj = bench.app.settings.wasted_mj
     bench.reboot()
     assert kept_mj >= 10 and bench.status()["wasted_mj"] == kept_mj
-    bench.app.settings.wasted_mj = cat.message(cat.STATUS | cat.REPLY_BIT)[5][-1][4]
+    bench.app.settings.wasted_mj = next(row[4] for row in cat.message(cat.STATUS | cat.REPLY_BIT)[5] if row[0] == "wasted_mj")
     bench.app.telemetry.access.spend(0, 1000)
     assert bench.status()["wasted_mj"] == (1 << 30) - 1
 

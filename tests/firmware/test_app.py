@@ -249,8 +249,9 @@ def test_a_sensor_at_the_residual_stops_delivery_until_the_refill():
 @pytest.mark.req("TH-ALM-09")
 def test_empty_by_the_book_alone_goes_on_delivering():
     bench = running(24_000_000)
+    bench.run_s(3600)               # the fill has been compared
     bench.level_counts = 1500
-    bench.run_s(int(17_400 / 24_000 * DAY_S))
+    bench.run_s(int(17_400 / 24_000 * DAY_S) - 3600)
     assert {al.LOW, al.EMPTY_COMPUTED} <= set(active(bench))
     orders = bench.orders
     bench.run_s(360)

@@ -32,7 +32,7 @@ def taken(kind, values, **changes):
     (cat.COMMISSION, COMMISSION), (cat.PROGRAM, SIMPLE), (cat.PROGRAM, FLEX), (cat.STOP, {"reason": 255}), (cat.RESUME, {}),
     (cat.REFILL, {**REFILL, "volume_ul": 0}), (cat.PRIME, PRIME), (cat.SET_CLOCK, {"time_s": 0}), (cat.BOLUS, BOLUS), (cat.PATIENT_BOLUS, {}),
     (cat.PAUSE, {"minutes": 1440}), (cat.CATHETER, {"state": 1}), (cat.IMPLANT_RECORD, IMPLANT), (cat.TRIAL_RECORD, TRIAL), (cat.SILENCE, {"row": 28, "hours": 24}),
-    (cat.ACKNOWLEDGE, {"row": 0}), (cat.ALARM_TEST, {"tone": 2}), (cat.VISIT, {"alarm_heard": 2, "report": bytes(8)})])
+    (cat.ACKNOWLEDGE, {"row": 0}), (cat.ALARM_TEST, {"tone": 2}), (cat.VISIT, {"alarm_heard": 2, "report": bytes(8)}), (cat.CALIBRATION, {"on": 1})])
 def test_a_good_block_is_canonical_and_its_digest_covers_kind_and_bytes(kind, values):
     data = block_bytes(kind, {"order_id": 1, **values})
     block = Block()

@@ -144,3 +144,41 @@ def test_a_clock_that_lost_its_power_is_seen_though_records_are_lost_too(bench):
     bench.reboot()
     assert bench.app.alarms.is_active(al.CLOCK_LOST) and bench.app.alarms.is_active(al.RECORDS)
     assert bench.app.now_s >= last_s
+
+
+@pytest.mark.req("TH-RATE-07")
+@pytest.mark.parametrize("action, outage_s, reset_ul, fault_ul", [
+    (0, 28_800, 160, 0), (cat.REDUCE_FALLBACK, 28_800, 80, 0), (cat.REDUCE_STOP, 28_800, 0, 170), (cat.REDUCE_FALLBACK, 172_800, 235 + 490, 0)])
+def test_an_outage_misses_what_would_have_been_demanded_and_no_more(bench, action, outage_s, reset_ul, fault_ul):
+    """480 uL a day, fallback 240. Half an hour of the reduction has run, 23.5 h are left: behind its end the program is due again."""
+    if action:
+        bench.magnet = True
+        bench.ask(cat.REDUCE, (action,))
+    bench.run_s(1800)
+    bench.reboot(outage_s)
+    said = bench.status()
+    assert abs(said["missed_reset_ul"] - reset_ul) <= 6 and abs(said["missed_fault_ul"] - fault_ul) <= 6, said
+
+
+@pytest.mark.req("TH-RATE-07")
+def test_what_runs_at_a_low_fallback_until_the_power_goes_is_not_missed_at_the_programs_rate():
+    """The last record may be a pulse of the fallback old, here four hours."""
+    bench = Bench()
+    bench.program(1_000_000, fallback_nl_day=6000)
+    bench.run_s(600)
+    bench.magnet = True
+    bench.ask(cat.REDUCE, (cat.REDUCE_FALLBACK,))
+    bench.run_s(14_000)
+    bench.reboot(1)
+    assert bench.status()["missed_reset_ul"] <= 1
+
+
+@pytest.mark.req("TH-BOL-08")
+def test_the_lockout_of_a_slow_bolus_is_not_shorter_for_a_reset(bench):
+    """A pulse in 24 minutes, so that the last record is older than a check: the lockout still runs from when the power went, or later."""
+    bench.must(cat.PROGRAM, {**simple_program(48_000), **A_BOLUS})
+    bench.run_s(3600)
+    bench.must(cat.BOLUS, {"volume_nl": 1000, "seconds": 7200})
+    bench.run_s(1400)
+    bench.reboot(30)
+    assert 180 * 60 - 30 <= bench.status()["lockout_s"] <= 180 * 60

@@ -11,6 +11,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from thecal.firmware import caps as cp
 from thecal.firmware.limits import SMALL
+from thecal.protocol import catalogue as cat
 from thecal.protocol.catalogue import R_CAP
 
 HOUR_S, WEEK_S, BUCKET_S = 3600, 7 * DAY_S, cp.BUCKET_S
@@ -476,6 +477,24 @@ def test_a_defect_is_seen_before_the_pulse_that_exceeds():
     assert slow.exceeded == cp.BASAL
 
 
+@pytest.mark.req("TH-ALM-04", "TH-CAP-03")
+@pytest.mark.parametrize("outage_s", [0, 1])
+def test_a_fall_that_was_let_into_a_window_above_its_cap_is_no_defect(outage_s):
+    """The hour before the fall held more than the new cap, though not yet at the commit: the way out must not end in a fallback (row 4)."""
+    pump = bare_pump.Bench()
+    pump.program(48_000)
+    pump.run_s(2 * HOUR_S)
+    pump.program(4_000_000)
+    pump.run_s(400)
+    lower = {**bare_pump.simple_program(600_000, 6000), "cap_hour_1_ng": 13_000, "cap_day_1_ng": 400_000}      # 26 uL, 800 uL
+    assert pump.app.caps.delivered_hour_nl < 26_000
+    pump.must(cat.PROGRAM, lower)
+    if outage_s:
+        pump.reboot(outage_s)
+    pump.run_s(2400)
+    assert pump.app.caps.delivered_hour_nl > 30_000 and not pump.app.alarms.is_active(4) and pump.app.rate == 600_000
+
+
 @pytest.mark.parametrize("step_s", [1, 7, 60])
 def test_at_the_cap_nothing_is_exceeded(step_s):
     pump = Bench(pulse_nl=4000)
@@ -570,6 +589,20 @@ def test_a_restored_window_counts_the_old_drug_as_the_new_one():
     bridging.caps.hold_old(1, 1, 4 << 12 | 1)
     bridging.caps.restore(bridging)
     assert bridging.caps.delivered_day_nl == 2000       # all of it is the drug that is in the head
+
+
+def test_behind_two_changes_within_a_day_the_larger_account_holds():
+    """2000 -> 500 -> 2000 ug/mL: a nL of the first counts one, not a quarter, and one of the second is not told from it."""
+    record = Bench(uptime_s=100 * HOUR_S).settings
+    record.old_share, record.switched_s = 4 << 12 | 1, record.steady_s - 2 * HOUR_S
+    assert cp.behind(record, 1 << 12 | 4) == cp.ONE
+    assert cp.behind(record, 2 << 12 | 1) == 8 << 12 | 1
+    record.old_share = 1 << 12 | 4
+    assert cp.behind(record, 2 << 12 | 1) == 2 << 12 | 1
+    record.old_share, record.switched_s = 4 << 12 | 1, record.steady_s - 25 * HOUR_S
+    assert cp.behind(record, 1 << 12 | 4) == 1 << 12 | 4     # a day is over: nothing of the first is in a window
+    record.old_share = 0
+    assert cp.behind(record, 1 << 12 | 4) == 1 << 12 | 4
 
 
 def test_at_the_cap_nothing_is_exceeded_behind_a_reset():

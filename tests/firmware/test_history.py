@@ -110,7 +110,7 @@ def test_head_and_volumes_are_found_again_from_a_floor_that_is_hours_old(count, 
             pulses = pump.ledger.pulses
         pump.now_s += 300
         pump.ledger.pulses += volume
-        history._write(pump, 0)
+        history._write(pump, pump.mode)
     if floor == count:
         pulses = pump.ledger.pulses
     found = again(pump, floor, pulses)
@@ -125,12 +125,12 @@ def test_power_lost_inside_an_append_loses_that_record_alone_and_none_of_its_vol
     for _ in range(count):
         pump.now_s += 300
         pump.ledger.pulses += 2
-        pump.history._write(pump, 0)
+        pump.history._write(pump, pump.mode)
     floor, pulses = max(0, count - 3), max(0, count - 3) * 2
     pump.ledger.pulses += 7
     pump.store.cut_next(torn)
     with pytest.raises(PowerCut):
-        pump.history._write(pump, 0)
+        pump.history._write(pump, pump.mode)
     pump.store.heal()
     found = again(pump, floor, pulses)
     assert found.head in (count, count + 1) and (found.head == count or torn >= 3)
@@ -138,7 +138,7 @@ def test_power_lost_inside_an_append_loses_that_record_alone_and_none_of_its_vol
     assert found.torn_at in (-1, hi.HISTORY_AT + count % RECORDS * 16)
     pump.history = found
     pump.now_s += 10
-    found._write(pump, 0)
+    found._write(pump, pump.mode)
     assert found.pulses == pump.ledger.pulses and pull(found)[-1][0] == pump.now_s
     since = pull(found)[floor - found.head:]
     assert sum(row[1] for row in since) == (pump.ledger.pulses - pulses) * 1000
@@ -250,5 +250,5 @@ class TestRecent:
         pump = Pump()
         for _ in range(RECORDS + 1):
             pump.now_s += 1
-            pump.history._write(pump, 0)
+            pump.history._write(pump, pump.mode)
         assert not self.seen(pump)[1]

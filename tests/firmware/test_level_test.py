@@ -209,9 +209,13 @@ def test_a_stall_of_five_days_is_no_dead_encoder_and_a_dead_one_is_found(rate_ul
 
 @pytest.mark.req("TH-SUP-06", "TH-RULE-12")
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_figures_of_the_level_test():
     """Prints what README and alarms.md claim. 360 pump-years for the false alarms, 100 onsets for each delay."""
     total, years = 0, 0
+    found = false_alarms(500, 250, 15, 21)
+    print(f"false alarms at 0.5 mL/day, 21 readings an hour: {found} in 250 pump-years")
+    assert found < FALSE_ALARMS_A_YEAR * 250
     for rate_ul_day, readings in ((0, 16), (50, 16), (62.5, 16), (100, 21), (250, 21), (500, 21), (1000, 24), (2000, 24), (24_000, 24)):
         found = false_alarms(rate_ul_day, 40, rate_ul_day + 1, readings)
         total, years = total + found, years + 40
@@ -221,7 +225,7 @@ def test_figures_of_the_level_test():
     found = {}
     for rate_ul_day, gain in ((500, 1.1), (500, 1.2), (500, 1.3), (500, 1.5), (500, 2.0), (500, 3.0), (100, 1.3), (100, 2.0), (100, 3.0), (1000, 1.3),
                               (500, 0.7), (500, 0.0)):
-        runs = 100 if gain > 1.25 and rate_ul_day >= 500 else 25
+        runs = 200 if (rate_ul_day, gain) == (500, 1.3) else 100 if gain > 1.25 and rate_ul_day >= 500 else 25
         cases = [hours_to(Sensor(seed + 1000), rate_ul_day, gain, start_h=24 + seed % 48, most_h=24 * 90) for seed in range(runs)]
         mean, median, late = found[rate_ul_day, gain] = spread(cases)
         print(f"{gain:g}x at {rate_ul_day / 1000:g} mL/day: mean {mean:.1f} h, median {median:.1f} h, 95 % within {late:.1f} h; "
@@ -229,7 +233,7 @@ def test_figures_of_the_level_test():
     for rate_ul_day in (500, 100):
         print(f"no test of this sensor finds 1.3x at {rate_ul_day / 1000:g} mL/day in less than {least_delay_days(0.3 * rate_ul_day):.1f} days on average "
               f"(of a sensor with a walk of 15 uL per root day: {least_delay_days(0.3 * rate_ul_day, 15.0):.1f} days)")
-    assert found[500, 1.3][1] <= 48 and found[500, 3.0][2] <= 8
+    assert found[500, 1.3][0] <= 48 and found[500, 1.3][1] <= 48 and found[500, 3.0][2] <= 8
     assert found[500, 1.3][0] <= least_delay_days(150) * 24 * 1.15, "as good as a test of this sensor can be, within 15 %"
     assert least_delay_days(30) > 5, "with the default sensor the 5 days of alarms.md 4 for 0.1 mL/day are out of any test's reach"
     assert found[500, 0.7][1] <= 72 and found[500, 0.0][2] <= 24

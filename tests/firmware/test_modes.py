@@ -56,7 +56,7 @@ def order_for(kind, bench):
         cat.CATHETER: {"state": cat.CATHETER_FILLED}, cat.IMPLANT_RECORD: {"implanted_s": 0, "access_port": 1, **record},
         cat.TRIAL_RECORD: {"drug": named(b"baclofen"), "concentration_ng_ml": 50_000, "indicated": 0, "doses": b"\1\x50\xc3\0\0" + bytes(5)},
         cat.SILENCE: {"row": 0, "hours": 1}, cat.ACKNOWLEDGE: {"row": 0}, cat.ALARM_TEST: {"tone": 1},
-        cat.VISIT: {"alarm_heard": 1, "report": bytes(8)}}[kind]
+        cat.VISIT: {"alarm_heard": 1, "report": bytes(8)}, cat.CALIBRATION: {"on": 1}}[kind]
 
 
 def settled(target, bench):

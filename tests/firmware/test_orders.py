@@ -24,7 +24,7 @@ ORDERS = {
                                      "access_port": 1, "mri": named(b"conditional")}),
     "trial": (cat.TRIAL_RECORD, {"drug": named(b"baclofen"), "concentration_ng_ml": 50_000, "indicated": 1, "doses": b"\1\x50\xc3\0\0\0\1" + bytes(3)}),
     "silence": (cat.SILENCE, {"row": 0, "hours": 2}), "acknowledge": (cat.ACKNOWLEDGE, {"row": 0}), "alarm test": (cat.ALARM_TEST, {"tone": 2}),
-    "visit": (cat.VISIT, {"alarm_heard": 1, "report": bytes(8)}),
+    "visit": (cat.VISIT, {"alarm_heard": 1, "report": bytes(8)}), "calibration": (cat.CALIBRATION, {"on": 1}),
 }
 assert {kind for kind, _ in ORDERS.values()} == set(range(1, cat.LAST_KIND + 1))
 

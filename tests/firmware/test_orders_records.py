@@ -77,6 +77,12 @@ def test_a_visit_ends_the_row_of_the_refused_patient(bench):
     assert events(bench, cat.E_VISIT) == [(1, 0, 0)]
 
 
+@pytest.mark.req("TH-LIFE-20")
+def test_a_visits_digest_stays_in_the_log(bench):
+    bench.must(cat.VISIT, {"alarm_heard": 2, "report": bytes.fromhex("efcdabff01000080")})
+    assert events(bench, cat.E_VISIT) == [(2, 0xFFABCDEF & (1 << 30) - 1, 1)]
+
+
 @pytest.mark.req("TH-ALM-36")
 def test_a_test_of_the_tone_changes_nothing(bench):
     tones, orders = bench.tones, bench.orders

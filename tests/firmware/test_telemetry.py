@@ -217,7 +217,7 @@ class TestStageCheckCommit:
         bench.stalled = True
         bench.run_s(290)            # 1 or 2 pulses lost: not yet a stall, but the block in the stage is
         bench.level_counts = 100
-        bench.app.contents.refilled()
+        bench.app.contents.refilled(0, 0, 0)
         bench.run(5000)
         reply = bench.ask(cat.COMMIT, (digest,))[1]
         assert reply.get("reason") in (cat.R_ALARM, cat.R_EXPIRED)

@@ -105,6 +105,7 @@ ORDERS: dict[str, tuple[int, dict[str, Any]]] = {
     "acknowledge": (cat.ACKNOWLEDGE, {"order_id": 19, "row": 0}),
     "alarm test": (cat.ALARM_TEST, {"order_id": 20, "tone": 2}),
     "visit": (cat.VISIT, {"order_id": 21, "alarm_heard": 1, "report": bytes(range(8))}),
+    "calibration": (cat.CALIBRATION, {"order_id": 22, "on": 1}),
 }
 
 

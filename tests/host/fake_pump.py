@@ -342,8 +342,10 @@ class FakePump:
             self.files[cat.FILE_IMPLANT if kind == cat.IMPLANT_RECORD else cat.FILE_TRIAL] = block
         elif kind == cat.CATHETER:
             self.status_fields["catheter"] = said["state"]
+        elif kind == cat.CALIBRATION:
+            self.status_fields.update(calibration=said["on"], trim=self.status_fields.get("trim", 0) * said["on"])
         elif kind == cat.VISIT:
-            self._log(cat.E_VISIT, said["alarm_heard"])
+            self._log(cat.E_VISIT, said["alarm_heard"], *(int.from_bytes(said["report"][at:at + 4], "little") & (1 << 30) - 1 for at in (0, 4)))
 
     def _log(self, code, cause=0, a=0, b=0):
         self.events.append(event(self.first_event + len(self.events), self.time_s, code, cause, a, b))

@@ -5,7 +5,8 @@ from fractions import Fraction
 
 import pytest
 from thecal.host import drug_library
-from thecal.host.caps import NOT_CAPPED, Cap, caps_of, library_crc
+from thecal.host.caps import NOT_CAPPED, Cap, boluses_nl, caps_of, check, library_crc, worst_nl
+from thecal.host.errors import RequestInvalid
 from thecal.host.prescription import Ingredient, Prescription, ingredients_of
 
 LIBRARY = drug_library.load()
@@ -42,3 +43,37 @@ def test_a_program_carries_caps_steps_and_the_library_it_was_checked_with():
     zic = Prescription.simple("ziconotide", concentration="25 ug/mL", dose="2.4 ug/day", library=LIBRARY)
     assert (zic.guard.step_pct, zic.guard.step_interval_h, zic.guard.abrupt_stop) == (0, 47, False), "48 h less the grace of a visit"
     assert Fraction(zic.guard.caps[0].day_ng) > LIBRARY["ziconotide"].setting().dose_hard
+
+
+def flex(day, **weekdays):
+    def steps(row):
+        return [{"from": at, "dose": dose} for at, dose in row]
+    return Prescription.flex("morphine", concentration="10 mg/mL", steps=steps(day), library=LIBRARY,
+                             weekdays={name: steps(row) for name, row in weekdays.items()})
+
+
+@pytest.mark.req("TH-CAP-03")
+def test_the_fullest_window_crosses_midnight_and_the_end_of_the_week():
+    week = flex([("00:00", "0.04 mg/h")], sun=[("00:00", "0.04 mg/h"), ("12:00", "1.2 mg/h")], mon=[("00:00", "1.2 mg/h"), ("12:00", "0.04 mg/h")])
+    assert worst_nl(week, 86_400) == 24 * 120_000 and week.max_daily_nl() == 12 * 124_000
+    assert worst_nl(week, 3600) == 120_000 and worst_nl(week, 7 * 86_400) == week.weekly_nl()
+    with pytest.raises(RequestInvalid, match=r"^the fullest 24 h of this program hold 28.8 mg of morphine; the cap is 20.21 mg$"):
+        check(week, 1000)       # no calendar day is above 20 mg: by the day's doses alone it passed
+
+
+@pytest.mark.req("TH-CAP-03")
+def test_an_hour_is_held_to_its_own_cap_and_boluses_count():
+    with pytest.raises(RequestInvalid, match=r"^the fullest hour of this program holds 3 mg of morphine; the cap is 2.535 mg$"):
+        check(flex([("00:00", "0.1 mg/h"), ("06:00", "3 mg/h"), ("07:00", "0.1 mg/h")]), 1000)
+    calm = flex([("00:00", "0.1 mg/h")])
+    check(calm, 1000)
+    check(calm.with_bolus("0.2 mg", "10 min", "3 h", 4), 1000)
+    with pytest.raises(RequestInvalid, match="the fullest hour of this program, all patient boluses granted, holds"):
+        check(calm.with_bolus("0.6 mg", "5 min", "5 min", 6), 1000)
+
+
+def test_boluses_come_as_early_as_lockout_and_counts_allow():
+    asked = flex([("00:00", "0.1 mg/h")]).with_bolus("0.2 mg", "10 min", "20 min", 5, interval="2 h", per_interval=3).patient_bolus
+    assert boluses_nl(asked, 600) == 20_000 and boluses_nl(asked, 300) == pytest.approx(10_000)
+    assert boluses_nl(asked, 3600) == 40_000 and boluses_nl(asked, 7200) == 60_000      # 0, 30 and 60 min, then the interval
+    assert boluses_nl(asked, 86_400) == 100_000

@@ -103,6 +103,19 @@ def test_the_alarm_test_asks_whether_it_was_heard(therapy, capsys, monkeypatch):
     assert "sounded, NOT heard" in capsys.readouterr().out and unpack(cat.ALARM_TEST, therapy.orders[-1][1])["tone"] == 1
 
 
+@pytest.mark.req("TH-CAL-04")
+def test_the_calibration_is_shown_ordered_and_shown_before_it_is_ordered(therapy, capsys):
+    orders = len(therapy.orders)
+    assert run(therapy, "calibrate") == 0 and "the factory's" in capsys.readouterr().out and len(therapy.orders) == orders
+    assert run(therapy, "calibrate", "--on", "--yes") == 0 and "may learn" in capsys.readouterr().out
+    assert unpack(cat.CALIBRATION, therapy.orders[-1][1])["on"] == 1
+    therapy.status_fields["trim"] = -13
+    assert run(therapy, "calibrate", "--json") == 0 and json.loads(capsys.readouterr().out) == {"schema": "thecal.calibrate/1", "calibration": True, "trim": -13}
+    assert run(therapy, "status") == 0 and "-1.3 % of the factory's volume, learning at refills" in capsys.readouterr().out
+    assert run(therapy, "calibrate", "--off", "--yes", "--json") == 0 and json.loads(capsys.readouterr().out)["ok"]
+    assert unpack(cat.CALIBRATION, therapy.orders[-1][1])["on"] == 0 and run(therapy, "calibrate", "--off") == 2
+
+
 def test_the_delivery_history(therapy, capsys):
     therapy.files[cat.FILE_HISTORY] = span(63_536_400, 1042) + bytes(cat.HISTORY_BYTES)
     assert run(therapy, "delivery") == 0 and "1042" in capsys.readouterr().out

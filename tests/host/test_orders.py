@@ -267,6 +267,15 @@ def test_alarm_test_and_visit(morphine):
     assert events(morphine, cat.E_SILENCE)[-1].text == "all for 12 h" and events(morphine, cat.E_ACKNOWLEDGE)[-1].text == "19 low reservoir"
 
 
+@pytest.mark.req("TH-CAL-04")
+def test_the_calibration_is_off_until_it_is_ordered_and_is_told(morphine):
+    assert (morphine.status().calibration, morphine.status().trim) == (False, 0)
+    morphine.calibration(True)
+    assert morphine.status().calibration and events(morphine, cat.E_CALIBRATION)[-1].text == "on: +0 in a thousand, +0 before"
+    morphine.calibration(False)
+    assert not morphine.status().calibration and events(morphine, cat.E_CALIBRATION)[-1].text.startswith("off")
+
+
 def test_setting_the_clock_tells_which_steps_move(bedside):
     flex = Prescription.flex("baclofen", concentration="500 ug/mL", steps=[{"from": "06:00", "dose": "5 ug/h"}, {"from": "22:00", "dose": "7 ug/h"}])
     bedside.program(flex)

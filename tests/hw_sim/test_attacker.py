@@ -13,16 +13,7 @@ from thecal.hw_sim.scenario import Programmer, ThecalError, load_scenario, world
 from thecal.protocol import catalogue as cat
 
 BOLUS, BOLUS_S = ("2 ug", "7 min"), 450      # 1 uL on top of the program, and until it has ended
-
-
-def pump_world():
-    return world_for(load_scenario("baclofen"), runtime="inprocess")
-
-
-@pytest.fixture
-def world():
-    with pump_world() as world:
-        yield world
+pytestmark = pytest.mark.thecal(scenario="baclofen", runtime="inprocess")
 
 
 # ------------------------------------------------------------------------------------------------ what he hears, what he holds
@@ -211,7 +202,7 @@ def test_what_he_holds_and_lets_go_is_in_the_capture(tmp_path):
 def test_without_rules_he_changes_nothing():
     hashes = set()
     for attacked in (False, True):
-        with pump_world() as world:
+        with world_for(load_scenario("baclofen"), runtime="inprocess") as world:
             if attacked:
                 Attacker().attach(world)
             Programmer(world.port()).set_clock(world.board.rtc_s(world.now_us))

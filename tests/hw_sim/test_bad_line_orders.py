@@ -43,14 +43,15 @@ SERIAL = SCENARIO.implant["serial"]
 
 PROGRAMS = ("program", "flex program", "granting program", "bridged program")
 ORDER_KINDS = ("commission", *PROGRAMS, "refill", "stop", "resume", "prime", "set clock", "bolus", "patient bolus", "pause", "catheter",
-               "implant record", "trial record", "silence", "acknowledge", "alarm test", "visit")
+               "implant record", "trial record", "silence", "acknowledge", "alarm test", "visit", "calibration")
 WRITES = ("session", "pair", "reduce", "live", "discard", "close")     # no block: what they set is absolute, or no therapy at all
 READS = ("status", "log", "alarms", "identity", "implant", "card")
 AT_THE_PUMP = ("pair", "reduce", "card")        # with the magnet
 # A visit in which each fits the mode that the one before it leads to; every third is shuffled, for the refusals.
 VISIT = ("status", "session", "live", "implant", "log", "stop", "commission", "implant record", "trial record", "set clock", "resume",
          "catheter", "prime", "identity", "alarm test", "alarms", "refill", "bridged program", "discard", "flex program", "silence", "card", "pair",
-         "visit", "granting program", "bolus", "acknowledge", "patient bolus", "pause", "reduce", "program", "close")
+         "visit", "granting program", "bolus", "acknowledge", "patient bolus", "pause", "reduce", "calibration", "program",
+         "close")
 REFUSALS = (cat.R_STATE, cat.R_LOCKED, cat.R_NOT_STAGED, cat.R_BUSY, cat.R_BRIDGE, cat.R_CATHETER, cat.R_DRUG, cat.R_ALARM, cat.R_NOT_ALLOWED,
             cat.R_LOCKOUT, cat.R_LIMIT)
 REASON = dict(cat.REASONS)
@@ -221,6 +222,12 @@ class Commands:
 
     def do_visit(self):
         self._done(self.pump.sign_visit(self.draw.randbytes(8), self.draw.choice((None, True, False))))
+
+    def do_calibration(self):
+        """Off again now and then; no refill of this test says what was drawn, so nothing is learned."""
+        on = self.draw.random() < 0.5
+        self._done(self.pump.calibration(on))
+        assert (self.app.settings.calibration, self.app.trim.part) == (on, 0)
 
     # ------------------------------------------------------------------------------------------------ what has no block
     def do_session(self):

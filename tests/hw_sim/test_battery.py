@@ -22,6 +22,15 @@ def test_idle_pulses_steps_wakes_and_bytes_each_draw(battery):
     assert battery.used_mj(DAY_US, 3, 351, 7, 8, 9) - battery.used_mj(DAY_US, 3, 351, 0, 0, 0) == pytest.approx(battery.listening_mj(7, 8, 9))
 
 
+def test_a_leak_draws_beside_the_rest_and_stays_drawn(battery):
+    battery.leak(DAY_US, 200.0)
+    assert battery.used_mj(2 * DAY_US, 0, 0, 0, 0, 0) == pytest.approx((2 * 50e-6 + 200e-6) * 86400 * 1000)
+    battery.leak(2 * DAY_US, 100.0)
+    battery.leak(4 * DAY_US, 0.0)
+    assert battery.leaked_mj(9 * DAY_US) == pytest.approx(400e-6 * 86400 * 1000)
+    assert battery.used_mj(9 * DAY_US, 0, 0, 0, 0, 0) == pytest.approx((9 * 50e-6 + 400e-6) * 86400 * 1000)
+
+
 def test_the_controller_can_be_as_busy_as_the_battery_pays_for():
     """The constructed costs are those of one 3 mW controller: at line rate, and with a byte in each idle gap, it is awake for less than all the time."""
     cell, byte_s, active_mw = PARAMS.battery, 10 / 115200, 3.0

@@ -9,6 +9,7 @@ from thecal.hw_sim.bedside import DAY_S, SECOND_US, Bedside, oracle_for, trial
 from thecal.hw_sim.params import PatientParams, PlantParams
 from thecal.hw_sim.plant import Plant
 from thecal.hw_sim.recorder import Recorder
+from thecal.hw_sim.scenario_surroundings import Drawn
 from thecal.hw_sim.world import World
 
 PARAMS = PlantParams.load("reference")
@@ -28,6 +29,9 @@ class Silent:
     def peak_kib(self):
         return None
 
+    def flip(self, address, bit):
+        self.flipped = address, bit
+
     def close(self):
         pass
 
@@ -39,7 +43,7 @@ def bedside():
 
 
 def event(kind, at_s=0, **read):
-    return SimpleNamespace(kind=kind, at_s=at_s, read=read, number=1)
+    return SimpleNamespace(kind=kind, at_s=at_s, read=read, values=read, text="", number=1)
 
 
 def test_the_oracle_knows_the_parts():
@@ -126,9 +130,9 @@ def test_what_is_aspirated_is_gone_for_plant_and_oracle(bedside):
 def test_a_scanner_holds_the_rotor_and_closes_the_reed(bedside):
     bedside.oracle.program(0, 240_000)
     bedside.act(event("scan", **{"for": 3600}))
-    assert bedside.stalled and bedside.world.board.magnet
+    assert bedside.stalled and bedside.world.plant.reed_closed and bedside.world.plant.truth()["field_t"] == 1.5
     bedside.world.run_until(3601 * SECOND_US)
-    assert not bedside.stalled and not bedside.world.board.magnet
+    assert not bedside.stalled and not bedside.world.plant.reed_closed
     assert bedside.oracle.missed_nl(3601 * SECOND_US) == {"stall": 10_000}
 
 
@@ -165,3 +169,41 @@ def test_trials_have_a_plant_of_their_own():
     (_, peak), = trial(infusion, PARAMS, PatientParams.load(), 1, lambda t_s, truth: seen.append((t_s, truth)))
     assert len(seen) == 36 and peak == seen[-1][1]["lumbar_ng_per_ml"]["morphine"] and seen[-1][1]["mass_error"] < 1e-12
     assert list(trial([], PARAMS, PatientParams.load(), 1, lambda *_: None)) == []
+
+
+def test_a_fill_into_the_pocket_or_above_the_capacity_is_a_fault_that_fired(bedside):
+    bedside.fill(18_000_000, {"baclofen": 500.0}, into="pocket")
+    assert bedside.world.truth()["pocket_ul"] == 18_000.0 and bedside.oracle.expected_tip(0).reservoir_nl == 0
+    with pytest.raises(ValueError, match="the reservoir holds 20000"):
+        bedside.fill(21_000_000, {"baclofen": 500.0})
+    bedside.fill(21_000_000, {"baclofen": 500.0}, overfill=True)
+    assert [(fault["name"], fault["value"]) for fault in bedside.world.faults()] == [("pocket_fill", 18.0), ("overfill", pytest.approx(1000.0))]
+    assert bedside.oracle.expected_tip(0).reservoir_nl == 21_000_000
+
+
+def test_the_wrong_port_pushes_the_catheters_content(bedside):
+    bedside.catheter({"baclofen": 2000.0})
+    bedside.act(event("port_injection", volume=176_000))
+    assert bedside.world.truth()["tip_ng"]["baclofen"] == pytest.approx(352_000, rel=1e-6) and "port_injection" in bedside.world.fired
+
+
+def test_a_scan_may_bind_the_gear_and_the_outage_lasts_as_long(bedside):
+    bedside.oracle.program(0, 240_000)
+    bedside.act(event("scan", **{"for": 3600, "bind": 7200, "field": 3.0}))
+    bedside.world.run_until(3601 * SECOND_US)
+    assert bedside.stalled and not bedside.world.plant.reed_closed
+    bedside.world.run_until(10_801 * SECOND_US)
+    assert not bedside.stalled and bedside.oracle.missed_nl(10_801 * SECOND_US) == {"stall": 30_000}
+    assert [words for words, _ in bedside.injected] == ["event 1 (scan gear_bind)", "event 1 (scan field_t)"]
+
+
+def test_store_reed_and_chance_act_through_the_world(bedside):
+    for kind, values, name in (("store_flip", {"address": 7, "bit": 1}, "store_flip"), ("store_dead", {"for": 60}, "store_dead"),
+                               ("torn_write", {"write": 2, "left": "half"}, "torn_write"), ("reed_held", {"for": 60}, "reed_held")):
+        bedside.act(event(kind, **values))
+        assert bedside.world.faults()[-1]["name"] == name and bedside.injected[-1][1].name == name
+    for drawn in (Drawn(0, "power_cut", None, 5), Drawn(0, "reed_held", None, 30), Drawn(0, "head_gain", 1.2, 30)):
+        bedside.chance(drawn)
+    assert len(bedside.injected) == 4 and bedside.world.plant.faults["head_gain"] == 1.2
+    bedside.world.run_until(61 * SECOND_US)
+    assert not bedside.world.plant.faults and not bedside.world.board.reed_held and bedside.world.powered

@@ -7,6 +7,7 @@ import socket
 import stat
 import sys
 import threading
+import time
 
 import pytest
 import serial
@@ -16,6 +17,7 @@ from thecal.host.fill import Fill
 from thecal.host.implant import Implant
 from thecal.host.prescription import Prescription
 from thecal.host.programmer import Programmer
+from thecal.hw_sim.control_door import ask
 from thecal.hw_sim.session import replay
 from thecal.hw_sim.endpoints import EndlessRead, Server, StageWatch, VirtualPort, WrongThread, open_sim
 from thecal.protocol import catalogue as cat
@@ -389,6 +391,26 @@ class TestStage:
             client.close()
             server.close()
         assert seen[-1] == (False, False)
+
+
+def test_a_live_pump_takes_commands_at_its_control_port_and_the_record_replays(new_world, tmp_path):
+    path = tmp_path / "session.jsonl"
+    world = new_world(ready=True)
+    with serving(world, speed=600.0, tcp=0, control=0) as server:
+        assert ask(server.control_port, "fault rotor_stall").startswith("ok rotor_stall at ")
+        deadline = time.monotonic() + PATIENT_S
+        while "rotor_stall" not in world.fired and time.monotonic() < deadline:
+            time.sleep(0.05)
+        assert json.loads(ask(server.control_port, "faults")[3:])[0]["fired_s"] > 0
+        assert json.loads(ask(server.control_port, "truth lost_steps")[3:]) > 0
+        assert ask(server.control_port, "heal rotor_stall") == "ok"
+        assert ask(server.control_port, "fault gremlin").startswith("refused: no fault of the plant is called 'gremlin'")
+    shelf = new_world()
+    with serving(shelf, speed=1000.0, control=0, record=path) as server:
+        assert ask(server.control_port, "env field 0.004") == "ok"
+    assert replay(new_world(), path)[0] == shelf.recorder.trace_hash
+    with pytest.raises(OSError, match="cannot be opened"), contextlib.closing(socket.create_server(("127.0.0.1", 0))) as taken:
+        Server(new_world(), control=taken.getsockname()[1])
 
 
 def test_a_record_says_where_it_came_from_and_ends_with_its_hash(new_world, tmp_path):

@@ -1,4 +1,5 @@
 """Volume as a function of angle: exact over a revolution, dips with a brief reverse flow, slip and gain as factors."""
+import math
 from dataclasses import replace
 
 import pytest
@@ -55,3 +56,32 @@ def test_steps_within_a_room(head):
 def test_a_recoil_longer_than_the_pitch_is_refused():
     with pytest.raises(ValueError, match="must not exceed the roller pitch of 90"):
         cumulative_ul(replace(PARAMS, recoil_angle_deg=91.0), REV)
+
+
+def test_wear_approaches_its_end_over_revolutions_however_the_way_is_cut(head):
+    head.wear(0.1, 1000)
+    assert head.worn(1000, 1) == pytest.approx(1.0, abs=1e-8)
+    assert head.worn(1000 + 10**9 * REV, REV) == pytest.approx(0.9)
+    over = round(PARAMS.wear_rev) * REV
+    assert head.worn(1000 + over, 1) == pytest.approx(1 - 0.1 * (1 - math.exp(-1)), rel=1e-6)
+    whole = head.volume_ul(1000, over, 0.0)
+    parts = sum(head.volume_ul(1000 + i * (over // 100), over // 100, 0.0) for i in range(100))
+    assert over % 100 == 0 and parts == pytest.approx(whole, rel=1e-12)
+    head.wear(0.0, 5000)
+    assert head.volume_ul(0, REV, 0.0) == pytest.approx(35.0)
+
+
+def test_a_set_tube_gives_a_lobe_at_each_roller_pass_until_it_has_recovered(head):
+    head.set_tube(100, 0.4)
+    turn = head.volume_ul(100, REV, 0.0)
+    assert turn == pytest.approx(35.0 + 4 * 0.4)
+    assert sum(head.volume_ul(100 + i, 1, 0.0) for i in range(REV)) == pytest.approx(turn, abs=1e-9)
+    turns = round(PARAMS.tube_set_rev)
+    assert head.volume_ul(100, (turns + 50) * REV, 0.0) == pytest.approx(35.0 * (turns + 50) + 4 * 0.4 * turns)
+    assert head.lobes_ul(100 + (turns - 1) * REV, REV) == pytest.approx(1.6)
+    assert head.volume_ul(100 + (turns + 1) * REV, REV, 0.0) == 35.0
+    assert head.lobes_ul(100, REV) == 0.0           # it is forgotten
+
+
+def test_the_tube_fills_by_the_pressure_at_the_inlet(head):
+    assert [head.fill_share(kpa) for kpa in (132.0, 71.5, 60.0, 40.0, 20.0, 5.0)] == [1.0, 1.0, 1.0, 0.5, 0.0, 0.0]

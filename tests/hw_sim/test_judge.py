@@ -27,6 +27,14 @@ def judged(run=(), truth=()):
     return {row["name"]: row for row in rows}
 
 
+def test_what_strayed_has_left_the_pump_as_ordered():
+    rows = judged(truth={"delivered_ul": 4968.0, "strayed_ul": 1000.0, "tip_ng": {"baclofen": 2_280_000.0}, "strayed_ng": {"baclofen": 500_000.0}})
+    assert all(row["ok"] for row in rows.values()), rows
+    assert rows["delivered through the tip as ordered"]["value"] == pytest.approx(6200.0)
+    rows = judged(truth={"delivered_ul": 4968.0, "tip_ng": {"baclofen": 2_280_000.0}})
+    assert not rows["delivered through the tip as ordered"]["ok"] and not rows["baclofen through the tip"]["ok"]
+
+
 @pytest.mark.req("TH-RATE-07")
 def test_a_good_run_passes_every_row_with_its_distance_and_bound():
     rows = judged()

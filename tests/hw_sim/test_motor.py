@@ -11,6 +11,21 @@ def motor():
     return Motor(PlantParams.load().motor)
 
 
+def test_a_field_takes_the_torque_in_proportion_until_nothing_is_left(motor):
+    assert [motor.torque_left(field_t) for field_t in (0.0, 0.005, 0.01, 1.5)] == [1.0, 0.5, 0.0, 0.0]
+
+
+def test_what_was_not_ordered_is_owed_to_the_fault_that_made_it(motor):
+    motor.set_faults(0, driver_stuck_on=True, enable_stuck=False)
+    motor.order(MS, 50, 200 * MS)
+    assert list(motor.unordered(motor.turn(41 * MS))) == []                     # still as ordered
+    assert list(motor.unordered(motor.turn(1000 * MS))) == ["driver_stuck_on"]  # 200 steps until the hold ended
+    motor.set_faults(1000 * MS, driver_stuck_on=False, enable_stuck=True)
+    motor.order(1000 * MS, 50, 20 * MS)
+    assert list(motor.unordered(motor.turn(1010 * MS))) == []
+    assert list(motor.unordered(motor.turn(2000 * MS))) == ["enable_stuck"]     # the train went on behind its hold
+
+
 def test_a_train_takes_a_millisecond_a_step_and_ends_by_itself(motor):
     motor.order(5 * MS, 117, 200 * MS)
     assert motor.turn(5 * MS + 999) == 0

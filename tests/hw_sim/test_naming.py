@@ -8,7 +8,7 @@ import tokenize
 import pytest
 
 from thecal.hw_sim import staging
-from thecal.hw_sim.naming import Namer, _read
+from thecal.hw_sim.naming import IN_ROM, Namer, _read
 
 BASE = '''"""Words that mention _hidden and first_part."""
 from . import user as us
@@ -92,9 +92,27 @@ def test_inner_names_are_short_and_others_stay(namer):
     assert all(short.startswith("_") and len(short) == 2 for short in namer.short.values())
 
 
-def test_a_text_a_keyword_an_f_string_an_import_and_a_public_attribute_keep_theirs(namer):
-    for name in ("_named", "named", "ALSO", "Base", "LOUD", "open", "total", "all", "getattr", "len", "__init__"):
-        assert name not in namer.short
+def test_a_text_a_keyword_an_f_string_and_what_python_knows_keep_theirs(namer):
+    for name in ("_named", "named", "ALSO", "open", "all", "getattr", "len", "__init__", "answer", "base", "user"):
+        assert name not in namer.short and name not in namer.unique
+
+
+def test_what_others_use_is_short_one_for_one(namer):
+    assert {*namer.unique} == {"Base", "LOUD", "total"} and not {*namer.unique} & {*namer.short}
+    assert {*namer.unique.values()} == {*IN_ROM[:3]}
+
+
+def test_behind_the_words_of_the_rom_come_short_names():
+    names = ["name_%d" % at for at in range(len(IN_ROM) + 2)]
+    own = Namer({"thecal.firmware.a": "class Line:\n" + "".join("    def %s(self): pass\n" % name for name in names)}).unique
+    assert {*own} == {*names} and {*own.values()} - {*IN_ROM} == {"a_", "b_"}
+
+
+def test_what_hardware_may_know_keeps_its_letters():
+    modules = {"thecal.firmware.a": "class Line:\n    def irqs(self): pass\n    def other(self): pass\n",
+               "thecal.firmware.b": "import machine\n\n\ndef start(pin):\n    pin.irqs()\n"}
+    assert {*Namer(modules).unique} == {"other"}
+    assert {*Namer(modules | {"thecal.firmware.b": modules["thecal.firmware.b"].replace("machine", "struct")}).unique} == {"irqs", "other"}
 
 
 def test_an_object_with_a_base_elsewhere_has_no_name_twice(namer):
@@ -109,6 +127,9 @@ def test_names_of_two_modules_share():
 
 def test_a_short_name_is_not_one_that_is_there():
     assert Namer({"thecal.firmware.a": "_a = []\n_long_one = []\n"}).short == {"_long_one": "_b"}
+    assert Namer({"thecal.firmware.a": "class Line:\n    def fabs(self): pass\n    def other(self): pass\n"}).unique["other"] in {*IN_ROM} - {"fabs"}
+    used = "".join("    def %s(self): pass\n" % word for word in IN_ROM)
+    assert Namer({"thecal.firmware.a": "class Line:\n    def a_(self): pass\n    def other(self): pass\n" + used}).unique["other"] not in {*IN_ROM, "a_"}
 
 
 def test_what_is_not_defined_where_it_is_used_stays():
@@ -138,11 +159,11 @@ def test_comments_texts_and_line_numbers_stay(namer):
 def test_a_script_finds_what_it_imports_and_looks_into(namer):
     script = ('from thecal.firmware import base\nfrom thecal.firmware.user import LOUD, User\nfrom thecal.firmware.base import LIMIT_OF as reply\n'
               'print("\u00e4", User(1)._own, base.LIMIT_OF, LOUD, reply)\n')
-    short = namer.short
+    short, loud = namer.short, namer.unique["LOUD"]
     assert namer.script(script) == (
-        f'from thecal.firmware import base\nfrom thecal.firmware.user import LOUD, {short["User"]} as User\n'
+        f'from thecal.firmware import base\nfrom thecal.firmware.user import {loud}, {short["User"]} as User\n'
         f'from thecal.firmware.base import {short["LIMIT_OF"]} as reply\n'
-        f'print("\u00e4", User(1).{short["_own"]}, base.{short["LIMIT_OF"]}, LOUD, reply)\n')
+        f'print("\u00e4", User(1).{short["_own"]}, base.{short["LIMIT_OF"]}, {loud}, reply)\n')
 
 
 def test_what_a_script_defines_itself_stays(namer):
@@ -153,10 +174,10 @@ def test_what_a_script_defines_itself_stays(namer):
 @pytest.mark.parametrize("board", sorted(staging.BOARDS))
 def test_the_firmware_has_no_two_things_under_one_name(board):
     """Each module of the tree has as many names of each kind as before, and no name that it did not define means a builtin."""
-    sources = tuple((name, path.read_text(encoding="utf-8")) for name, path in staging._sources((board,)))
+    sources = tuple((name, path.read_text(encoding="utf-8")) for name, path in staging._sources((board,), staging.ROOMS_DIR))
     folder, namer, built = staging._written_out(sources)
     assert len({*namer.short.values()}) < 60 < 300 < len(namer.short)
-    assert not {*namer.short} & {*dir(builtins)}
+    assert not {*namer.short, *namer.unique} & {*dir(builtins)} and len({*namer.unique.values()}) == len(namer.unique) > 250
     for name, text in built.items():
         folded = folder.folded(staging._module(name))
         before, after = _read(ast.parse(folded)), _read(ast.parse(text))

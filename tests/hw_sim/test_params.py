@@ -1,9 +1,11 @@
 """The loader's promises: every shipped number has unit, source and mark; every kind of bad file is one clear sentence."""
 import shutil
 import tomllib
+from dataclasses import replace
 
 import pytest
 from thecal.hw_sim.params import MARKS, PARAMS_DIR, ParamError, PatientParams, PlantParams
+from thecal.hw_sim.reservoir import vapour_kpa
 
 
 def numbers(table, where):
@@ -31,6 +33,12 @@ def test_reference_pump_has_the_published_dead_volume_and_sizes():
     assert params.motor.steps_per_rev / params.head.volume_per_rev_ul == pytest.approx(117.03, abs=0.01)
     assert {"baclofen", "morphine", "ziconotide"} <= set(params.drugs)
     assert params.drugs["ziconotide"].oral is None
+    assert params.catheter.resistance_kpa_s_ul * 1e12 == pytest.approx(2.9e11, rel=0.01)
+
+
+def test_every_drug_of_the_library_has_a_body():
+    library = {path.stem for path in (PARAMS_DIR.parent.parent / "host" / "drugs").glob("*.toml")}
+    assert set(PlantParams.load().drugs) == library and len(library) == 8
 
 
 def test_parts_are_chosen_by_name_and_the_catheter_by_length():
@@ -82,12 +90,52 @@ def test_empty_source_missing_key_and_unknown_names_are_refused(folder):
     path.write_text("\n".join(line for line in lines if not line.startswith("steps_per_s ")), encoding="utf-8")
     with pytest.raises(ParamError, match="motor-reference.toml: steps_per_s is missing"):
         PlantParams.load(folder=folder)
-    with pytest.raises(ParamError, match=r"no head is called 'gear' \(known: reference\)"):
+    with pytest.raises(ParamError, match=r"no head is called 'gear' \(known: reference, worn\)"):
         PlantParams.load(head="gear")
     with pytest.raises(ParamError, match="catheter length is 0 cm, it must lie between 1 and 200"):
         PlantParams.load(catheter_cm=0)
     with pytest.raises(ParamError, match="patient sigma is 3"):
         PatientParams.load(sigma=3)
+
+
+@pytest.mark.req("TH-PLANT-06")
+@pytest.mark.parametrize("file, old, new, sentence", [
+    ("head-reference", "value = 8.0", "value = 91.0", "head reference: recoil_angle_deg is 91, it must not exceed the pitch of 4 rollers, 90 deg"),
+    ("head-reference", "no_fill_kpa = {value = 20.0", "no_fill_kpa = {value = 60.0", "no_fill_kpa is 60, it must be below full_fill_kpa, 60"),
+    ("motor-reference", "value = 1000,", "value = 999,", "steps_per_s is 999, a step must take whole microseconds"),
+    ("reservoir-reference-20ml", "initial_ul = {value = 0.0", "initial_ul = {value = 30000.0", "initial_ul is 30000, it must not exceed capacity_ul, 20000"),
+    ("reservoir-reference-20ml", "value = 1400.0", "value = -1400.0", "residual_ul is -1400 uL, it must lie between 0 and"),
+    ("catheter-reference", "value = 2.2", "value = 0.0", "bore_ul_cm is 0 uL/cm, it must lie between 0.1 and 100"),
+    ("sensors-reference", 'unit = "T", ', "", "reed_t has no unit"),
+])
+def test_parts_that_cannot_be_built_are_refused(folder, file, old, new, sentence):
+    path = folder / (file + ".toml")
+    text = path.read_text(encoding="utf-8")
+    assert old in text
+    path.write_text(text.replace(old, new, 1), encoding="utf-8")
+    with pytest.raises(ParamError) as refused:
+        PlantParams.load(folder=folder)
+    assert sentence in str(refused.value) and "\n" not in str(refused.value)
+
+
+def test_a_users_folder_is_looked_in_first_and_holds_nothing_else(tmp_path):
+    source = (PARAMS_DIR / "head-reference.toml").read_text(encoding="utf-8")
+    (tmp_path / "head-reference.toml").write_text(source.replace("value = 35.0", "value = 28.0"), encoding="utf-8")
+    drug = (PARAMS_DIR / "drug-fentanyl.toml").read_text(encoding="utf-8")
+    (tmp_path / "drug-newdrug.toml").write_text(drug.replace('name = "fentanyl"', 'name = "newdrug"'), encoding="utf-8")
+    params = PlantParams.load("reference", beside=tmp_path)
+    assert params.head.volume_per_rev_ul == 28.0 and {"newdrug", "baclofen"} <= set(params.drugs)
+    assert PatientParams.load("adult", beside=tmp_path) == PatientParams.load("adult")
+    (tmp_path / "haed-mine.toml").write_text(source, encoding="utf-8")
+    with pytest.raises(ParamError, match="haed-mine.toml is a parameter file of no body: .* one of motor, head, reservoir"):
+        PlantParams.load("reference", beside=tmp_path)
+
+
+def test_our_other_reservoirs_and_heads_load():
+    negative = PlantParams.load("reference", reservoir="r113-20ml").reservoir
+    assert vapour_kpa(negative.boiling_point_k, negative.vaporisation_kj_mol, 37.0) == pytest.approx(71.5, abs=0.5)
+    worn = PlantParams.load("reference", head="worn").head
+    assert replace(worn, wear_share=0.0) == PlantParams.load().head and worn.wear_share == 0.1
 
 
 def test_drug_file_needs_its_csf_table_and_nothing_else(folder):
@@ -98,6 +146,9 @@ def test_drug_file_needs_its_csf_table_and_nothing_else(folder):
         PlantParams.load(folder=folder)
     path.write_text(text[:text.index("[csf]")], encoding="utf-8")
     with pytest.raises(ParamError, match=r"table \[csf\] is missing"):
+        PlantParams.load(folder=folder)
+    path.write_text(text[:text.index("[plasma]")], encoding="utf-8")
+    with pytest.raises(ParamError, match=r"table \[plasma\] is missing"):
         PlantParams.load(folder=folder)
 
 

@@ -7,12 +7,14 @@ from pathlib import Path
 
 import pytest
 
+from thecal.hw_sim.environment import Environment, Row
 from thecal.hw_sim.player import KEPT_EVENTS, Player, _Front, play
 from thecal.hw_sim.plant import Plant
 from thecal.hw_sim.recorder import Recorder
 from thecal.hw_sim.runner import InProcess
 from thecal.hw_sim.scenario import load_scenario, new_world
-from thecal.hw_sim.scenario_file import DAY_S, Expectation, parts
+from thecal.hw_sim.scenario_file import DAY_S, Event, Expectation, parts
+from thecal.hw_sim.scenario_surroundings import RandomFault
 from thecal.hw_sim.world import World
 
 FOREIGN = Path(__file__).parent / "foreign"
@@ -181,3 +183,43 @@ def test_a_firmware_that_never_returns_is_ended():
     runner = InProcess(firmware_dir=FOREIGN / "stuck", stuck_s=0.2)
     result = play(scenario, World(Plant(params, patient, seed=1), runner, Recorder(None), epoch_s=scenario.start_pump_s))
     assert result["verdict"] == "fail" and result["failure"].startswith("the firmware's step 1 did not return within 0.2 s")
+
+
+def with_faults(days, *entries, **changes):
+    """The short baclofen scenario with faults at day 1, as events 90, 91, ..."""
+    scenario = short("baclofen-b1", days)
+    events = tuple(Event(90 + i, DAY_S, kind, values, values) for i, (kind, values) in enumerate(entries))
+    return replace(scenario, events=tuple(sorted((*scenario.events, *events), key=lambda event: event.at_s)), **changes)
+
+
+@pytest.mark.req("TH-RULE-13", "TH-PLANT-04")
+def test_a_fault_that_changes_nothing_fails_the_run_and_says_so():
+    result = run(with_faults(2, ("fault", {"name": "rotor_stall", "for": 2}), ("reed_held", {"for": 600})))
+    fired = rows(result)["event 90 (fault rotor_stall) has fired"]
+    assert result["verdict"] == "fail" and fired["ok"] is False and fired["value"] == "it changed nothing"
+    assert not any("reed_held" in name for name in rows(result))
+    stall, reed = result["faults"]
+    assert (stall["name"], stall["fired_s"], reed["name"]) == ("rotor_stall", None, "reed_held")
+    assert stall["set_s"] == pytest.approx(DAY_S, abs=2) and stall["cleared_s"] == pytest.approx(stall["set_s"] + 2) and reed["fired_s"] is not None
+
+
+def test_drawn_faults_need_not_fire_and_follow_from_the_seed():
+    chances = (RandomFault("rotor_stall", None, 2000.0, 60, 7200), RandomFault("power_cut", None, 200.0, 1, 60), RandomFault("reed_held", None, 500.0, 60, 600))
+    results = [run(replace(short("baclofen-b1", 3), random_faults=chances, seed=seed)) for seed in (5, 5, 6)]
+    assert results[0]["faults"] == results[1]["faults"] != results[2]["faults"] and len(results[0]["faults"]) > 5
+    assert results[0]["trace_hash"] == results[1]["trace_hash"]
+    assert not any("has fired" in row["name"] for result in results for row in result["expectations"])
+    assert all(result["verdict"] == "pass" for result in results), [row for row in results[0]["expectations"] if row["ok"] is False]
+
+
+def test_a_bad_line_of_the_scenario_must_hurt_something():
+    good, hurt = run(short("baclofen-b1", 1, line="loss=0")), run(short("baclofen-b1", 1, line="pump.ber=1e-5,delay=1ms"))
+    assert rows(good)["the bad line has fired"]["ok"] is False and good["verdict"] == "fail"
+    assert "the bad line has fired" not in rows(hurt) and hurt["faults"][0]["fired_s"] is not None and hurt["line"]["spec"] == "pump.ber=1e-5,delay=1ms"
+
+
+def test_a_field_in_the_surroundings_is_an_outage_for_the_oracle():
+    field = Environment([Row(DAY_S * 10**6, "field_t", 1.5), Row((DAY_S + 7200) * 10**6, "field_t", 0.0)])
+    result = run(short("baclofen-b1", 2, environment=field))
+    assert result["verdict"] == "pass" and result["faults"] == []
+    assert result["missed_by_cause_nl"]["stall"] == pytest.approx(2 / 24 * 300_000, rel=0.05)

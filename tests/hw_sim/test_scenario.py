@@ -7,6 +7,8 @@ from thecal.hw_sim.bedside import SECOND_US
 from thecal.hw_sim.scenario import implant_record, load_scenario, new_world, world_for
 from thecal.hw_sim.scenario_file import DAY_S, parts
 
+pytestmark = pytest.mark.thecal(scenario="baclofen", runtime="inprocess")      # of those that take `pump` and `world`
+
 
 def test_the_implant_record_is_made_from_the_parts():
     implant = implant_record(load_scenario("baclofen"), parts(load_scenario("baclofen"))[0])
@@ -14,13 +16,12 @@ def test_the_implant_record_is_made_from_the_parts():
     assert implant.contact == "clinic +00 000 0000", "as the file says"
 
 
-def test_the_setup_leaves_a_running_pump():
-    with world_for(load_scenario("baclofen"), runtime="inprocess") as world:
-        assert 1800 <= world.now_us / SECOND_US < 1810
-        status = Programmer(world.port()).status()
-        assert (status.mode, status.rate_nl_day) == ("running", 200_000)
-        assert 0 <= status.time_s - (735 * DAY_S + 9 * 3600 + 1800) < 10
-        assert world.plant.truth()["reservoir_ul"] == pytest.approx(19_625, abs=2)
+def test_the_setup_leaves_a_running_pump(pump, world):
+    assert 1800 <= world.now_us / SECOND_US < 1810
+    status = pump.status()
+    assert (status.mode, status.rate_nl_day) == ("running", 200_000)
+    assert 0 <= status.time_s - (735 * DAY_S + 9 * 3600 + 1800) < 10
+    assert world.plant.truth()["reservoir_ul"] == pytest.approx(19_625, abs=2)
 
 
 def test_the_setup_leaves_trials_and_later_days_out_but_fate_happens():
@@ -34,9 +35,9 @@ def test_the_setup_leaves_trials_and_later_days_out_but_fate_happens():
         assert not world.plant.faults
 
 
-def test_without_a_scenario_a_pump_on_the_shelf():
-    with world_for(None, runtime="inprocess", seed=3) as world:
-        assert Programmer(world.port()).status().mode == "shelf"
+@pytest.mark.thecal(scenario=None, seed=3)
+def test_without_a_scenario_a_pump_on_the_shelf(pump):
+    assert pump.status().mode == "shelf"
 
 
 def test_a_kept_store_is_not_set_up_again(tmp_path):
@@ -56,8 +57,6 @@ def test_a_new_world_has_done_nothing():
         assert Programmer(world.port()).status().mode == "shelf"
 
 
-def test_the_temperature_sensor_is_commissioned_as_it_is_built():
-    with world_for(load_scenario("baclofen"), runtime="inprocess") as world:
-        world.run_until(world.now_us + 3600 * SECOND_US)
-        status = Programmer(world.port()).status()
-        assert abs(status.temperature_c - 37.0) < 0.3 and status.alarms == []
+def test_the_temperature_sensor_is_commissioned_as_it_is_built(pump):
+    status = pump.wait(hours=1)
+    assert abs(status.temperature_c - 37.0) < 0.3 and status.alarms == []

@@ -5,7 +5,8 @@ import re
 import pytest
 
 from thecal.host import units
-from thecal.hw_sim.scenario_file import FOLDER, ScenarioError, find, read
+from thecal.hw_sim.params import PARAMS_DIR
+from thecal.hw_sim.scenario_file import FOLDER, ScenarioError, find, parts, read
 
 GOOD = (FOLDER / "stall.toml").read_text(encoding="utf-8").replace('name = "stall"', 'name = "case"', 1)
 
@@ -49,7 +50,47 @@ def test_two_events_at_one_instant_keep_the_order_of_the_file(tmp_path):
     assert [(event.at_s, event.values.get("note")) for event in events[-2:]] == [(86400, "first"), (86400, "second")]
 
 
+def test_surroundings_a_bad_line_and_drawn_faults_are_read(tmp_path):
+    scenario = loaded(tmp_path, changed("seed = 1", 'seed = 1\nline = "loss=0.1"') + """
+[[environment]]
+at = "1 d"
+temperature = "39 C"
+
+[[random_fault]]
+name = "reed_held"
+rate = 5
+for = ["1 min", "1 h"]
+""")
+    assert scenario.line == "loss=0.1" and scenario.environment.at("temperature_c", 86400 * 10**6) == 39.0
+    assert scenario.random_faults[0].longest_s == 3600
+    plain = loaded(tmp_path, GOOD)
+    assert plain.line is None and not plain.environment and plain.random_faults == ()
+
+
+@pytest.mark.req("TH-PLANT-06")
+def test_a_users_parameter_folder_lies_beside_the_scenario(tmp_path):
+    text = changed('head = "reference"', 'params = "mine"\nhead = "mine"')
+    with pytest.raises(ScenarioError, match=r"\[implant\]: params is 'mine', there is no such folder beside the scenario"):
+        parts(loaded(tmp_path, text))
+    (tmp_path / "mine").mkdir()
+    head = (PARAMS_DIR / "head-reference.toml").read_text(encoding="utf-8").replace('name = "reference"', 'name = "mine"')
+    (tmp_path / "mine" / "head-mine.toml").write_text(head.replace("value = 35.0", "value = 30.0"), encoding="utf-8")
+    params, _ = parts(loaded(tmp_path, text))
+    assert params.head.volume_per_rev_ul == 30.0 and params.reservoir.capacity_ul == 20_000
+    (tmp_path / "mine" / "head-mine.toml").write_text(head.replace("value = 8.0", "value = 100.0"), encoding="utf-8")
+    with pytest.raises(ScenarioError, match="head mine: recoil_angle_deg is 100, it must not exceed the pitch of 4 rollers, 90 deg"):
+        parts(loaded(tmp_path, text))
+
+
 BAD = {
+    "a line that is none": (changed("seed = 1", 'seed = 1\nline = "noise=1"'), "line is 'noise=1', it must be a bad line as of --line (line: key is 'noise'"),
+    "a bound gear without a field": (changed('name = "rotor_stall"', 'name = "gear_bind"'), "event 5 (fault): gear_bind acts behind a magnetic field"),
+    "a torn write of no kind": (with_event('at = "2 d"\nkind = "torn_write"\nwrite = 3\nleft = "most"'), "left is 'most', it must be one of nothing, half"),
+    "a bit that no byte has": (with_event('at = "2 d"\nkind = "store_flip"\naddress = 5\nbit = 8'), "bit is 8, it must be a whole number between 0 and 7"),
+    "a fill into nowhere": (changed('volume = "20 mL"', 'volume = "20 mL"\ninto = "vein"'), "into is 'vein', it must be one of reservoir, pocket"),
+    "a field without its unit": (with_event('at = "2 d"\nkind = "scan"\nfor = "1 h"\nfield = "1.5"'), "field is '1.5', it must be a number and its unit (T, mT)"),
+    "a port injection of no strength": (with_event('at = "2 d"\nkind = "port_injection"\nvolume = "1 mL"\ndrug = "baclofen"'),
+                                        "keys 'drug' and 'concentration' need each other"),
     "unknown key on top": (changed("seed = 1", "seed = 1\nsead = 2"), "case.toml: key 'sead' is not known (known: schema, name"),
     "unknown key in an event": (changed('dose = "400 ug/day"\n\n[[event]]\nat = "1 d"', 'dose = "400 ug/day"\ndoze = 1\n\n[[event]]\nat = "1 d"'),
                                 "event 4 (program): key 'doze' is not known (known: mode, dose,"),

@@ -1,11 +1,13 @@
 """What the host says of a scenario's events before anything is played: one sentence for everything that cannot be, and what was meant to be refused."""
 
+from dataclasses import replace
+
 import pytest
 from stall_case import REFILL, STALL, loaded, with_events
 
-from thecal.hw_sim.scenario import load_scenario
-from thecal.hw_sim.scenario_file import FOLDER, ScenarioError
-from thecal.hw_sim.scenario_therapy import drugs_of, fill_of, prescription
+from thecal.hw_sim.scenario import load_scenario, parts, units
+from thecal.hw_sim.scenario_file import FOLDER, ScenarioError, read
+from thecal.hw_sim.scenario_therapy import Therapy, drugs_of, fill_of, prescription
 
 PROGRAM = '\n[[event]]\nat = "2 d"\nkind = "program"\nmode = "simple"\ndose = "%s"\n'
 TRIAL = '[[event]]\nat = "-%d d"\nkind = "trial"\ndrug = "baclofen"\nconcentration = "50 ug/mL"\ndose = "%s"\nresponse = "%s"\n\n'
@@ -25,7 +27,6 @@ def without(kind):
 
 BAD = {
     "unknown drug": (STALL.replace('drug = "baclofen"\nvolume', 'drug = "bacclofen"\nvolume'), "event 2 (fill): drug 'bacclofen' is not in the library; it has: baclofen"),
-    "no kinetics": (STALL.replace('drug = "baclofen"\nvolume', 'drug = "sufentanil"\nvolume'), "event 2 (fill): drug is 'sufentanil', its kinetics are not in params"),
     "above the hard limit": (with_events(PROGRAM % "2500 ug/day"), "event 6 (program): daily dose of baclofen 2500 ug/day is above the hard limit of 2000 ug/day"),
     "first dose too high": (STALL.replace('drug = "baclofen"\ndose = "400 ug/day"\n', "", 1),
                             "event 4 (program): starting dose of baclofen 400 ug/day is above the hard limit of 200 ug/day"),
@@ -76,6 +77,16 @@ def test_bad_therapy_is_one_sentence(tmp_path, case):
         loaded(tmp_path, text)
     message = str(caught.value)
     assert sentence in message and message.startswith("case.toml: ") and "\n" not in message
+
+
+def test_a_drug_without_kinetics_is_named(tmp_path):
+    path = tmp_path / "case.toml"
+    path.write_text(STALL, encoding="utf-8")
+    scenario = read(path, units)
+    params, _ = parts(scenario)
+    others = {name: drug for name, drug in params.drugs.items() if name != "baclofen"}
+    with pytest.raises(ScenarioError, match="event 2 .fill.: drug is 'baclofen', its kinetics are not in params .known: bupivacaine"):
+        Therapy(scenario, replace(params, drugs=others)).orders()
 
 
 @pytest.mark.req("TH-PROG-18")

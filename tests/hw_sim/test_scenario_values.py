@@ -5,7 +5,8 @@ import pytest
 from thecal.host import units
 from thecal.hw_sim.scenario_values import BOLUS_KEYS, EXPECT, IMPLANT, KINDS, ORACLE, PATIENT, PLAIN, TOP, ScenarioError, quantity, read_table
 
-READERS = {"dose", "rate", "concentration", "volume", "flow", "length", "duration", "moment", "shift", "bolus", "doses"}
+READERS = {"dose", "rate", "concentration", "volume", "flow", "length", "duration", "moment", "shift", "bolus", "doses", "temperature", "pressure",
+           "field", "span"}
 
 
 def test_every_kind_is_read_by_a_known_reader():
@@ -17,7 +18,8 @@ def test_every_kind_is_read_by_a_known_reader():
 
 def test_what_only_fate_does_cannot_be_refused():
     fate = {kind for kind, keys in KINDS.items() if "refused" not in keys}
-    assert fate == {"trial", "visit", "aspirate", "oral", "fault", "heal", "scan", "power_cut", "clock_jump"}
+    assert fate == {"trial", "visit", "aspirate", "oral", "fault", "heal", "scan", "power_cut", "clock_jump", "reed_held",
+                    "port_injection", "torn_write", "store_flip", "store_dead"}
 
 
 @pytest.mark.parametrize(("kind", "good", "bad", "wanted"), [
@@ -48,6 +50,22 @@ def test_a_patient_bolus_and_doses_are_tables_of_their_own():
         quantity("here", "bolus", "bolus", {"over": "10 min"}, units)
     with pytest.raises(ScenarioError, match="it must be a table of drugs"):
         quantity("here", "also", "doses", "6 mg/day", units)
+
+
+@pytest.mark.parametrize(("kind", "text", "value"), [
+    ("temperature", "39.2 C", 39.2), ("pressure", "75.6 kPa", 75.6), ("pressure", "750 hPa", 75.0), ("field", "1.5 T", 1.5), ("field", "3 mT", 0.003)])
+def test_physical_quantities_carry_their_unit(kind, text, value):
+    assert quantity("here", "key", kind, text, units) == pytest.approx(value)
+    for bad in (39, "39", "39 F", "C", "nan C", "39 C C", ""):
+        with pytest.raises(ScenarioError, match="here: key is .*, it must be a number and its unit"):
+            quantity("here", "key", kind, bad, units)
+
+
+def test_a_span_is_two_durations():
+    assert quantity("here", "for", "span", ["5 min", "3 h"], units) == (300, 10_800)
+    for bad, said in (("5 min", "shortest and the longest"), (["3 h", "5 min"], "no longer than"), (["0 s", "1 h"], "above 0"), (["1 h"], "shortest and")):
+        with pytest.raises(ScenarioError, match=said):
+            quantity("here", "for", "span", bad, units)
 
 
 def test_a_table_is_checked_key_by_key():

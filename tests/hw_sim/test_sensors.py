@@ -37,7 +37,7 @@ def test_level_reads_a_fifth_of_a_percent_more_per_kelvin_and_takes_an_offset():
     sensors = Sensors(PARAMS, 4096, 2)
     warm = statistics.mean(read(sensors, temperature_c=39.0).level_raw * 10 for _ in range(1000))
     assert warm == pytest.approx(10040, abs=6)
-    sensors.level_offset_ul = -500.0
+    sensors.set_faults(0, {"level_offset_ul": -500.0}, lambda name, t_us: None)
     assert statistics.mean(read(sensors).level_raw * 10 for _ in range(1000)) == pytest.approx(9500, abs=6)
 
 
@@ -65,13 +65,13 @@ def test_a_stuck_sensor_freezes_and_disturbs_no_other():
     healthy, faulty = Sensors(PARAMS, 4096, 7), Sensors(PARAMS, 4096, 7)
     first = read(faulty)
     assert first == read(healthy)
-    faulty.level_stuck = faulty.encoder_stuck = True
+    faulty.set_faults(0, {"level_stuck": True, "encoder_stuck": True}, lambda name, t_us: None)
     for i in range(1, 20):
         sick = read(faulty, t_us=i, rotor=1000 + 40 * i, level_ul=10000.0 - 100 * i)
         well = read(healthy, t_us=i, rotor=1000 + 40 * i, level_ul=10000.0 - 100 * i)
         assert (sick.level_raw, sick.encoder_angle) == (first.level_raw, first.encoder_angle)
         assert sick[2:] == well[2:]
-    faulty.level_stuck = faulty.encoder_stuck = False
+    faulty.set_faults(0, {}, lambda name, t_us: None)
     assert read(faulty, t_us=20) == read(healthy, t_us=20)
 
 

@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from thecal.hw_sim.control import Control
 from thecal.hw_sim.runner import STORE_BYTES
 from thecal.hw_sim.session import SCHEMA, Session, packed_store, read_header, replay, unpacked_store
 
@@ -54,6 +55,24 @@ def test_a_session_of_a_used_pump_replays_from_the_memory_in_its_header(new_worl
     assert recorded == found
     blank, other = replay(new_world(), path)
     assert blank == recorded != other
+
+
+@pytest.mark.req("TH-PLANT-07")
+def test_commands_are_recorded_with_their_instant_and_replayed(new_world, tmp_path):
+    path = tmp_path / "session.jsonl"
+    live = new_world()
+    session = Session(path, {})
+    control = Control(live, lambda text: session.commanded(live.now_us, text))
+    for at_us, command in ((5_000_000, "fault temperature_offset_c 2.5"), (900_000_000, "truth"), (1_800_000_000, "env field 0.005")):
+        live.run_until(at_us)
+        assert control.answer(command).startswith("ok")
+    live.run_until(3_600_000_000)
+    session.close(live)
+    again, plain = new_world(), new_world()
+    recorded, found = replay(again, path)
+    plain.run_until(3_600_000_000)
+    assert recorded == found == live.recorder.trace_hash != plain.recorder.trace_hash
+    assert again.faults() == live.faults() and set(again.fired) == {"temperature_offset_c", "field_t"}
 
 
 @pytest.mark.parametrize("text", ["", "nonsense\n", '{"schema": "else"}\n', "[1]\n"])

@@ -1,6 +1,7 @@
 """Staging: the same bytes every time, only the board asked for, nothing of this machine inside, and it runs on MicroPython."""
 
 import os
+import shutil
 import subprocess
 import sys
 
@@ -26,6 +27,7 @@ def rooms(tmp_path, monkeypatch, cache):
         "protocol/__init__.py": "",
         "protocol/crc.py": "SEED = 0\n",
         "firmware/__init__.py": "",
+        "firmware/app.py": "",
         "firmware/main.py": "from ..protocol.crc import SEED\n\ndef main():\n    print('running', SEED)\n",
         "firmware/boards/__init__.py": "",
         "firmware/boards/pico.py": "from .adc import scale\n",
@@ -98,7 +100,7 @@ def test_two_builders_at_once_leave_one_whole_tree(rooms, cache, monkeypatch):
     """The other builder's tree is there by the time ours is ready: ours is dropped, theirs stays."""
     tree = staging.stage()
     before = contents(tree)
-    staging._build(staging.mpy_cross(), list(staging._sources(("tether",))), tree)
+    staging._build(staging.mpy_cross(), list(staging._sources(("tether",), staging.ROOMS_DIR)), tree)
     assert contents(tree) == before
     assert [path.name for path in (cache / "staged").iterdir()] == [tree.name]
 
@@ -216,4 +218,21 @@ def test_what_ram_need_not_hold_is_taken_from_rom(cache):
 def test_inner_names_are_in_a_named_tree_alone(cache):
     for named in (False, True):
         content = (staging.stage(named=named) / "lib" / "thecal" / "firmware" / "app.mpy").read_bytes()
-        assert (b"_tone_due_s" in content) is named and b"effective_rate" in content
+        assert (b"_tone_due_s" in content) is (b"effective_rate" in content) is named and b"commissioned" in content
+
+
+def test_modules_without_lines_touch_no_port():
+    """Their failures can be had again in-process; one at a port cannot, so its module keeps its lines."""
+    for name in staging.RECKONING:
+        text = (staging.ROOMS_DIR / name).read_text(encoding="utf-8")
+        assert ".ports." not in text.replace("from .ports import", "") and "self._uart" not in text, name
+
+
+def test_a_copy_of_the_firmware_is_staged_from_its_own_folder(tmp_path):
+    with pytest.raises(staging.StagingError, match="holds no thecal firmware: there must be firmware/ and protocol/ in it"):
+        staging.stage(rooms_dir=tmp_path)
+    for room in ("firmware", "protocol"):
+        shutil.copytree(staging.ROOMS_DIR / room, tmp_path / room, ignore=shutil.ignore_patterns("__pycache__"))
+    assert staging.stage(rooms_dir=tmp_path) == staging.stage()         # the same sources, the same tree
+    (tmp_path / "firmware" / "limits.py").write_text((staging.ROOMS_DIR / "firmware" / "limits.py").read_text() + "\nSTALL_PULSES = 4\n")
+    assert staging.stage(rooms_dir=tmp_path) != staging.stage()

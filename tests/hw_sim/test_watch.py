@@ -68,7 +68,7 @@ HANGS = {"spins": "while True: pass", "sleeps": "import time; time.sleep(3000)"}
 @pytest.mark.parametrize("how", HANGS)
 @pytest.mark.parametrize("when", ["import", "build", "step"])
 def test_a_firmware_that_hangs_is_ended_wherever_it_hangs(firmware, monkeypatch, how, when):
-    monkeypatch.setattr(module, "GRACE_S", LIMIT_S)
+    monkeypatch.setattr(module.os, "_exit", lambda status: None)       # on a machine that stands still the last road would take pytest with it
     folder = firmware(HANGS[how] if when == "step" else "return 1000", HANGS[how] if when == "build" else "pass")
     if when == "import":
         (folder / "pump.py").write_text(HANGS[how] + "\n")

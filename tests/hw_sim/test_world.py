@@ -312,14 +312,23 @@ def test_a_clock_that_jumps_is_found_by_the_other_clock(new_world):
 
 
 def test_a_level_that_drops_at_once_is_told_and_starves_nobody(new_world):
-    """17 mL in a moment leave through no head: a faulty sensor or a theft (row 21). The book goes on, and so does the patient's drug."""
+    """15 mL in a moment leave through no head: a faulty sensor or a theft (row 21). The book goes on, and so does the patient's drug."""
     world = new_world(ready=True)
     world.run_until(world.now_us + 3 * HOUR_US)
-    world.fault("level_offset_ul", -17_000.0)
+    world.fault("level_offset_ul", -15_000.0)
     delivered = world.truth()["delivered_ul"]
     world.run_until(world.now_us + 4 * HOUR_US)
     assert active(world) == [al.LEVEL_SENSOR]
     assert world.truth()["delivered_ul"] - delivered == pytest.approx(500 / 6, abs=1.1)
+
+
+def test_a_level_that_drops_at_once_to_the_stop_is_an_empty_reservoir(new_world):
+    """A live sensor that rests where an empty bellows does is believed within two hours: running dry wears the head (row 8)."""
+    world = new_world(ready=True)
+    world.run_until(world.now_us + 3 * HOUR_US)
+    world.plant.withdraw()
+    world.run_until(world.now_us + 2 * HOUR_US)
+    assert active(world) == [al.EMPTY_SENSED, al.LEVEL_SENSOR] and not world.runner.app.delivering
 
 
 # ---------------------------------------------------------------------------------------------------- therapy and ends
@@ -398,3 +407,19 @@ def test_a_command_that_cannot_be_started_leaves_no_folder(monkeypatch, tmp_path
     with pytest.raises(runner.RuntimeMissing):
         World.build(exec_cmd=["no-such-program"])
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_flat_cell_leaves_the_pump_dark_until_the_film_is_gone(new_world):
+    world = new_world(ready=True)
+    world.fault("battery_drop_mv", 2500.0)
+    world.run_until(world.now_us + 3600 * S)
+    wakes, turned = world.wakes, world.truth()["rotor_steps"]
+    assert not world.powered and world.dark_us is not None
+    world.run_until(world.now_us + 86_400 * S)
+    assert world.wakes == wakes and world.truth()["rotor_steps"] == turned
+    world.power_cut(5)
+    world.run_until(world.now_us + 60 * S)
+    assert not world.powered
+    world.heal("battery_drop_mv")
+    world.run_until(world.now_us + 3600 * S)
+    assert world.powered and world.dark_us is None and world.wakes > wakes and world.truth()["rotor_steps"] > turned

@@ -14,6 +14,7 @@ CONT, NOBOLUS, FLAT, FALLBACK, MIN, STOP = range(6)
 ACTIONS = {4: NOBOLUS, 5: FALLBACK, 6: FALLBACK, 7: NOBOLUS, 8: STOP, 9: NOBOLUS, 10: NOBOLUS, 12: FLAT, 13: FALLBACK, 14: FLAT, 17: FALLBACK,
            23: NOBOLUS, 27: NOBOLUS}        # alarms.md 2; rows that the machine's faults cannot bring are left out
 PRIORITY_2 = range(1, 19)                   # rows 1..18 have priority 1 or 2
+DEFECTS = (1, 2, 3, 4, 5, 6, 8, 9, 11, 13, 14, 15, 18, 20, 21, 22, 25, 27)     # nothing that is done to this pump may bring one of these
 NOT_ALLOWED, BUSY, ALARM, RESERVE, FRESH, LOCKOUT, COUNT, CAP, STATE = (
     "not allowed", "busy", "alarm", "reserve", "fresh", "lockout", "count", "cap", "state")
 
@@ -31,6 +32,15 @@ class Program:
     def next_change(self, rtc_s):
         """Seconds until a step of the day begins."""
         return min((start - rtc_s) % DAY_S or DAY_S for start, _ in self.steps)
+
+    def due(self, rtc_s, seconds):
+        """nL in `seconds` from a time of the clock on."""
+        total, end = Fraction(0), rtc_s + seconds
+        while rtc_s < end:
+            part = min(self.next_change(rtc_s), end - rtc_s)
+            total += Fraction(self.rate(rtc_s) * part, DAY_S)
+            rtc_s += part
+        return total
 
     def daily_nl(self):
         ends = [start for start, _ in self.steps[1:]] + [DAY_S]
@@ -61,12 +71,12 @@ class Model:
         self.demanded = Fraction(0)
         self.missed = {"stop": Fraction(0), "fault": Fraction(0), "reset": Fraction(0)}
         self.slack = 2
-        self.granted, self.denied = [], []
-        self.bolus_end = None               # of the last patient's or clinician's bolus
-        self.changed_t = -2 * DAY_S         # of the last change of concentration: what was delivered before counts as so much of the new
-        self.ended_between = None           # where a reset leaves that open
+        self.granted, self.denied = [], []  # [earliest, latest] second, see `reset`
+        self.bolus_end = None               # likewise, of the last patient's or clinician's bolus
+        self.head = None                    # concentration at the pump head: a bridge's is the old one, until it has left
+        self.changed_t = -2 * DAY_S         # when that became another
         self.fresh_t = self.commit_t = 0
-        self.pulses = deque()               # (t, nL) of a day and a bit, as ordered of the motor
+        self.pulses = deque()               # (t, nL times concentration) of a day and a bit, as ordered of the motor
         self.lost = deque()                 # ... and which of them did not turn
         self.drifted_s = 0
         self.jumped = False                 # the clock jumped by over 5 min and was not set since
@@ -121,6 +131,9 @@ class Model:
     def drift(self, seconds):
         """The clock moved by less than a jump: what ends at a time of the clock ends earlier or later."""
         self.drifted_s += seconds
+        self.fresh_t -= seconds
+        if self.reduced:
+            self.reduced_until -= seconds
         if self.pause_end is not None:
             self.pause_end = max(self.t, self.pause_end - seconds)
 
@@ -143,62 +156,108 @@ class Model:
             if extra[1] == 0 or part == needed:
                 self.extra = None
                 self.slack += 2
-                if extra[0] != "bridge":
-                    self.bolus_end = self.t + part
+                if extra[0] == "bridge":
+                    self.drug_follows(self.t + part)
+                else:
+                    self.bolus_end = [self.t + part] * 2
         self.demanded += Fraction(rate * seconds, DAY_S)
 
+    def drug_follows(self, at):
+        """The old drug has left the head, if there was one."""
+        if self.head != self.program.drug:
+            self.head, self.changed_t = self.program.drug, at
+
     def outage(self, seconds):
-        """Time without power: missed, a bolus ended, a bridge waiting. Books of RAM may be short by a pulse."""
-        due = self.extra[2] if self.extra and self.extra[0] == "bridge" else None
+        """Time without power: missed, a bolus ended, a bridge waiting. Books of RAM may be short by a pulse.
+
+        It moves to `missed` what would have been demanded, and nothing else: under a fallback that is the fallback, and
+        where an alarm or an order had stopped the pump, the alarm or the order stays the cause (alarms.md 2 a).
+
+        A pump without power has nothing but its clock, and a clock that moved by up to 5 min is no fault (row 12): unless it was
+        stored meanwhile, what lies before the reset is so much older or younger for it since.
+        """
         start, end = self.t, self.t + seconds
         while self.t < end:
             part = min(end - self.t, self.program.next_change(self.rtc_s) if self.program else end - self.t)
-            if self.pause_end is not None and self.pause_end > self.t:
-                part = min(part, self.pause_end - self.t)
+            for until in (self.pause_end, self.reduced_until if self.reduced else None):
+                if until is not None and until > self.t:
+                    part = min(part, until - self.t)
+            if self.reduced and self.t >= self.reduced_until:
+                self.active.discard(17)
             idle = self.stopped_at is not None or (self.pause_end is not None and self.t < self.pause_end)
-            rate = due if due is not None else (self.program.rate(self.rtc_s) if self.program else 0)
-            self.missed["stop" if idle else "reset"] += Fraction(rate * part, DAY_S)
+            held = idle or self.action() == STOP
+            rate = self.program.rate(self.rtc_s) if held and self.program else self.basal(self.rtc_s)
+            if self.extra and self.extra[0] == "bridge":
+                rate = self.extra[2]
+            self.missed["stop" if idle else "fault" if held else "reset"] += Fraction(rate * part, DAY_S)
             self.t += part
             self.rtc_s += part
-        self.cut_bolus(start)
+        if self.cut_bolus(start):
+            self.bolus_end[1] = self.t      # a pump that wakes up may only be sure that it is over
+        for times in self.granted + self.denied + ([self.bolus_end] if self.bolus_end else []):
+            times[0] -= max(0, self.drifted_s)
+            times[1] -= min(0, self.drifted_s)
+        self.drifted_s = 0
+        self.lost.clear()                   # the supervisor's memory of lost pulses is RAM
         if self.pause_end is not None and self.t >= self.pause_end:
             self.pause_end = None
 
     def cut_bolus(self, at, alarm=True):
-        """What was running ends for good; its lockout runs from there."""
-        if self.extra and self.extra[0] != "bridge":
-            self.extra, self.bolus_end = None, at
-            self.cut = self.cut or alarm
+        """What was running ends for good; its lockout runs from there. Returns True when there was something."""
+        if not self.extra or self.extra[0] == "bridge":
+            return False
+        self.extra, self.bolus_end = None, [at, at]
+        self.cut = self.cut or alarm
+        return True
 
     def pulse(self, nl, turned):
-        self.pulses.append((self.t, nl))
+        self.pulses.append((self.t, nl * self.head))
         self.lost.append((self.t, not turned))
         for ring in (self.pulses, self.lost):
             while ring and ring[0][0] < self.t - 2 * DAY_S:
                 ring.popleft()
 
     def delivered(self, seconds):
-        """nL that the motor was ordered in the last `seconds`."""
-        return sum(nl for t, nl in self.pulses if t > self.t - seconds)
+        """nL of what is in the head now that hold what the motor was ordered in the last `seconds`: a cap is a mass."""
+        return Fraction(sum(mass for t, mass in self.pulses if t > self.t - seconds), self.head)
+
+    def blurred_nl(self):
+        """What a pump may count too much behind a change of drug: five minutes either way, at four times the concentration."""
+        return 5 * PULSE_NL + 600 * 400_000 * 4 // DAY_S if self.t - self.changed_t < DAY_S + HOUR_S else 0
+
+    def most_in(self, seconds, cap):
+        """nL that the window of `seconds` up to now may hold under a cap of the program.
+
+        A window that reaches behind the commit may hold more than the cap when it would have held no less without that commit: a fall of
+        the dose, or a cap lowered beside a dose that stays, is never refused for what was delivered before it. To keep the
+        patient at the higher rate for a day, or to stop a baclofen pump, so that a window may empty, no physician would sign.
+        """
+        since_s = self.t - self.commit_t
+        if self.before is None or since_s >= seconds:
+            return cap
+        past = sum(mass for t, mass in self.pulses if self.t - seconds < t <= self.commit_t)
+        return max(cap, Fraction(past, self.head) + self.before.due(self.commit_rtc_s, since_s))
 
     # ---- orders
     def commit(self, program, bridge=None):
         if self.program is None or (program.steps, program.drug, program.bolus) != (self.program.steps, self.program.drug, self.program.bolus) or bridge:
             self.fresh_t = self.t
-        self.program, self.reduced, self.commit_t = program, None, self.t
-        # Caps that are lowered may be exceeded already; a fall of the dose is never refused for that, and no window may hold more than now.
-        self.held = {seconds: self.delivered(seconds) for seconds in (HOUR_S, DAY_S)}
+        falls = program.bolus is None and not bridge and self.mode() not in ("stopped", "paused") and self.action() != STOP
+        self.before = self.program if falls else None
+        self.program, self.reduced, self.commit_t, self.commit_rtc_s = program, None, self.t, self.rtc_s
         if bridge:
             self.extra = ["bridge", Fraction(bridge[0]), bridge[1]]
             self.slack += 2
         elif self.extra and self.extra[0] == "bridge":      # restated as nothing: less than a pulse of it was left
             self.extra = None
+        if not self.extra:
+            self.drug_follows(self.t)
 
     def bolus(self, kind, nl, seconds):
         self.extra = [kind, Fraction(nl), -(-nl * DAY_S // seconds)]
         self.cut = False
         if kind == "patient":
-            self.granted.append(self.t)
+            self.granted.append([self.t, self.t])
 
     def stop(self):
         self.cut_bolus(self.t, alarm=False)
@@ -213,12 +272,14 @@ class Model:
 
     # ---- what must come of a request
     def lockout_left(self):
+        """(at least, at most) seconds."""
         if self.bolus_end is None or self.program is None or self.program.bolus is None:
-            return 0
-        return max(0, self.bolus_end + self.program.bolus[2] - self.t)
+            return 0, 0
+        return [max(0, end + self.program.bolus[2] - self.t) for end in self.bolus_end]
 
     def recent(self, times, seconds):
-        return sum(1 for t in times if self.t - t < seconds)
+        """(at least, at most) so many lie less than `seconds` back; a second more or less at each end is nobody's fault."""
+        return sum(1 for early, _ in times if self.t - early < seconds - 2), sum(1 for _, late in times if self.t - late < seconds + 2)
 
     def denial(self):
         """The first reason of alarms.md 3 against a request now (CAP apart), None when there is none; and whether a second more or less decides."""
@@ -236,25 +297,31 @@ class Model:
             return RESERVE, False
         doubt = self.volume_nl is not None and self.volume_nl < 2 * self.program.highest() * Fraction(11, 10)
         if not bolus[6] and self.t - self.fresh_t < DAY_S:
-            return FRESH, doubt or DAY_S - (self.t - self.fresh_t) <= 2 + abs(self.drifted_s)
-        doubt = doubt or (not bolus[6] and self.t - self.fresh_t < DAY_S + abs(self.drifted_s))
-        left = self.lockout_left()
-        if left:
-            return LOCKOUT, doubt or left <= 400
-        count = self.recent(self.granted, DAY_S) >= bolus[3] or (bolus[4] > 0 and self.recent(self.granted, bolus[4] * HOUR_S) >= bolus[5])
-        near = any(abs(self.t - t - span) <= 2 for t in self.granted for span in (DAY_S, bolus[4] * HOUR_S))
-        return (COUNT if count else None), doubt or near
+            return FRESH, doubt or DAY_S - (self.t - self.fresh_t) <= 2
+        doubt = doubt or (not bolus[6] and self.t - self.fresh_t < DAY_S + 2)
+        least, most = self.lockout_left()
+        if most:
+            return LOCKOUT, doubt or least <= 3
+        counts = [self.recent(self.granted, DAY_S)[at] >= bolus[3] or (bolus[4] > 0 and self.recent(self.granted, bolus[4] * HOUR_S)[at] >= bolus[5])
+                  for at in (0, 1)]
+        return (COUNT if counts[0] else None), doubt or counts[0] != counts[1]
 
     def rises_above(self, nl, rate):
-        """Whether a bolus of `nl` may break a cap of the program: (surely, possibly), by the coarse sum of a whole window."""
-        surely, possibly = False, self.program.hour_nl is not None and self.t - self.changed_t < DAY_S
+        """Whether a bolus of `nl` may break a cap of the program: (surely, possibly), by the coarse sum of a whole window.
+
+        Surely: what the window that ends with the bolus holds, or of a longer bolus an hour in its midst. A pulse may be booked before it is due.
+        """
+        surely = possibly = False
         for seconds, cap in ((HOUR_S, self.program.hour_nl), (DAY_S, self.program.day_nl)):
             if cap is None:
                 continue
             held = self.delivered(seconds)
             ahead = Fraction(self.program.highest() * min(seconds, DAY_S), DAY_S)
-            possibly = possibly or held + nl + ahead + 3 * PULSE_NL + Fraction(600 * (self.program.highest() + rate), DAY_S) > cap
-            surely = surely or nl > cap
+            possibly = possibly or held + nl + ahead + 3 * PULSE_NL + self.blurred_nl() + Fraction(600 * (self.program.highest() + rate), DAY_S) > cap
+            over_s = min(seconds, -(-nl * DAY_S // rate))
+            least = min(nl, Fraction(rate * over_s, DAY_S)) + Fraction(min(at for _, at in self.program.steps) * over_s, DAY_S)
+            before = self.delivered(seconds - over_s) if over_s < seconds else 0
+            surely = surely or before + least > cap + PULSE_NL
         return surely, possibly
 
     # ---- which alarms must stand, which must not
@@ -274,6 +341,7 @@ class Model:
             limit_s, since_s = (6 if self.program and self.program.abrupt else 24) * HOUR_S, self.t - self.stopped_at
             # An idle pump looks once an hour; what rang by the rule of the program before rings until a resume.
             judge(16, since_s >= limit_s, self.t - self.commit_t <= HOUR_S or abs(since_s - limit_s) <= HOUR_S or (since_s < limit_s and since_s >= 6 * HOUR_S))
+        never.update(DEFECTS)
         in_a_row = 0
         for _, lost in reversed(self.lost):
             if not lost:
@@ -281,7 +349,7 @@ class Model:
             in_a_row += 1
         first_lost = self.lost[-in_a_row][0] if in_a_row else self.t
         judge(7, in_a_row >= 3, (in_a_row in (1, 2) and self.t - first_lost > 1000) or (in_a_row and self.t - self.lost[-1][0] < 2))
-        judge(23, self.cut and self.lockout_left() > 0, self.cut or self.lockout_left() > 0 or 23 in self.active)
-        many = self.recent(self.denied, DAY_S) >= 3 and self.denied[-1] >= self.visited_t
-        judge(26, many, not many and (self.recent(self.denied, DAY_S + 700) >= 3 or 26 in self.active))
+        judge(23, self.cut and self.lockout_left()[0] > 0, self.cut or self.lockout_left()[1] > 0 or 23 in self.active)
+        many = self.recent(self.denied, DAY_S)[0] >= 3 and self.denied[-1][0] >= self.visited_t
+        judge(26, many, not many and (self.recent(self.denied, DAY_S + 700)[1] >= 3 or 26 in self.active))
         return must, never

@@ -183,7 +183,7 @@ READ = {
     cat.FILE_READ: (0x12, "file_read", cat.REQUEST, CLASS_ROUTINE, cat.F_STAFF, (
         ("file", U8, "", 0, 9), ("offset", U32, "byte", 0, (1 << 30) - 1), ("length", U8, "byte", 1, 200))),
     cat.STAGE: (0x13, "stage", cat.REQUEST, CLASS_THERAPY, cat.F_THERAPY | cat.F_ALL, (
-        ("kind", U8, "", 1, 17), ("total", U16, "byte", 1, 768), ("offset", U16, "byte", 0, 768), ("data", TAIL, "", 1, 200))),
+        ("kind", U8, "", 1, 18), ("total", U16, "byte", 1, 768), ("offset", U16, "byte", 0, 768), ("data", TAIL, "", 1, 200))),
     cat.SESSION_CLOSE | cat.REPLY_BIT: (0x99, "session_close_reply", cat.REPLY, CLASS_ROUTINE, cat.F_NONE, ()),
     cat.LIVE_FRAME: (0x40, "live_frame", cat.PUSH, CLASS_ROUTINE, cat.F_NONE, (
         ("time_s", U32, "s", 0, (1 << 30) - 1), ("mode", U8, "", 0, 7), ("rate_nl_day", U32, "nL/day", 0, 24_000_000),

@@ -7,7 +7,7 @@ import crcmod.predefined
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from thecal.protocol.crc import crc16, crc32
+from thecal.protocol.crc import crc16, crc16_whole, crc32
 
 crcmod32 = crcmod.predefined.mkPredefinedCrcFun("crc-32")
 crcmod16 = crcmod.predefined.mkPredefinedCrcFun("crc-ccitt-false")
@@ -35,6 +35,11 @@ def test_crc16_of_a_span_is_that_of_the_slice(data, one, other):
     start, end = sorted((min(one, len(data)), min(other, len(data))))
     assert crc16(data, start, end) == crcmod16(data[start:end])
     assert 0 <= crc16(data, start, end) <= 0xFFFF
+
+
+@given(st.binary(min_size=1, max_size=300), st.integers(0, 0xFFFF))
+def test_crc16_of_a_whole_buffer_is_that_of_a_span(data, crc):
+    assert crc16_whole(data, crc) == crc16_whole(memoryview(data), crc) == crc16(data + b"behind", 0, len(data), crc)
 
 
 @given(st.binary(max_size=60))

@@ -252,11 +252,11 @@ def test_a_fresh_command_that_came_hurt_does_nothing_and_arrives_whole_behind_it
     line = framed(target.bench.session.sending, message_id, target.telemetry.stage.block.digest if payload is None else payload, request_id=200)
     answers = Counter()
     for data in hurt_ways(line, random.Random(message_id)):
-        bad, before = target.telemetry.frames_bad, target.outcomes.copy()
+        bad, before = target.telemetry.frames_bad(), target.outcomes.copy()
         came = list(target.feed(data + b"\0"))
         found = target.outcomes - before
         assert set(found) <= {"forged"} and len(came) == found["forged"], data.hex()
-        assert target.telemetry.frames_bad > bad or found["forged"] or not data.strip(b"\0"), data.hex()
+        assert target.telemetry.frames_bad() > bad or found["forged"] or not data.strip(b"\0"), data.hex()
         for answer in came:
             body = uncobs(answer)
             assert body[0] & 0x1F == CLASS_OPEN and body[1] == cat.REFUSED and body[6] in (cat.R_SESSION, cat.R_LOCKED)

@@ -162,5 +162,5 @@ def test_garbage_before_between_and_after_byte_by_byte_and_whole(seed):
             came += bytes(bench.latch.tx[:bench.latch.tx_length])
             at += len(piece)
         telemetry = bench.app.telemetry
-        answers.append((telemetry._responder.decoder.frames, telemetry.frames_bad, len(came.split(b"\0"))))
+        answers.append((telemetry._responder.decoder.frames, telemetry.frames_bad(), len(came.split(b"\0"))))
     assert answers[0] == answers[1] == answers[2] and answers[0][0] == len(sent)

@@ -213,7 +213,7 @@ def test_the_real_firmware_gives_the_very_bytes_of_the_examples(pump):
     assert committed[:5] == order["commit_reply"]
     block = example("block")
     assert pump.app.program_block == block["canonical"] and pump.app.settings.program_digest == block["digest"]
-    assert pump.app.telemetry.access.forgeries == 0 and pump.app.telemetry.frames_bad == 0
+    assert pump.app.telemetry.access.forgeries == 0 and pump.app.telemetry.frames_bad() == 0
     close = next(row for row in make.sealed_frames() if row[0] == "session_close")
     assert tell(close[2]["line"])[1:3] == bytes([0x22, cat.SESSION_CLOSE | cat.REPLY_BIT])
     assert pump.app.telemetry.access.role == 0

@@ -16,7 +16,7 @@ good = [
     (cat.PROGRAM, dict(simple_program(6000), mode=cat.MINIMUM)), (cat.BOLUS, {"volume_nl": 5000000, "seconds": 86400}), (cat.PATIENT_BOLUS, {}),
     (cat.PAUSE, {"minutes": 60}), (cat.CATHETER, {"state": 1}), (cat.TRIAL_RECORD, trial), (cat.SILENCE, {"row": 0, "hours": 24}),
     (cat.IMPLANT_RECORD, {"implanted_s": 5, "patient": b"AB" + bytes(6), "indication": named(b"pain"), "tip_level": b"T10" + bytes(5), "access_port": 1, "mri": named(b"no")}),
-    (cat.ACKNOWLEDGE, {"row": 28}), (cat.ALARM_TEST, {"tone": 1}), (cat.VISIT, {"alarm_heard": 2, "report": bytes(8)}),
+    (cat.ACKNOWLEDGE, {"row": 28}), (cat.ALARM_TEST, {"tone": 1}), (cat.VISIT, {"alarm_heard": 2, "report": bytes(8)}), (cat.CALIBRATION, {"on": 1}),
 ]
 for kind, values in good:
     data = block_bytes(kind, dict(values, order_id=77))

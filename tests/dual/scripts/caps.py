@@ -32,7 +32,8 @@ for pulse_nl, uptime_s in ((1000, 0), (4000, 7213), (200, (1 << 29) + 11)):
         low, high = 0, 107000000
         while high - low > 100:
             middle = (low + high) // 2
-            if pump.refusal(program(NIGHT, WEEKDAYS, **{name: middle}, **rules)):
+            hour_nl, day_nl = (middle, 0) if name == "hour_nl" else (0, middle)      # a name in a text is not what the built tree calls it
+            if pump.refusal(program(NIGHT, WEEKDAYS, hour_nl=hour_nl, day_nl=day_nl, **rules)):
                 low = middle
             else:
                 high = middle

@@ -60,7 +60,7 @@ pump.run_s(4 * 3600)
 print("request", sorted(pump.request().items()))
 pump.run_s(3600)
 for kind, values in ((cat.CATHETER, {"state": 1}), (cat.ALARM_TEST, {"tone": 1}), (cat.SILENCE, {"row": 0, "hours": 1}), (cat.ACKNOWLEDGE, {"row": 0}),
-                     (cat.VISIT, {"alarm_heard": 1, "report": bytes(8)}),
+                     (cat.VISIT, {"alarm_heard": 1, "report": bytes(8)}), (cat.CALIBRATION, {"on": 1}),
                      (cat.TRIAL_RECORD, {"drug": named(b"baclofen"), "concentration_ng_ml": 50000, "indicated": 0, "doses": b"\1\x50\xc3\0\0\0\0\0\0\0"})):
     print("order", kind, sorted(pump.must(kind, values).items()))
 show("visit")

@@ -94,7 +94,7 @@ def test_a_closed_pipe_ends_it_quietly(ends):
     end = ends("self.ports.tone.sound(0)")
     os.close(end.write_fd)
     end.write_fd = -1
-    assert not end.tether.exchange()
+    end.tether.serve()
 
 
 @pytest.mark.parametrize(("body", "said"), [
@@ -104,7 +104,7 @@ def test_a_closed_pipe_ends_it_quietly(ends):
 def test_a_failing_step_is_reported_with_its_traceback_and_ends_the_process(ends, body, said):
     end = ends(body)
     end.send()
-    assert not end.tether.exchange()
+    end.tether.serve()
     kind, _, text = end.reply()
     assert kind == la.FAILED and said in text.decode("utf-8", "replace") and len(text) <= la.TX_BYTES
 
@@ -113,7 +113,7 @@ def test_a_pump_that_cannot_be_built_is_reported_too(ends):
     end = ends("pass")
     (end.store.parent / "firmware" / "pump.py").write_text("def build(ports):\n    raise OSError('no such head')\n")
     end.send()
-    assert not end.tether.exchange()
+    end.tether.serve()
     assert "no such head" in end.reply()[2].decode()
 
 
@@ -122,7 +122,7 @@ def test_the_power_goes_at_the_chosen_write(ends, flags, stored):
     end = ends("""self.ports.store.write(0, b"first", 5)
         self.ports.store.write(5, b"write", 5)""")
     end.send(cut=1, flags=flags)
-    assert not end.tether.exchange()
+    end.tether.serve()
     kind, values, text = end.reply()
     assert kind == la.POWER_LOST and text == b""
     assert end.store.read_bytes()[:15] == b"first" + stored

@@ -1,0 +1,113 @@
+"""Pressures and what flows by itself: published propellant and cabin pressures, free flow for any dt, overfill, a lost propellant."""
+import pytest
+from thecal.hw_sim.environment import Environment, Row
+from thecal.hw_sim.params import PatientParams, PlantParams
+from thecal.hw_sim.plant import Plant
+
+PARAMS, ADULT = PlantParams.load("reference"), PatientParams.load("adult")
+STEPS_PER_UL = 4096 / 35
+S, HOUR_US, DAY_US = 1_000_000, 3_600_000_000, 86_400_000_000
+
+
+def new_plant(fill_ul=20_000.0, rows=(), params=PARAMS):
+    plant = Plant(params, ADULT, environment=Environment(rows))
+    plant.fill(fill_ul, {"baclofen": 500.0}, overfill=fill_ul > 20_000)
+    return plant
+
+
+def turns(plant, count=10):
+    """Whole revolutions, so that the rollers' dips are none of the matter; the volume moved (uL)."""
+    before = plant.truth()["head_ul"]
+    for _ in range(count * 16):
+        plant.order(256, 500_000)
+        plant.advance(plant.t_us + S)
+    return plant.truth()["head_ul"] - before
+
+
+@pytest.mark.parametrize("warm_c, kpa", [(37.0, 132.0), (38.0, 136.0), (39.0, 141.0)])
+def test_propellant_pressure_at_body_heat_is_the_published(warm_c, kpa):
+    plant = new_plant(rows=[Row(0, "temperature_c", warm_c)])
+    assert plant.truth()["reservoir_kpa"] == pytest.approx(kpa, abs=0.6)
+
+
+@pytest.mark.parametrize("ambient_kpa, gauge_kpa", [(101.3, 30.0), (75.6, 56.0), (84.6, 47.0), (200.0, -68.0)])
+def test_gauge_pressure_in_the_cabin_and_under_water(ambient_kpa, gauge_kpa):
+    plant = new_plant(rows=[Row(0, "ambient_kpa", ambient_kpa)])
+    assert plant.truth()["reservoir_gauge_kpa"] == pytest.approx(gauge_kpa, abs=1.2)
+
+
+def test_the_head_is_nearly_immune_to_heat_and_height_and_feels_an_overfill():
+    plain = turns(new_plant())
+    assert plain == pytest.approx(350.0, rel=1e-9)
+    for rows, change in (([Row(0, "temperature_c", 40.0)], 0.004), ([Row(0, "ambient_kpa", 75.6)], 0.0077)):
+        assert turns(new_plant(rows=rows)) / plain - 1 == pytest.approx(change, abs=0.001)
+    assert turns(new_plant(22_000.0), 1) / 35.0 - 1 == pytest.approx(0.0003 * 60, rel=0.02)       # 30 kPa/mL over by 2 mL
+
+
+def test_a_gap_at_the_rollers_over_infuses_from_a_positive_reservoir():
+    plant = new_plant()
+    plant.faults.set("roller_gap", 0.002)
+    assert turns(plant) / 350.0 - 1 == pytest.approx(0.002 * (30.7 - 1.2), rel=0.05)
+
+
+def test_without_propellant_the_head_starves_as_the_reservoir_empties():
+    shares = []
+    for fill_ul in (20_000.0, 12_000.0, 6000.0):
+        plant = new_plant(fill_ul)
+        plant.faults.set("propellant_lost")
+        shares.append(turns(plant, 2) / 70.0)
+        assert plant.mass_error() < 1e-9
+    assert shares[0] == pytest.approx(1.0, abs=0.02) and shares[0] > shares[1] > shares[2] > 0
+    assert shares[2] < 0.7
+
+
+def test_free_flow_is_driven_by_the_gauge_pressure_and_found_exactly_for_any_look():
+    ends = []
+    for pieces in (1, 97):
+        plant = new_plant(21_500.0)
+        plant.faults.set("free_flow", 1e-4)
+        for i in range(1, pieces + 1):
+            plant.advance(DAY_US * i // pieces)
+        ends.append(plant.truth())
+        assert plant.mass_error() < 1e-9
+    assert ends[0]["free_ul"] == pytest.approx(ends[1]["free_ul"], rel=1e-9)
+    assert ends[0]["delivered_ul"] == pytest.approx(ends[1]["delivered_ul"], rel=1e-9)
+    plain = new_plant(18_000.0)
+    plain.faults.set("free_flow", 1e-4)
+    plain.advance(DAY_US)
+    assert plain.truth()["free_ul"] == pytest.approx(1e-4 * (30.7 - 1.2) * 86_400, rel=0.02)     # 255 uL a day, the rotor standing
+    assert plain.truth()["rotor_steps"] == 0 and "free_flow" in plain.faults.log.fired
+
+
+def test_free_flow_ends_at_the_residual_and_a_negative_drive_gives_none():
+    plant = new_plant(2000.0)
+    plant.faults.set("free_flow", 1.0)
+    plant.advance(DAY_US)
+    assert plant.truth()["reservoir_ul"] == pytest.approx(1400.0) and plant.mass_error() < 1e-9
+    under_water = new_plant(rows=[Row(0, "ambient_kpa", 200.0)])
+    under_water.faults.set("free_flow", 1.0)
+    under_water.advance(DAY_US)
+    assert under_water.truth()["free_ul"] == 0.0 and under_water.faults.log.fired == {}
+
+
+def test_behind_a_kink_free_flow_fills_the_line_to_the_reservoirs_pressure():
+    for pieces in (1, 50):
+        plant = new_plant()
+        plant.faults.set("kink")
+        plant.faults.set("free_flow", 1e-3)
+        for i in range(1, pieces + 1):
+            plant.advance(HOUR_US * i // pieces)
+        truth = plant.truth()
+        assert truth["line_kpa"] == pytest.approx(truth["reservoir_gauge_kpa"], rel=1e-3)
+        assert truth["line_stored_ul"] == pytest.approx(truth["free_ul"]) and truth["delivered_ul"] == pytest.approx(0, abs=1e-9)
+        plant.faults.clear("kink")
+        assert plant.truth()["delivered_ul"] >= truth["line_stored_ul"] and plant.mass_error() < 1e-9
+
+
+def test_a_septum_that_leaks_fills_the_pocket():
+    plant = new_plant()
+    plant.faults.set("septum_leak", 500.0)
+    plant.advance(2 * DAY_US)
+    truth = plant.truth()
+    assert truth["pocket_ul"] == pytest.approx(1000.0) and truth["reservoir_ul"] == pytest.approx(19_000.0)
+    assert truth["pocket_ng"]["baclofen"] == pytest.approx(500_000.0) and truth["mass_error"] < 1e-12
