@@ -18,7 +18,7 @@ from .history import History
 from .infusion import BOLUS, BRIDGE, NONE, PRIME, Infusion
 from .keys import Keys
 from .ledger import MISSED_FAULT, MISSED_STOP, Ledger
-from .limits import DAY_S, MAX_PULSE_NL, MAX_RATE_NL_DAY
+from .limits import DAY_S, MAX_PULSE_NL, MAX_RATE_NL_DAY, STALL_PULSES
 from .schedule import Schedule
 from .sensing import Sensing
 from .settings import Settings
@@ -378,8 +378,9 @@ class App:
         self.alarm(al.STORE, True, failed)      # not above: a try and this call make a frame that is sought in the heap
 
     def _delay_ms(self):
-        if self.supervisor.busy and self.infusion.pulse_due():
-            return 50                   # the next pulse waits for the lease of the last: only a very late step gets here
+        supervisor = self.supervisor
+        if supervisor.busy and (supervisor.lost_in_a_row == STALL_PULSES - 1 or self.infusion.pulse_due()):
+            return 50       # the pulse that makes a stall is judged at its end; the next one waits for that, but only behind a very late step
         due_s = self.sensing.delay_s()
         if self.delivering:
             pulse_s = self.infusion.due_s(self.rate)

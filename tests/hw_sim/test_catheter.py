@@ -289,4 +289,4 @@ def test_mass_and_volume_close_for_any_flow_through_any_leak(flows):
         left = [x + sum(part * conc[i] for part, conc in pieces) for i, x in enumerate(left)]
         assert line._alike is not None or min(line._widths) > 0
     for c, x, inside in zip(came, left, line.mass_ng()):
-        assert c - x == pytest.approx(inside, rel=1e-10, abs=1e-7)
+        assert c - x == pytest.approx(inside, rel=1e-9, abs=1e-7)        # DESIGN 9; sums of pieces that left at two places round more
