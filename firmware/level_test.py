@@ -27,6 +27,8 @@ SLOW_MOST, SLOPE = 9600, 23     # of the sums of 30 %: lower for a slow program,
 LESS_URGENT = 1400      # under-infusion may take longer: its false alarms are a quarter of the others
 DEAD_MOST, DOUBT = 7000, 30000      # and 0.8 hours' worth more for the readings' noise; as sure as DOUBT that it is a stall, no surer
 LEAK = 63               # 0.1 uL an hour: 150 uL a day
+SOUND_NL = 21000        # ordered in an hour: 0.5 mL a day. Of what is ordered beyond that 3 % may be a sound head's, by its make or by the height:
+SOUND = 3               # at 24 mL a day 1 % would be the 150 uL that the sums look for
 GAIN = 4                # what a head delivers beyond the order is at most four times the order: more is no head, it is a free flow
 FREE_UL = 450           # an hour
 JUMP_UL, FALL_UL = 400, 250     # from reading to reading, six sigma: a flow when the next one falls on, else the sensor jumped
@@ -101,7 +103,8 @@ class LevelTest:
             self._dead = max(-DOUBT, self._dead + lost * (20 * x_ul + lost) // 20)
         elif ordered_nl:
             self._dead = 0
-        x, lack = 20 * min(STEP_UL, x_ul), 20 * min(STEP_UL, -x_ul - lost_nl // 1000)    # in 1/20 uL: half of a hypothesis in 0.1 uL
+        sound = max(0, ordered_nl - SOUND_NL * seconds // HOUR_S) * SOUND // 5000     # in 1/20 uL, as x and lack: half of a hypothesis in 0.1 uL
+        x, lack = 20 * min(STEP_UL, x_ul) - sound, 20 * min(STEP_UL, -x_ul - lost_nl // 1000) - sound
         self._leak = max(0, self._leak + LEAK * (x - LEAK * seconds // HOUR_S) // 20)
         weight = 0
         self._hourly_nl += (ordered_nl // seconds * HOUR_S + ordered_nl % seconds * HOUR_S // seconds - self._hourly_nl) >> 4

@@ -134,6 +134,16 @@ def test_at_the_declared_limit_a_head_is_not_judged_by_its_share_and_above_it_is
         assert (test._over > 0) == judged
 
 
+@pytest.mark.parametrize("rate_ul_day, step_s, found_h", [(2_000, 150, 30), (24_000, 150, 6)])
+def test_fast_programs_judge_a_head_by_its_share(rate_ul_day, step_s, found_h):
+    """At 24 mL a day 1 % is 10 uL an hour, more than the 150 uL a day that the sums look for: a sound head's make, or 3000 m of height."""
+    for seed in range(5):
+        for gain in (0.98, 1.02):
+            assert hours_to(Sensor(seed), rate_ul_day, gain, step_s=step_s, most_h=240) == (240, QUIET)
+        hours, found = hours_to(Sensor(seed), rate_ul_day, 1.3, step_s=step_s, most_h=48)
+        assert found in (OVER, FREE) and hours < found_h
+
+
 def test_a_refill_begins_anew():
     test = LevelTest()
     feed(test, [12_000] * 60)
