@@ -86,7 +86,7 @@ class Namer:
         self._modules = {*modules}
         self.short = _shared(inner, list(found.values()), taken)
         told = {part for name in modules for part in name.split(".")} | _read(ast.parse(entry)).outer | NOT_OURS
-        told = told.union(*(module.told for module in found.values()), *(module.attributes for module in found.values() if module.hardware))
+        told = told.union(*(module.told for module in found.values()), *(module.attributes | (module.variables - module.own) for module in found.values() if module.hardware))
         ours = {name for module in found.values() for name in module.own if name in module.attributes or name in module.kept}
         self.unique = _numbered(ours - told - {*self.short}, list(found.values()), taken)
 
