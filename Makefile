@@ -39,7 +39,7 @@ run: setup  ## six months of a pump on real MicroPython; the report goes to out/
 test: setup types node  ## all tests, and the types
 	$(BIN)/pytest
 
-test-fast: setup  ## the tests that take no time (under a minute)
+test-fast: setup  ## the tests without the long sweeps
 	$(BIN)/pytest -m "not slow"
 
 live: setup  ## a pump at SPEED=60 times real time on TCP 7777 and on ./pump0

@@ -51,7 +51,7 @@ def _told(found: dict[str, Any], as_json: bool, out_dir: Path | None, page: Page
 @OUT
 @RUNTIME
 def trumpet_command(as_json: bool, out_dir: Path | None, runtime: str) -> None:
-    """Start-up and trumpet curves at four rates, in four surroundings, and 25 boluses in a row."""
+    """Start-up and trumpet curves at four rates, in seven surroundings, and 25 boluses in a row."""
     _told(bench_trumpet.trumpet(_say, runtime=runtime), as_json, out_dir, bench_trumpet.write)
 
 
