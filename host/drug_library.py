@@ -13,8 +13,10 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any, Callable
 
+from ..protocol import catalogue
 from . import units
 from .errors import RequestInvalid
+from .texts import wire_text
 
 SCHEMA = "thecal.drug/1"
 FOLDER = Path(__file__).parent / "drugs"
@@ -154,6 +156,7 @@ def parse_drug(table: dict[str, Any], where: str) -> Drug:
     _check_keys(strength, _CONCENTRATION_KEYS, set(), "%s, concentration" % where)
     stop = _choice(read, rules, "abrupt_stop", ("dangerous", "tolerated"))
     listed = read.leaf(strength, "concentration", "listed", list)
+    wire_text(str(table["name"]), "%s: name" % where, catalogue.DRUG_NAME_BYTES)
     drug = Drug(
         name=table["name"],
         version=_version(table["version"], where),

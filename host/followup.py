@@ -95,7 +95,7 @@ class FollowUp:
 
     def withdrawn(self, volume: str) -> str:
         """What the syringe took out against what the book expects, in words (alarms.md 4). Raises RequestInvalid for a volume that is none."""
-        taken_nl, status, implant = units.volume_nl(volume, "withdrawn"), self.pump.status(), self._implant()
+        taken_nl, status, implant = units.volume_nl(volume, "withdrawn"), self.pump.status(), _commissioned(self.pump.implant())
         expected_nl = max(0, status.reservoir_computed_nl - implant.residual_ul * NL_PER_UL)
         given_nl = review.delivered_since_refill_nl(status, self.pump.log(), implant) or 0
         odd = discrepancy(expected_nl, taken_nl, given_nl)
@@ -108,22 +108,23 @@ class FollowUp:
 
         Raises RequestInvalid at any hard limit of the fill, the program or their drugs, and where the prime would be refused.
         """
-        implant, status, running, contents = self._implant(), self.pump.status(), self.pump.program_running(), self.pump.contents()
+        seen, contents = self.pump.look(), self.pump.contents()
+        implant, status, running = _commissioned(seen.implant), seen.status, seen.running
         warnings: list[str] = []
         found: list[Finding] = []
         bridge = None
         if fill is not None:
-            warnings += self.pump.examine_refill(fill).warnings
+            warnings += self.pump.examine_refill(fill, seen).warnings
             if program is None and running is not None and not same_drugs(fill.ingredients, running.ingredients):
                 warnings.append("the fill is not what the running program is written for: a program for it must follow in this visit")
         if prime is not None:
-            warnings += self.pump.examine_prime(prime).warnings
+            warnings += self.pump.examine_prime(prime, seen=seen).warnings
         if program is not None:
             held = fill.ingredients if fill else contents.ingredients if contents else program.ingredients
             if not same_drugs(held, program.ingredients):
                 raise RequestInvalid("the program is written for %s, the pump holds %s" % (named(program.ingredients), named(held)), "program")
-            bridge = self.pump.bridge_due(program)
-            found = self.pump.examine(program.with_bridge(bridge))[1]
+            bridge = self.pump.bridge_due(program, seen)
+            found = self.pump.examine(program.with_bridge(bridge), seen=seen)[1]
             if bridge is not None:
                 warnings = [line for line in warnings if line != review.bridge_sentence(bridge)]    # it is planned
         expires_s = fill.use_before_s(status.time_s, first=contents is None) if fill else contents.expires_s if contents else 0
@@ -188,11 +189,11 @@ class FollowUp:
                 told.append("%s: by %s, %s" % (names, self.editor, program.guard.why))
         return told
 
-    def _implant(self) -> Implant:
-        implant = self.pump.implant()
-        if implant is None:
-            raise RequestInvalid("the pump is on the shelf: commission it first")
-        return implant
+
+def _commissioned(implant: Implant | None) -> Implant:
+    if implant is None:
+        raise RequestInvalid("the pump is on the shelf: commission it first")
+    return implant
 
 
 def digest_of(visit: dict[str, Any]) -> bytes:

@@ -48,8 +48,8 @@ def test_the_records_in_words():
 
 
 @pytest.mark.parametrize("make, words", [
-    (lambda: ImplantRecord("ABCDEFGHI", "", 0).values(), "patient 'ABCDEFGHI' has 9 characters; at most 8"),
-    (lambda: ImplantRecord("AB", "a" * 17, 0).values(), "has 17 characters; at most 16"), (lambda: ImplantRecord("Ä", "", 0).values(), "plain ascii"),
+    (lambda: ImplantRecord("ABCDEFGHI", "", 0).values(), "patient 'ABCDEFGHI' has 9 characters; allowed are 0 .. 8"),
+    (lambda: ImplantRecord("AB", "a" * 17, 0).values(), "has 17 characters; allowed are 0 .. 16"), (lambda: ImplantRecord("Ä", "", 0).values(), "plain printable ascii"),
     (lambda: ImplantRecord("AB", "", 0, "T10", True, "maybe").values(), "MRI class 'maybe' is none of: unknown, safe, conditional, unsafe"),
     (lambda: trial([]), "a trial of 0 doses; allowed are 1 .. 10"), (lambda: trial(SCREEN * 6), "a trial of 12 doses"),
     (lambda: trial(SCREEN[:1]), "no dose of the trial had a response: no pump is indicated"),
