@@ -41,7 +41,7 @@ def collect(pump: Programmer, host_s: int | None = None, since: int | None = Non
         "notice": NOTICE,
         "identity": identity.to_dict(),
         "state": present.state_text(status, program),
-        "alarms": [{**alarm.to_dict(), "since": _since(events, alarm.row)} for alarm in status.alarms],
+        "alarms": [{**alarm.to_dict(), **_raised(events, alarm.row)} for alarm in status.alarms],
         "latched": [alarm.to_dict() for alarm in status.latched],
         "status": status.to_dict(),
         "program": describe(program),
@@ -75,9 +75,10 @@ def implant_dict(implant: Implant | None) -> dict[str, Any] | None:
     return None if implant is None else {**implant.__dict__, "dead_volume_nl": implant.dead_volume_nl}
 
 
-def _since(events: list[Event], row: int) -> str | None:
+def _raised(events: list[Event], row: int) -> dict[str, str | None]:
+    """When a standing alarm was raised (None: before the events read here), and what the pump said of it beyond its name."""
     raised = [event for event in events if event.code == catalogue.E_ALARM and event.cause == row]
-    return units.pump_time_text(raised[-1].time_s) if raised else None
+    return {"since": units.pump_time_text(raised[-1].time_s) if raised else None, "why": raised[-1].text.partition(": ")[2] if raised else ""}
 
 
 def _now(pump: Programmer, seen: Seen) -> str:
