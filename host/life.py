@@ -118,6 +118,8 @@ class TrialRecord:
         """
         entry = drug_library.find(drug, library)
         strength = units.concentration_ng_ml(concentration, "concentration")
+        if int(strength) <= 0:
+            raise RequestInvalid("concentration %r of a trial holds no drug" % concentration, "concentration")
         made = tuple(_dose(entry, given) for given in doses)
         if not 1 <= len(made) <= MAX_DOSES:
             raise RequestInvalid("a trial of %d doses; allowed are 1 .. %d" % (len(made), MAX_DOSES), "doses")
@@ -197,15 +199,22 @@ def _dose(drug: Drug, given: Mapping[str, Any]) -> TrialDose:
     for key in given:
         if key not in ("dose", "kind", "watched", "response", "effect", "adverse", "score"):
             raise RequestInvalid("trial dose has the unknown key %r" % key, str(key))
-    kind = given.get("kind", "bolus")
+    if "dose" not in given:
+        raise RequestInvalid("trial dose lacks 'dose': every dose of a trial has an amount", "dose")
+    kind, score = given.get("kind", "bolus"), given.get("score", 0)
+    if not isinstance(score, int):
+        raise RequestInvalid("trial dose: score %r is not a whole number 0 .. 10" % (score,), "score")
     if kind == "infusion":
         amount = units.dose_rate_ng_day(given["dose"], "dose")
         check_daily(drug, amount, "trial")
+        if not _hours(given, "watched"):
+            raise RequestInvalid("trial dose: the infusion of %s has no length: give the hours of it as 'watched'" % given["dose"], "watched")
     else:
         amount = units.dose_ng(given["dose"], "dose")
         check_bolus(drug, amount, "trial")
-    return TrialDose(kind, round(amount), _hours(given, "watched"), given.get("response", "none"), _hours(given, "effect"),
-                     bool(given.get("adverse", False)), int(given.get("score", 0)))
+    if round(amount) <= 0:
+        raise RequestInvalid("trial dose: %r is no dose" % given["dose"], "dose")
+    return TrialDose(kind, round(amount), _hours(given, "watched"), given.get("response", "none"), _hours(given, "effect"), bool(given.get("adverse", False)), score)
 
 
 def _hours(given: Mapping[str, Any], key: str) -> int:
