@@ -109,8 +109,7 @@ def _ledger(part: Part | None) -> str:
         return ""
     keys = ("hazard", "fault", "requirement", "therapy", "declared", "fired", "detected", "by", "detect_s", "bound_s", "dose_error_nl", "final_state")
     lines = [_line(row["ok"], [_scenario(part, row), *(_plain(row.get(key)) for key in keys)]) for row in part.data["rows"]]
-    keys = ("row", *keys)
-    return _card("Fault ledger", "Every declared hazard: whether its fault fired, what noticed it and when (s), and what it cost (nL).", ("", *keys), lines)
+    return _card("Fault ledger", "Every declared hazard: whether its fault fired, what noticed it and when (s), and what it cost (nL).", ("", "row", *keys), lines)
 
 
 def _scenario(part: Part, row: dict[str, Any]) -> Any:
