@@ -84,6 +84,14 @@ def test_two_drugs_share_one_legend_and_keep_a_panel_each():
     assert {t["yaxis"] for t in figure["traces"]} == {"y", "y2"}
 
 
+def test_what_went_astray_has_a_panel_where_there_is_any():
+    columns = {"lumbar_x": lambda t: 1.0, "plasma_x": lambda t: 2.0, "astray_ng_x": lambda t: 5.0}
+    lost = figures_of(samples(astray_ul=lambda t: max(0.0, t - DAY_S) / DAY_S, **columns))
+    assert trace(lost["concentration"], "astray")["y"][-1] == pytest.approx(9) and "others" not in lost
+    sound = figures_of(samples(astray_ul=lambda t: 0.0, **columns))
+    assert "astray" not in [each["name"] for each in sound["concentration"]["traces"]] and "others" not in sound
+
+
 def test_unknown_columns_get_a_figure_of_their_own():
     figure = figures_of(samples(rate_nl_day=lambda t: 1, inlet_kpa=lambda t: 101.3, gyro=lambda t: t))["others"]
     assert [t["name"] for t in figure["traces"]] == ["inlet_kpa", "gyro"]
