@@ -348,6 +348,17 @@ def timeline(samples: Samples, events: Sequence[Mapping[str, str]], alarms: Sequ
     return figure
 
 
+def _alarmed(alarms: Sequence[Mapping[str, Any]], end_s: float) -> list[tuple[float, float]]:
+    """Spans in which any alarm stood: one that is raised again while it stands is no darker."""
+    spans: list[tuple[float, float]] = []
+    for first_s, last_s in sorted((alarm["raised_s"], end_s if alarm.get("cleared_s") is None else alarm["cleared_s"]) for alarm in alarms):
+        if spans and first_s <= spans[-1][1]:
+            spans[-1] = spans[-1][0], max(last_s, spans[-1][1])
+        else:
+            spans.append((first_s, last_s))
+    return spans
+
+
 def build(samples: Samples, events: Sequence[Mapping[str, str]], alarms: Sequence[Mapping[str, Any]],
           days: Sequence[Mapping[str, Any]], end_s: float) -> list[Figure]:
     """All figures that have data, thinned to the budget, on one time range, with fills and alarms marked in each."""
@@ -364,8 +375,7 @@ def build(samples: Samples, events: Sequence[Mapping[str, str]], alarms: Sequenc
     shapes = [{"type": "line", "xref": "x", "yref": "paper", "x0": x, "x1": x, "y0": 0, "y1": 1, "layer": "below",
                "line": {"color": "#8a94a3", "width": 1.2, "dash": "dot"}} for x in fills]
     shapes += [{"type": "rect", "xref": "x", "yref": "paper", "y0": 0, "y1": 1, "layer": "below", "fillcolor": RED, "opacity": 0.07,
-                "line": {"width": 0}, "x0": samples.axis(alarm["raised_s"]),
-                "x1": samples.axis(end_s if alarm.get("cleared_s") is None else alarm["cleared_s"])} for alarm in alarms[:50]]
+                "line": {"width": 0}, "x0": samples.axis(first_s), "x1": samples.axis(last_s)} for first_s, last_s in _alarmed(alarms, end_s)[:50]]
     for figure in figures:
         figure["layout"]["xaxis"]["title"] = {
             "text": "hours since the start" if samples.in_hours else "days since the start", "font": {"size": 12.5}}

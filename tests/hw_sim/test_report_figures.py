@@ -126,6 +126,13 @@ def test_events_and_alarms_share_the_axis_of_all_figures():
     assert figures_of(samples(rate_nl_day=lambda t: 1), events, end_s=40 * DAY_S)["dose"]["layout"]["xaxis"]["range"][0] < -3
 
 
+def test_alarms_that_stand_together_are_one_shade():
+    alarms = [{"code": 2, "name": "free flow", "priority": 1, "raised_s": day * DAY_S, "cleared_s": end} for day, end in (
+        (1, None), (2, None), (0.1, 0.2 * DAY_S), (1.5, 2.5 * DAY_S))]
+    shapes = [each for each in figures_of(samples(delivered_ul=lambda t: t), alarms=alarms)["volume"]["layout"]["shapes"] if each["type"] == "rect"]
+    assert [(each["x0"], each["x1"]) for each in shapes] == [pytest.approx((0.1, 0.2)), pytest.approx((1, 10))]
+
+
 def test_too_many_kinds_of_events_fall_into_one_lane_a_source():
     events = [{"t_s": str(i), "source": "pump", "name": f"kind {i}", "detail": ""} for i in range(module.MAX_EVENT_LANES + 1)]
     figure = figures_of(samples(), events)["timeline"]
