@@ -40,8 +40,8 @@ def played(name, runtime, out=None):
     return play(scenario, new_world(scenario, runtime=runtime, recorder=Recorder(out, sample_s=scenario.sample_s)), out=out)
 
 
-# Row 18 changes its action by itself while it stands, so that the oracle is silent behind it (declared.py).
-UNJUDGED = {"field-pocket-fill": ["the oracle agrees"]}
+# Rows 18 and 5 change their action by themselves while they stand, so that the oracle is silent behind them (declared.py).
+UNJUDGED = {"field-pocket-fill": ["the oracle agrees"], "leaks": ["the oracle agrees"]}
 
 
 def wrong(result):
