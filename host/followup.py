@@ -9,9 +9,9 @@ import hashlib
 import json
 from dataclasses import dataclass, field
 from fractions import Fraction
-from typing import Any, Callable
+from typing import Any, Callable, Sequence
 
-from . import forecast, present, report, review, screen, units
+from . import forecast, present, report, review, screen, units, wean
 from .errors import RequestInvalid
 from .fill import Fill, discrepancy
 from .forecast import Battery, Reservoir
@@ -23,6 +23,7 @@ from .orders import PRIME_RATE
 from .prescription import Bridge, Prescription, same_drugs
 from .programmer import Programmer
 from .review import NL_PER_UL, RefillReview, named
+from .wean import OralDose
 
 SCHEMA = "thecal.visit/1"
 SIGNED_BYTES = 8
@@ -76,7 +77,8 @@ class Plan:
 
 @dataclass
 class FollowUp:
-    """One visit at one pump. `editor` is who signs; `scores` are the clinician's own (pain 0-10, Ashworth, spasms, side effects, oral drugs and weaning)."""
+    """One visit at one pump. `editor` is who signs; `scores` are the clinician's own (pain 0-10, Ashworth, spasms, side effects); `oral` the drugs by
+    mouth and how they are weaned."""
 
     pump: Programmer
     editor: str
@@ -87,6 +89,7 @@ class FollowUp:
     heard: bool | None = None
     plan_made: Plan | None = None
     next_visit_s: int | None = None
+    oral: Sequence[OralDose] = ()
 
     def interrogate(self, host_s: int | None = None, progress: Callable[[int, int], None] | None = None) -> dict[str, Any]:
         """Everything on record before anything is changed; see report.collect."""
@@ -110,7 +113,7 @@ class FollowUp:
         """
         seen, contents = self.pump.look(), self.pump.contents()
         implant, status, running = _commissioned(seen.implant), seen.status, seen.running
-        warnings: list[str] = []
+        warnings = wean.check(self.oral)
         found: list[Finding] = []
         bridge = None
         if fill is not None:
@@ -170,6 +173,7 @@ class FollowUp:
         made: dict[str, Any] = {
             "schema": SCHEMA, "notice": report.NOTICE, "editor": self.editor, "serial": after["identity"]["serial"], "patient": after["implant_record"],
             "time": after["status"]["time"], "withdrawn": self.difference, "plan": dict(plan.rows()) if plan else {}, "scores": self.scores,
+            "oral": [dose.text for dose in self.oral], "weaning": wean.check(self.oral),
             "before": before, "after": after, "changes": _changes(before["program"], after["program"]), "done": [order.to_dict() for order in self.done],
             "overridden": self._overridden(), "delivered": report.delivered_text(before["delivered"]), "refill_by": refill_by,
             "next_visit": units.pump_time_text(self.next_visit_s) if self.next_visit_s is not None else None, "alarm_heard": self.heard}
@@ -237,6 +241,7 @@ def as_text(visit: dict[str, Any]) -> str:
              ("next visit", visit["next_visit"] or "not given"),
              ("alarm test", {None: "not done", True: "heard", False: "NOT HEARD"}[visit["alarm_heard"]])]
     rows += [("overridden", line) for line in visit["overridden"]] + list(visit["scores"].items())
+    rows += [("by mouth", line) for line in visit["oral"]] + [("weaning", line) for line in visit["weaning"]]
     lines = ["VISIT of pump %d at %s" % (visit["serial"], visit["time"]), visit["notice"], "", *("%-16s %s" % row for row in rows)]
     lines += ["", report.as_text(visit["after"]), "", "report %s, program %s, by %s: ______________________" % (
         visit["digest"], visit["program_digest"], visit["editor"])]

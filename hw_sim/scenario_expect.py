@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 DAY_S = 86_400
 NG_PER_UG = 1000.0
+NG_PER_MG = 1e6
 NL_PER_UL = 1000
 PATIENT_BOLUS = "patient bolus started"     # how `logged` names it: the log's "bolus started" of the patient's kind
 COLUMNS = ("t_s", "tip_ng", "delivered_ul", "lumbar", "cisternal", "oral_csf", "oral_ng", "plasma")
@@ -226,6 +227,26 @@ def _oral_ratio(run: Observed, options: Mapping[str, Any]) -> float | None:
     return swallowed / pumped if pumped else None
 
 
+def _swallowed_by_day(run: Observed) -> list[float]:
+    """Drug swallowed in each whole day of the run, ng."""
+    times, taken = run.columns["t_s"], run.columns["oral_ng"]
+    ends = [taken[run.window(0, day * DAY_S)[-1]] for day in range(1, int(times[-1] // DAY_S) + 1)] if times else []
+    return [after - before for before, after in zip([0.0, *ends], ends)]
+
+
+def _oral_dose_mg(run: Observed, options: Mapping[str, Any]) -> float | None:
+    """Swallowed on one `day` of the run (1 ..; the last whole one)."""
+    days = _swallowed_by_day(run)
+    number = options.get("day", len(days))
+    return days[number - 1] / NG_PER_MG if 1 <= number <= len(days) else None
+
+
+def _oral_step_pct(run: Observed, _: Mapping[str, Any]) -> float | None:
+    """Largest fall from one day by mouth to the next that still has tablets: how fast they are weaned."""
+    days = _swallowed_by_day(run)
+    return max(((before - after) * 100 / before for before, after in zip(days, days[1:]) if before > 0 and after > 0), default=None)
+
+
 def _plasma_peak(run: Observed, options: Mapping[str, Any]) -> float | None:
     """Highest sampled blood level from `from` (the implant) to `to` (the end)."""
     window = run.window(options.get("from", 0), options.get("to", math.inf))
@@ -294,6 +315,8 @@ QUANTITIES: dict[str, Quantity] = {
     "astray_ug": Quantity("ug", {"from": "duration", "to": "duration", "drug": "text"}, _astray_ug),
     "peak_to_trough_pump": Quantity("", {"days": "count"}, _peak_to_trough("lumbar")),
     "peak_to_trough_oral": Quantity("", {"days": "count"}, _peak_to_trough("oral_csf")),
+    "oral_dose_mg": Quantity("mg", {"day": "count"}, _oral_dose_mg),
+    "oral_step_pct": Quantity("%", {}, _oral_step_pct),
     "oral_to_pump_dose": Quantity("", {"days": "count"}, _oral_ratio),
 }
 # What only the pump can tell: n/a without telemetry, as is what hangs on a prescription that could not be given.
