@@ -10,8 +10,8 @@ from .daybook import open_day
 from .infusion import BRIDGE
 from .ledger import MISSED_FAULT, MISSED_RESET, MISSED_STOP
 from .limits import CHECK_S, DAY_S, MAX_GAP_S
-from .settings import NO_PROGRAM
-from .slots import EVENTS, FAULTS, HISTORY, KEYS
+from .settings import NO_PROGRAM, STATE_AT
+from .slots import EVENTS, FAULTS, HISTORY, KEYS, VERSION
 
 
 def boot(app):
@@ -21,7 +21,10 @@ def boot(app):
     the next boot must find the same gap from the same last second, and the same cut.
     """
     settings = app.settings
-    whole = settings.load()
+    whole, first, other = settings.load(), bytearray(1), 0
+    app.ports.store.read(STATE_AT, first, 1)
+    if settings.boot_count == 0 and first[0] not in (0, VERSION, 0xFF):     # another firmware's records: this pump is not new, and the alarm says whose they are
+        whole, other = False, first[0]
     app.now_s = app.ports.clock.now_s() + settings.clock_offset_s
     kind, left_nl, rate = settings.extra, settings.extra_left_nl, settings.extra_rate_nl_day
     app.events.load(settings.event_head)
@@ -63,7 +66,7 @@ def boot(app):
         app.alarm(al.STORE, True, 4)
     if lost:
         app.alarms.shift(al.RECORDS, kept)
-        app.alarm(al.RECORDS, True, lost)
+        app.alarm(al.RECORDS, True, lost, other)
     if kind and kind != BRIDGE:
         app.bolus_cut(kind, left_nl, min(stored_s + silent_s, settings.steady_s))
     elif settings.cut_kind:

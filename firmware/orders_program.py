@@ -10,6 +10,7 @@ from . import emergency, loading
 from .blocks import DRUGS, drugs_of, values_of
 from .caps import ONE, behind, share_of
 from .infusion import BRIDGE
+from .limits import DAY_S
 from .orders_records import acknowledge, store
 from .schedule import Schedule
 
@@ -52,17 +53,22 @@ SAME, LESS, RISE, TOO_MUCH = range(4)
 def compare(app, values, schedule):
     """The new day's dose beside the running one's, drug by drug: the most of SAME, LESS, RISE and TOO_MUCH (for the step limits).
 
-    A drug that is new has no step: its start is the library's matter. A bridge compares volume with volume: it is the old drug.
+    Compared are the basal day and the day with every patient bolus granted. A drug that is new has no step: its start is the library's
+    matter. A bridge compares volume with volume: it is the old drug.
     """
     if not app.program_block:
         return RISE
     old = values_of(cat.PROGRAM, app.program_block)
-    found = SAME
+    found, granted_nl = SAME, len(app.bolus.starts(values, DAY_S, 0, False)) * values["bolus_nl"]
+    if granted_nl and (values["bolus_nl"] != old["bolus_nl"] or values["lockout_min"] < old["lockout_min"]):
+        found = LESS
     for index in DRUGS:
         for other in DRUGS:
             if values["drug_" + index][0] and values["drug_" + index] == old["drug_" + other]:
-                found = max(found, _step(app, values, schedule.most_daily_nl * values["concentration_%s_ng_ml" % index],
-                                         app.schedule.most_daily_nl * old["concentration_%s_ng_ml" % other]))
+                new, had = values["concentration_%s_ng_ml" % index], old["concentration_%s_ng_ml" % other]
+                basal_nl, basal_had_nl = schedule.most_daily_nl, app.schedule.most_daily_nl
+                found = max(found, _step(app, values, basal_nl * new, basal_had_nl * had),
+                            _step(app, values, (basal_nl + granted_nl) * new, (basal_had_nl + app.bolus.most_daily_nl) * had))
     if app.program_drugs != drugs_of(values):
         found = max(found, LESS)
     if values["bridge_nl"]:

@@ -15,10 +15,10 @@ from .blocks import STOP_REASONS
 from .errors import RequestInvalid, UsageProblem
 from .fill import Fill
 from .limits import OVERRIDE_REASONS, Finding, overridden
-from .orders import NO_BRIDGE_DUE, PRIME_RATE, UNCONFIRMED, overriding
+from .orders import PRIME_RATE, UNCONFIRMED, overriding
 from .outcome import OrderResult, Review
 from .prescription import Prescription
-from .programmer import Programmer
+from .readings import Seen
 from .review import PARTS, BolusReview, RefillReview
 from .terminal import Session, emit_json, json_option, show_table
 
@@ -114,14 +114,8 @@ def program(session: Session, yes: bool, as_json: bool, bridge: bool, override: 
     may_ask(yes)
     pending = prescribe(**order)
     with session.pump() as pump:
-        if bridge:
-            span = pump.bridge_due(pending)
-            if span is None:
-                raise RequestInvalid(NO_BRIDGE_DUE, "bridge")
-            pending = pending.with_bridge(span)
-        _, found = pump.examine(pending)
-        why = override or second_question(yes, pending, found)
-        done = pump.program(pending, signed_by(yes), override=why)
+        give = pump.bridge if bridge else pump.program
+        done = give(pending, signed_by(yes), override=override or (lambda found: second_question(yes, pending, found)))
     told("thecal.program/1", done, as_json, "running %s" % pending.dose_text())
 
 
@@ -211,9 +205,8 @@ def filled_by(yes: bool, fill: Fill, told: Sequence[str] | None = None) -> Calla
     return confirm
 
 
-def _delivery_rows(pump: Programmer, pending: str) -> list[present.Row]:
-    now, running = pump.status(), pump.program_running()
-    return [("delivery", present.state_text(now, running), pending)]
+def _delivery_rows(seen: Seen, pending: str) -> list[present.Row]:
+    return [("delivery", present.state_text(seen.status, seen.running), pending)]
 
 
 @click.command()
@@ -224,10 +217,11 @@ def stop(session: Session, reason: str, yes: bool, as_json: bool) -> None:
     """Stop delivery. What is missed meanwhile is never made up."""
     may_ask(yes)
     with session.pump() as pump:
-        running = pump.program_running()
-        dangerous = [item.name for item in running.ingredients if item.drug and item.drug.abrupt_stop_dangerous] if running else []
+        seen = pump.look()
+        drugs = seen.running.ingredients if seen.running else ()
+        dangerous = [item.name for item in drugs if item.drug and item.drug.abrupt_stop_dangerous]
         warnings = ["stopping %s abruptly is dangerous: withdrawal" % name for name in dangerous]
-        confirm_rows(yes, "stop", _delivery_rows(pump, "STOPPED, 0 mL/day"), "Stop the pump?", warnings)
+        confirm_rows(yes, "stop", _delivery_rows(seen, "STOPPED, 0 mL/day"), "Stop the pump?", warnings)
         done = pump.stop(reason)
     told("thecal.stop/1", done, as_json, "stopped")
 
@@ -239,9 +233,9 @@ def resume(session: Session, yes: bool, as_json: bool) -> None:
     """Take the committed program up again."""
     may_ask(yes)
     with session.pump() as pump:
-        running = pump.program_running()
-        pending = "delivering " + running.dose_text() if running else "no program"
-        confirm_rows(yes, "resume", _delivery_rows(pump, pending), "Resume delivery?")
+        seen = pump.look()
+        pending = "delivering " + seen.running.dose_text() if seen.running else "no program"
+        confirm_rows(yes, "resume", _delivery_rows(seen, pending), "Resume delivery?")
         done = pump.resume()
     told("thecal.resume/1", done, as_json, "resumed")
 
@@ -257,12 +251,13 @@ def prime(session: Session, what: str, volume: str | None, rate: str, yes: bool,
     may_ask(yes)
     amount = present.show_flow(units.flow_nl_day(rate, "--rate"))
     with session.pump() as pump:
-        seen = pump.examine_prime(what, volume)
-        rows = [*_delivery_rows(pump, "priming %s at %s" % (what, amount)),
-                ("if the catheter is drug-filled, the patient gets", present.NONE, seen.text(pump.program_running())),
-                ("the catheter", "on record as %s" % ("drug-filled" if seen.filled else "empty"), present.NONE)]
-        confirm_rows(yes, "prime", rows, "Prime?", seen.warnings)
-        done = pump.prime(what, volume, rate)
+        seen = pump.look()
+        found = pump.examine_prime(what, volume, seen)
+        rows = [*_delivery_rows(seen, "priming %s at %s" % (what, amount)),
+                ("if the catheter is drug-filled, the patient gets", present.NONE, found.text(seen.running)),
+                ("the catheter", "on record as %s" % ("drug-filled" if found.filled else "empty"), present.NONE)]
+        confirm_rows(yes, "prime", rows, "Prime?", found.warnings)
+        done = pump.prime(what, volume, rate, seen)
     told("thecal.prime/1", done, as_json, "priming %s" % what)
 
 
@@ -283,14 +278,16 @@ def bolus(session: Session, dose: str | None, over: str | None, yes: bool, as_js
         raise UsageProblem("a single bolus needs DOSE and --over; a patient's request needs --role patient")
     may_ask(yes)
     with session.pump() as pump:
-        def confirm(seen: BolusReview) -> bool:
-            rows = [*_delivery_rows(pump, "%s over %s on top of it" % (dose, over)), ("a day with it", present.NONE, seen.day)]
-            side_by_side("single bolus", rows, seen.warnings)
-            if seen.warnings and not agree(yes, "A soft limit is met. Go on?"):
+        seen = pump.look()
+
+        def confirm(found: BolusReview) -> bool:
+            rows = [*_delivery_rows(seen, "%s over %s on top of it" % (dose, over)), ("a day with it", present.NONE, found.day)]
+            side_by_side("single bolus", rows, found.warnings)
+            if found.warnings and not agree(yes, "A soft limit is met. Go on?"):
                 return False
             return agree(yes, "Give this bolus?")
 
-        done = pump.bolus(dose, over, confirm)
+        done = pump.bolus(dose, over, confirm, seen)
     return told("thecal.bolus/1", done, as_json, "bolus of %s over %s" % (dose, over))
 
 
@@ -302,7 +299,7 @@ def pause(session: Session, minutes: int, yes: bool, as_json: bool) -> None:
     """Deliver nothing for some minutes, then the program again by itself. What is missed is never made up."""
     may_ask(yes)
     with session.pump() as pump:
-        confirm_rows(yes, "pause", _delivery_rows(pump, "PAUSED for %d min" % minutes), "Pause the pump?")
+        confirm_rows(yes, "pause", _delivery_rows(pump.look(), "PAUSED for %d min" % minutes), "Pause the pump?")
         done = pump.pause(minutes)
     told("thecal.pause/1", done, as_json, "paused for %d min" % minutes)
 

@@ -13,8 +13,10 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any, Callable
 
+from ..protocol import catalogue
 from . import units
 from .errors import RequestInvalid
+from .texts import wire_text
 
 SCHEMA = "thecal.drug/1"
 FOLDER = Path(__file__).parent / "drugs"
@@ -48,7 +50,7 @@ class Drug:
 
     `hour_share` is the part of the hard daily limit that one hour may hold; `ptm_allowed` whether a patient may ask for a bolus: 'yes', 'mixed' (only
     with another drug) or 'no'; `trial_start` how many times the effective single dose of the trial a day starts with (0: no such rule), once only where
-    its effect lasted longer than `trial_long_effect_s`."""
+    its effect lasted longer than `trial_long_effect_s`; `watch_s` how long a patient is watched behind the first start (0: no figure)."""
 
     name: str
     version: int
@@ -69,6 +71,7 @@ class Drug:
     sources: dict[str, str]
     trial_start: int = 0
     trial_long_effect_s: int = 0
+    watch_s: int = 0
 
     def setting(self, name: str | None = None) -> Setting:
         """The limits for a care setting (None: the drug's default). Raises RequestInvalid with the names that exist."""
@@ -93,7 +96,7 @@ class Drug:
 
 
 _RULE_KEYS = {"abrupt_stop", "ptm_allowed", "hour_share", "in_pump_life", "first_fill_life", "mixes_with"}
-_RULE_EXTRA = {"mix_warning", "trial_start", "trial_long_effect"}
+_RULE_EXTRA = {"mix_warning", "trial_start", "trial_long_effect", "watch"}
 _TOP_KEYS = {"schema", "version", "name", "dose_unit", "concentration_unit", "default_setting", "rules", "concentration", "setting"}
 _CONCENTRATION_KEYS = {"listed", "soft", "hard"}
 _PARSERS: dict[str, Callable[..., Any]] = {
@@ -154,6 +157,7 @@ def parse_drug(table: dict[str, Any], where: str) -> Drug:
     _check_keys(strength, _CONCENTRATION_KEYS, set(), "%s, concentration" % where)
     stop = _choice(read, rules, "abrupt_stop", ("dangerous", "tolerated"))
     listed = read.leaf(strength, "concentration", "listed", list)
+    wire_text(str(table["name"]), "%s: name" % where, catalogue.DRUG_NAME_BYTES)
     drug = Drug(
         name=table["name"],
         version=_version(table["version"], where),
@@ -174,6 +178,7 @@ def parse_drug(table: dict[str, Any], where: str) -> Drug:
         sources=read.sources,
         trial_start=read.leaf(rules, "rules", "trial_start", int) if "trial_start" in rules else 0,
         trial_long_effect_s=read.figure(rules, "rules", "trial_long_effect", units.duration_s) if "trial_long_effect" in rules else 0,
+        watch_s=read.figure(rules, "rules", "watch", units.duration_s) if "watch" in rules else 0,
     )
     if drug.dose_unit not in units.DOSE_RATE.units or drug.concentration_unit not in units.CONCENTRATION.units:
         raise RequestInvalid("%s: dose_unit %r or concentration_unit %r is no unit" % (where, drug.dose_unit, drug.concentration_unit))

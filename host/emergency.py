@@ -11,11 +11,12 @@ from typing import Any, Mapping
 from ..protocol import catalogue
 from . import units
 from .alarms import Alarm, of_bits
-from .blocks import read_drugs, read_text
+from .blocks import read_drugs
 from .drug_library import Drug
 from .errors import RequestInvalid
 from .prescription import Ingredient, show_flow
 from .records import NEVER_DAYS
+from .texts import read_text
 
 ACTIONS = {"fallback": catalogue.REDUCE_FALLBACK, "stop": catalogue.REDUCE_STOP}
 UNKNOWN = "not known"

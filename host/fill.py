@@ -9,10 +9,12 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Mapping
 
+from ..protocol import catalogue
 from . import units
 from .drug_library import Drug
 from .errors import RequestInvalid
 from .prescription import CEILING_NL_DAY, FLOOR_NL_DAY, Bridge, Ingredient, Prescription, ingredients_of, show_flow
+from .texts import wire_text
 
 RESIDUAL_NL = 1_400_000  # unusable residual of the reference reservoir, 1.4 mL (clinical.md 1.1)
 LOW_DAYS = 7  # alarms.md row 19: usable volume below 7 days ...
@@ -44,12 +46,13 @@ class Fill:
         """`Fill('20 mL', 'baclofen', '500 ug/mL', withdrawn='1.4 mL')`; rinsed before: `rinses=3, rinse_volume='2 mL'`.
 
         Raises RequestInvalid for a volume that is zero, above 60 mL or no whole number of uL, for rinses outside 0 .. 10 or without their volume,
-        and as `ingredients_of` does.
+        for a lot of more than 16 characters, and as `ingredients_of` does.
         """
         object.__setattr__(self, "ingredients", ingredients_of(drug, concentration, also, library))
         object.__setattr__(self, "volume_ul", units.whole_ul(volume, "volume"))
         object.__setattr__(self, "withdrawn_ul", units.whole_ul(withdrawn, "withdrawn"))
         object.__setattr__(self, "setting", setting)
+        wire_text(lot, "lot", catalogue.DRUG_NAME_BYTES)
         object.__setattr__(self, "lot", lot)
         object.__setattr__(self, "expiry_s", units.pump_time_s(expiry, "expiry") if expiry else None)
         object.__setattr__(self, "rinses", rinses)

@@ -9,9 +9,9 @@ import hashlib
 import json
 from dataclasses import dataclass, field
 from fractions import Fraction
-from typing import Any, Callable
+from typing import Any, Callable, Sequence
 
-from . import forecast, present, report, review, screen, units
+from . import forecast, present, report, review, screen, units, wean
 from .errors import RequestInvalid
 from .fill import Fill, discrepancy
 from .forecast import Battery, Reservoir
@@ -23,6 +23,7 @@ from .orders import PRIME_RATE
 from .prescription import Bridge, Prescription, same_drugs
 from .programmer import Programmer
 from .review import NL_PER_UL, RefillReview, named
+from .wean import OralDose
 
 SCHEMA = "thecal.visit/1"
 SIGNED_BYTES = 8
@@ -76,7 +77,8 @@ class Plan:
 
 @dataclass
 class FollowUp:
-    """One visit at one pump. `editor` is who signs; `scores` are the clinician's own (pain 0-10, Ashworth, spasms, side effects, oral drugs and weaning)."""
+    """One visit at one pump. `editor` is who signs; `scores` are the clinician's own (pain 0-10, Ashworth, spasms, side effects); `oral` the drugs by
+    mouth and how they are weaned."""
 
     pump: Programmer
     editor: str
@@ -87,6 +89,7 @@ class FollowUp:
     heard: bool | None = None
     plan_made: Plan | None = None
     next_visit_s: int | None = None
+    oral: Sequence[OralDose] = ()
 
     def interrogate(self, host_s: int | None = None, progress: Callable[[int, int], None] | None = None) -> dict[str, Any]:
         """Everything on record before anything is changed; see report.collect."""
@@ -95,7 +98,7 @@ class FollowUp:
 
     def withdrawn(self, volume: str) -> str:
         """What the syringe took out against what the book expects, in words (alarms.md 4). Raises RequestInvalid for a volume that is none."""
-        taken_nl, status, implant = units.volume_nl(volume, "withdrawn"), self.pump.status(), self._implant()
+        taken_nl, status, implant = units.volume_nl(volume, "withdrawn"), self.pump.status(), _commissioned(self.pump.implant())
         expected_nl = max(0, status.reservoir_computed_nl - implant.residual_ul * NL_PER_UL)
         given_nl = review.delivered_since_refill_nl(status, self.pump.log(), implant) or 0
         odd = discrepancy(expected_nl, taken_nl, given_nl)
@@ -108,22 +111,23 @@ class FollowUp:
 
         Raises RequestInvalid at any hard limit of the fill, the program or their drugs, and where the prime would be refused.
         """
-        implant, status, running, contents = self._implant(), self.pump.status(), self.pump.program_running(), self.pump.contents()
-        warnings: list[str] = []
+        seen, contents = self.pump.look(), self.pump.contents()
+        implant, status, running = _commissioned(seen.implant), seen.status, seen.running
+        warnings = wean.check(self.oral)
         found: list[Finding] = []
         bridge = None
         if fill is not None:
-            warnings += self.pump.examine_refill(fill).warnings
+            warnings += self.pump.examine_refill(fill, seen).warnings
             if program is None and running is not None and not same_drugs(fill.ingredients, running.ingredients):
                 warnings.append("the fill is not what the running program is written for: a program for it must follow in this visit")
         if prime is not None:
-            warnings += self.pump.examine_prime(prime).warnings
+            warnings += self.pump.examine_prime(prime, seen=seen).warnings
         if program is not None:
             held = fill.ingredients if fill else contents.ingredients if contents else program.ingredients
             if not same_drugs(held, program.ingredients):
                 raise RequestInvalid("the program is written for %s, the pump holds %s" % (named(program.ingredients), named(held)), "program")
-            bridge = self.pump.bridge_due(program)
-            found = self.pump.examine(program.with_bridge(bridge))[1]
+            bridge = self.pump.bridge_due(program, seen)
+            found = self.pump.examine(program.with_bridge(bridge), seen=seen)[1]
             if bridge is not None:
                 warnings = [line for line in warnings if line != review.bridge_sentence(bridge)]    # it is planned
         expires_s = fill.use_before_s(status.time_s, first=contents is None) if fill else contents.expires_s if contents else 0
@@ -169,6 +173,7 @@ class FollowUp:
         made: dict[str, Any] = {
             "schema": SCHEMA, "notice": report.NOTICE, "editor": self.editor, "serial": after["identity"]["serial"], "patient": after["implant_record"],
             "time": after["status"]["time"], "withdrawn": self.difference, "plan": dict(plan.rows()) if plan else {}, "scores": self.scores,
+            "oral": [dose.text for dose in self.oral], "weaning": wean.check(self.oral),
             "before": before, "after": after, "changes": _changes(before["program"], after["program"]), "done": [order.to_dict() for order in self.done],
             "overridden": self._overridden(), "delivered": report.delivered_text(before["delivered"]), "refill_by": refill_by,
             "next_visit": units.pump_time_text(self.next_visit_s) if self.next_visit_s is not None else None, "alarm_heard": self.heard}
@@ -188,11 +193,11 @@ class FollowUp:
                 told.append("%s: by %s, %s" % (names, self.editor, program.guard.why))
         return told
 
-    def _implant(self) -> Implant:
-        implant = self.pump.implant()
-        if implant is None:
-            raise RequestInvalid("the pump is on the shelf: commission it first")
-        return implant
+
+def _commissioned(implant: Implant | None) -> Implant:
+    if implant is None:
+        raise RequestInvalid("the pump is on the shelf: commission it first")
+    return implant
 
 
 def digest_of(visit: dict[str, Any]) -> bytes:
@@ -236,6 +241,7 @@ def as_text(visit: dict[str, Any]) -> str:
              ("next visit", visit["next_visit"] or "not given"),
              ("alarm test", {None: "not done", True: "heard", False: "NOT HEARD"}[visit["alarm_heard"]])]
     rows += [("overridden", line) for line in visit["overridden"]] + list(visit["scores"].items())
+    rows += [("by mouth", line) for line in visit["oral"]] + [("weaning", line) for line in visit["weaning"]]
     lines = ["VISIT of pump %d at %s" % (visit["serial"], visit["time"]), visit["notice"], "", *("%-16s %s" % row for row in rows)]
     lines += ["", report.as_text(visit["after"]), "", "report %s, program %s, by %s: ______________________" % (
         visit["digest"], visit["program_digest"], visit["editor"])]

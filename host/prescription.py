@@ -11,11 +11,13 @@ from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from typing import Any, Iterable, Mapping
 
+from ..protocol import catalogue
 from . import drug_library, units
 from .bolus import PatientBolus
 from .caps import Cap, caps_of, library_crc
 from .drug_library import Drug
 from .errors import RequestInvalid
+from .texts import wire_text
 
 FLOOR_NL_DAY = 48_000  # 0.048 mL/day, lowest programmable therapy rate (clinical.md 1.1)
 CEILING_NL_DAY = 24_000_000  # 24 mL/day, highest rate of the head (clinical.md 1.1)
@@ -266,6 +268,7 @@ class Prescription:
         cls, mode: str, items: tuple[Ingredient, ...], patterns: tuple[Pattern, ...], days: tuple[int, ...], *, setting: str | None = None,
         fallback: str | None = None, editor: str = "", library: dict[str, Drug] | None = None, asked_ng_day: Fraction | None = None,
     ) -> Prescription:
+        wire_text(editor, "editor", catalogue.DRUG_NAME_BYTES)      # refused here, before a visit has done half of what it was for
         draft = cls(mode, items, patterns, days, 0, SAFE_STOP, setting, editor, asked_ng_day, guard=_guard(items, setting))
         rate, safe = default_safety(items, draft.mean_daily_nl(), setting)
         if fallback is not None:

@@ -25,6 +25,7 @@ LEVEL_FINDINGS = ("", "over-infusion", "under-infusion", "sensor", "free flow", 
 CALIBRATIONS = ("off", "on", "learned at a refill", "back to the factory's")
 DAMAGED = 0  # no event of the catalogue has this code
 NEVER_DAYS = 65_535  # the status field's top: no date within its range
+RECORDS_LOST = 3  # row of alarms.md
 
 
 def decode(message_id: int, payload: bytes) -> dict[str, Any]:
@@ -241,6 +242,14 @@ def _alarm_name(event: Event) -> str:
     return "%d %s" % (event.cause, alarm.name if alarm else "unknown alarm")
 
 
+def _alarm_text(event: Event) -> str:
+    """The alarm, and of lost records whose they are: a pump that was flashed over another firmware's store is neither new nor damaged."""
+    if event.cause != RECORDS_LOST or event.b == 0:
+        return _alarm_name(event)
+    return "%s: the store was written by firmware with records of version %d, which this one does not read; nothing of it runs: commission, fill and program anew" % (
+        _alarm_name(event), event.b)
+
+
 def _row_name(row: int) -> str:
     alarm = ALARM_ROWS.get(row)
     return "all" if row == 0 else "%d %s" % (row, alarm.name if alarm else "unknown alarm")
@@ -269,7 +278,7 @@ _EVENT_TEXTS = {
     catalogue.E_SET_CLOCK: lambda e: "from %s to %s" % (units.pump_time_text(max(0, e.b)), units.pump_time_text(max(0, e.a))),
     catalogue.E_GAP: lambda e: "%s for %s, %s missed" % (_missed_cause(e), units.duration_text(e.a), _ml(e.b)),
     catalogue.E_PULSE_LOST: lambda e: "%d of %d counts seen" % (e.a, e.b),
-    catalogue.E_ALARM: _alarm_name,
+    catalogue.E_ALARM: _alarm_text,
     catalogue.E_ALARM_END: _alarm_name,
     catalogue.E_CLOCK_JUMP: lambda e: "%d s" % e.a,
     catalogue.E_REFUSED: lambda e: "%s: %s" % (_block_name(e.a), reason_text(e.cause)),

@@ -13,6 +13,7 @@ from .orders import EVENT_TAIL
 from .outcome import describe
 from .prescription import Prescription, same_drugs, show_flow
 from .programmer import Programmer, Progress
+from .readings import Seen
 from .records import Day, Event, Status, reason_text
 from .review import delivered_since_refill_nl, named
 
@@ -25,7 +26,8 @@ ACCURACY_PCT = 14.5  # published accuracy of delivered volume, +/- (ECRI 2014, a
 def collect(pump: Programmer, host_s: int | None = None, since: int | None = None, progress: Progress | None = None, recent: bool = False) -> dict[str, Any]:
     """One visit's data. `host_s`: this computer's clock in pump seconds, to compare; `since`: first event number of the visit's list
     (default: the last signed visit); `recent`: read only the end of the log, and no daily totals. Raises what Programmer's reading methods raise."""
-    identity, status, implant, program = pump.identity(), pump.status(), pump.implant(), pump.program_running()
+    identity, seen = pump.identity(), pump.look()
+    status, implant, program = seen.status, seen.implant, seen.running
     contents, record, trial = pump.contents(), pump.implant_record(), pump.trial_record()
     events = pump.log(max(0, status.next_event - EVENT_TAIL) if recent else 0, progress)
     programs = [event for event in events if event.code == catalogue.E_PROGRAM]
@@ -39,11 +41,11 @@ def collect(pump: Programmer, host_s: int | None = None, since: int | None = Non
         "notice": NOTICE,
         "identity": identity.to_dict(),
         "state": present.state_text(status, program),
-        "alarms": [{**alarm.to_dict(), "since": _since(events, alarm.row)} for alarm in status.alarms],
+        "alarms": [{**alarm.to_dict(), **_raised(events, alarm.row)} for alarm in status.alarms],
         "latched": [alarm.to_dict() for alarm in status.latched],
         "status": status.to_dict(),
         "program": describe(program),
-        "now": _now(pump, status),
+        "now": _now(pump, seen),
         "schedule": present.schedule_lines(program) if program else [],
         "chart": screen.day_chart(program, status.time_s // units.DAY_S % 7) if program else [],
         "extra": _extra(status, program),
@@ -73,14 +75,16 @@ def implant_dict(implant: Implant | None) -> dict[str, Any] | None:
     return None if implant is None else {**implant.__dict__, "dead_volume_nl": implant.dead_volume_nl}
 
 
-def _since(events: list[Event], row: int) -> str | None:
+def _raised(events: list[Event], row: int) -> dict[str, str | None]:
+    """When a standing alarm was raised (None: before the events read here), and what the pump said of it beyond its name."""
     raised = [event for event in events if event.code == catalogue.E_ALARM and event.cause == row]
-    return units.pump_time_text(raised[-1].time_s) if raised else None
+    return {"since": units.pump_time_text(raised[-1].time_s) if raised else None, "why": raised[-1].text.partition(": ")[2] if raised else ""}
 
 
-def _now(pump: Programmer, status: Status) -> str:
+def _now(pump: Programmer, seen: Seen) -> str:
     """What the head gives now, in dose and flow: of the old drug while a bridge runs; a prime fills the line and gives no dose."""
-    flow, held = show_flow(status.rate_nl_day), pump.drugs_at_head()
+    status = seen.status
+    flow, held = show_flow(status.rate_nl_day), pump.drugs_at_head(seen)
     if held is None or status.mode == "priming":
         return flow
     return "%s at %s" % (" + ".join("%s %s of %s" % (item.show_dose(item.dose_ng(status.rate_nl_day)), item.name, item.show_concentration()) for item in held), flow)

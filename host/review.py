@@ -28,12 +28,16 @@ DELIVERING = ("running", "priming", "bridging", "bolus")  # modes in which a fil
 
 @dataclass(frozen=True)
 class RefillReview:
-    """What a clinician signs at a refill: the pump as it is, and every sentence about what the fill does to the running program."""
+    """What a clinician signs at a refill: the pump as it is, and every sentence about what the fill does to the running program.
+
+    `use_before_s`: pump time at which the drug is past its life, 0 where that is not known.
+    """
 
     status: Status
     running: Prescription | None
     implant: Implant
     warnings: list[str]
+    use_before_s: int
 
 
 @dataclass(frozen=True)
@@ -68,7 +72,6 @@ def _amount(drug: Drug | None, ng: Fraction) -> str:
 def named(items: Sequence[Ingredient]) -> str:
     """'morphine 10 mg/mL + bupivacaine 20 mg/mL'."""
     return " + ".join("%s %s" % (item.name, item.show_concentration()) for item in items)
-
 
 
 # ---------------------------------------------------------------------------------------------------- refills

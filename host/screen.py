@@ -52,8 +52,9 @@ def clock_text(difference_s: int | None) -> str:
 
 
 def _alarms(seen: dict[str, Any]) -> list[tuple[str, str]]:
-    return [("ALARM", "%d %s (priority %d) since %s: %s" % (
-        alarm["code"], alarm["name"], alarm["priority"], alarm["since"] or "longer than the log read here", alarm["action"])) for alarm in seen["alarms"]] or [
+    return [("ALARM", "%d %s (priority %d) since %s: %s%s" % (
+        alarm["code"], alarm["name"], alarm["priority"], alarm["since"] or "longer than the log read here", alarm["action"],
+        "; " + alarm["why"] if alarm["why"] else "")) for alarm in seen["alarms"]] or [
             ("alarms", "none active")]
 
 

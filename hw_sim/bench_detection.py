@@ -134,7 +134,7 @@ def detection(say: Callable[[str], None] = lambda text: None, *, pumps: int = PU
 
 # ------------------------------------------------------------------------------------------------ the page
 
-RATE_TICKS = (0.05, 0.1, 0.25, 0.5, 1, 2, 5, 10, 24)
+LATE = ", 95 % within"
 HOUR_TICKS = (0.1, 0.3, 1, 3, 8, 24, 48, 120, 240, 720, 2160, 4320)
 
 
@@ -145,27 +145,20 @@ def figures(found: dict[str, Any]) -> list[plots.Figure]:
     for colour, rate_nl_day in zip(plots.COLOURS, (100_000, 500_000, 2_000_000)):
         cells = [cell for row in rows if row["rate_nl_day"] == rate_nl_day for cell in row["delays"]]
         gains, name = [cell["gain"] for cell in cells], ml_day(rate_nl_day)
-        by_gain += [plots.line(name + ", firmware (mean)", gains, [cell["mean_h"] for cell in cells], colour, marker="circle", unit="h"),
-                    plots.line(name + ", ideal CUSUM", gains, [cell["ideal_h"] for cell in cells], colour, dash="dash", unit="h"),
-                    plots.line(name + ", Lorden's bound", gains, [cell["lorden_h"] or None for cell in cells], colour, dash="dot", width=1.5,
-                               unit="h"),
+        by_gain += [*plots.family(name, gains, [one for one in _delays_of(cells) if one[0] != LATE], colour, unit="h"),
                     plots.line(name + ", asked", *_asked(rate=rate_nl_day), plots.RED, dash="", marker="x", unit="h", legend=False)]
     by_rate = []
     for colour, sensor, name in ((plots.BLUE, rows, "walk 50"), (plots.ORANGE, steadier, "walk 15")):
         rates = [row["rate_nl_day"] / 1e6 for row in sensor]
         cells = [next(cell for cell in row["delays"] if cell["gain"] == ASKED_GAIN) for row in sensor]
-        by_rate += [plots.line(name + ": firmware, mean", rates, [cell["mean_h"] for cell in cells], colour, marker="circle", unit="h"),
-                    plots.line(name + ": 95 % within", rates, [cell["late_h"] for cell in cells], colour, width=1, unit="h"),
-                    plots.line(name + ": ideal CUSUM", rates, [cell["ideal_h"] for cell in cells], colour, dash="dash", unit="h"),
-                    plots.line(name + ": Lorden's bound", rates, [cell["lorden_h"] or None for cell in cells], colour, dash="dot", width=1.5,
-                               unit="h")]
+        by_rate += plots.family(name, rates, _delays_of(cells), colour, unit="h")
     by_rate.append(plots.line("asked by alarms.md 4", *_asked(gain=ASKED_GAIN), plots.RED, dash="", marker="x", unit="h"))
     wrong = plots.line("false alarms a pump-year", [row["rate_nl_day"] / 1e6 for row in rows], [row["false_a_year"] for row in rows], plots.BLUE,
                        dash="", marker="circle")
     wrong["error_y"] = {"type": "data", "symmetric": False, "array": [row["high_a_year"] - row["false_a_year"] for row in rows],
                         "arrayminus": [row["false_a_year"] - row["low_a_year"] for row in rows], "color": plots.BLUE}
     hours = plots.axis("hours until found (logarithmic)", HOUR_TICKS, log=True, low=0.8, high=5000)
-    rate_axis = plots.axis("programmed rate, mL/day (logarithmic)", RATE_TICKS, log=True, low=0.045, high=28)
+    rate_axis = plots.rate_axis(row["rate_nl_day"] for row in rows)
     return [
         plots.figure("gain", "Over-infusion: delay against size of the fault",
                      "Default sensor. The ideal test is told the size and has the firmware's own false-alarm "
@@ -179,6 +172,14 @@ def figures(found: dict[str, Any]) -> list[plots.Figure]:
                      "Every finding counts, too much, too little or a flow; whiskers are the 95 % interval.",
                      rate_axis, plots.axis("false alarms a pump-year", low=0, high=max(0.2, 1.1 * max(row["high_a_year"] for row in rows))), [wrong],
                      level=(FALSE_A_YEAR, "bar: one in ten pump-years"))]
+
+
+def _delays_of(cells: Sequence[dict[str, Any]]) -> list[tuple[str, list[float | None], dict[str, Any]]]:
+    """What is drawn of each cell, as plots.family takes it."""
+    return [(", firmware (mean)", [cell["mean_h"] for cell in cells], {"marker": "circle"}),
+            (LATE, [cell["late_h"] for cell in cells], {"width": 1.0}),
+            (", ideal CUSUM", [cell["ideal_h"] for cell in cells], {"dash": "dash"}),
+            (", Lorden's bound", [cell["lorden_h"] or None for cell in cells], {"dash": "dot", "width": 1.5})]
 
 
 def _asked(rate: int | None = None, gain: float | None = None) -> tuple[list[float], list[float]]:

@@ -349,6 +349,7 @@ def _number(where: str, entry: Any, metadata: Any, whole: bool) -> float:
 def _check_range(where: str, value: Any, metadata: Any) -> None:
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
         raise ParamError("%s is %r, it must be a finite number" % (where, value))
-    if not metadata["low"] <= value <= metadata["high"]:
-        raise ParamError("%s is %g %s, it must lie between %g and %g"
-                         % (where, value, metadata["unit"], metadata["low"], metadata["high"]))
+    low, high = metadata["low"], metadata["high"]
+    if not low <= value <= high:
+        wanted = "lie between %g and %g" % (low, high) if high < math.inf else "be above 0" if low == POSITIVE else "be %g or more" % low
+        raise ParamError("%s is %g %s, it must %s" % (where, value, metadata["unit"], wanted))

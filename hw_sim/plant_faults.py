@@ -130,7 +130,7 @@ class PlantFaults(Mapping[str, Any]):
         if isinstance(kind.default, bool) != isinstance(value, bool):
             raise ValueError("fault %s takes %s, not %r" % (name, "no value" if kind.default is True else "a number", value))
         if not isinstance(value, bool) and not kind.low <= value <= kind.high:
-            raise ValueError("fault %s of %g %s: it must lie between %g and %g" % (name, value, kind.unit, kind.low, kind.high))
+            raise ValueError("fault %s of %s: it must lie between %g and %g" % (name, ("%g %s" % (value, kind.unit)).strip(), kind.low, kind.high))
         if value is False:
             self.clear(name)
             return

@@ -202,9 +202,9 @@ class Player:
         if not self.drugs:
             return
         drug = self.drugs[0]
-        row = (t_s, truth["tip_ng"].get(drug, 0.0), truth["delivered_ul"], truth["lumbar_ng_per_ml"].get(drug, 0.0),
-               truth["cisternal_ng_per_ml"].get(drug, 0.0), truth["oral_csf_ng_per_ml"].get(drug, 0.0), self._swallowed(drug))
-        for name, value in zip(scenario_expect.COLUMNS, row):
+        tip, lumbar, cisternal, oral, plasma = (truth[key].get(drug, 0.0) for key in (
+            "tip_ng", "lumbar_ng_per_ml", "cisternal_ng_per_ml", "oral_csf_ng_per_ml", "plasma_ng_per_ml"))
+        for name, value in zip(scenario_expect.COLUMNS, (t_s, tip, truth["delivered_ul"], lumbar, cisternal, oral, self._swallowed(drug), plasma)):
             self.observed.columns[name].append(value)
 
     def _swallowed(self, drug: str) -> float:
@@ -214,7 +214,7 @@ class Player:
         """A line of samples.csv: truth, and what the pump says (empty where it says nothing)."""
         told = status is not None
         row: dict[str, Any] = {
-            "delivered_ul": truth["delivered_ul"], "reservoir_true_ul": truth["reservoir_ul"],
+            "delivered_ul": truth["delivered_ul"], "reservoir_true_ul": truth["reservoir_ul"], "astray_ul": truth["pocket_ul"] + truth["strayed_ul"],
             "demanded_nl": status.demanded_nl if told else None, "ordered_nl": float(status.ordered_nl) if told else None,
             "missed_nl": status.missed_total_nl if told else None, "rate_nl_day": status.rate_nl_day if told else None,
             "reservoir_sensed_ul": status.reservoir_sensed_nl / 1000 if told else None,
@@ -224,6 +224,7 @@ class Player:
             for column, key in (("tip_ng", "tip_ng"), ("tip_conc", "tip_ng_per_ul"), ("reservoir_conc", "reservoir_ng_per_ul"),
                                 *((place, place + "_ng_per_ml") for place in ("lumbar", "cisternal", "effect", "plasma"))):
                 row["%s_%s" % (column, drug)] = truth[key].get(drug, 0.0)
+            row["astray_ng_" + drug] = truth["pocket_ng"].get(drug, 0.0) + truth["strayed_ng"].get(drug, 0.0)
             if any(event.kind == "oral" and event.values["drug"] == drug for event in self.scenario.events):
                 row["oral_ng_" + drug] = self._swallowed(drug)
                 row["oral_csf_" + drug] = truth["oral_csf_ng_per_ml"].get(drug, 0.0)
@@ -233,8 +234,7 @@ class Player:
     def _compare(self, status: Any, now_us: int) -> None:
         """|demanded - ordered|, and demanded against the oracle, as it stood at `now_us`: at every sample, not only at the end."""
         self.status = self.observed.status = status
-        gap = abs(status.demanded_nl - status.ordered_nl)
-        self.observed.gap_nl = max(self.observed.gap_nl or 0.0, float(gap))
+        self.observed.gap_nl = max(self.observed.gap_nl or 0.0, float(abs(status.demanded_nl - status.ordered_nl)))
         assert self.clinician is not None
         if self.clinician.bedside.stalled:
             return      # the oracle learns of a stall when it is over
@@ -313,8 +313,8 @@ class Player:
         rows = self._rows()
         notes = [*filter(None, (self.interrupted, self.failure)), *(clinician.notes if clinician else [])]
         good = not any(row["ok"] is False for row in rows) and not self.interrupted and not self.failure
-        status, truth, head = self.status, world.plant.truth(), self.params.head
-        ordered_nl: float = world.ordered_steps * head.volume_per_rev_ul * 1000 / self.params.motor.steps_per_rev
+        status, truth = self.status, world.plant.truth()
+        ordered_nl: float = world.ordered_steps * self.params.head.volume_per_rev_ul * 1000 / self.params.motor.steps_per_rev
         return {
             "schema": SCHEMA, "verdict": "pass" if good else "fail", "trace_hash": world.recorder.trace_hash,
             "runtime": world.runner.name, "seed": scenario.seed, "scenario": scenario.name, "title": scenario.title,

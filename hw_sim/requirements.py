@@ -190,7 +190,7 @@ def check_code(requirements: Requirements) -> None:
 # ------------------------------------------------------------------------------------------------ outcomes and matrix
 
 def read_outcomes(path: Path) -> dict[str, Any]:
-    """What a test run left: {"whole": bool, "tests": [{"id", "requirements", "outcome"}]}. Raises RequirementsError."""
+    """What a test run left: {"whole": bool, "sources": digest or None, "tests": [{"id", "requirements", "outcome"}]}. Raises RequirementsError."""
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:

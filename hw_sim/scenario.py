@@ -12,6 +12,7 @@ from typing import Any
 
 from ..host import units
 from ..host.alarms import TABLE as ALARM_ROWS
+from ..host.blocks import commission_block
 from ..host.drug_library import find as find_drug
 from ..host.errors import RequestInvalid, ThecalError, Timeout
 from ..host.fill import Fill
@@ -47,8 +48,21 @@ def load_scenario(given: str | Path) -> Scenario:
     from .scenario_therapy import Therapy
     scenario = read(find(str(given)), units)
     params, _ = parts(scenario)
+    _check_parts(scenario, params)
     therapy = Therapy(scenario, params)
     return replace(scenario, orders=therapy.orders(), refusals=therapy.refusals)
+
+
+def _check_parts(scenario: Scenario, params: PlantParams) -> None:
+    """Parts that a pump can be told of, and no more taken out of the reservoir than it holds. Raises ScenarioError."""
+    try:
+        commission_block(implant_record(scenario, params), 1)
+    except RequestInvalid as error:
+        raise ScenarioError("%s: [implant]: no pump can be commissioned with these parts: %s" % (scenario.file, error)) from error
+    for event in scenario.events:
+        if event.kind == "aspirate" and event.read["volume"] > params.reservoir.capacity_ul * NL_PER_UL:
+            raise ScenarioError("%s: volume is %r, the reservoir holds %g mL" % (
+                label(scenario.file, event), event.values["volume"], params.reservoir.capacity_ul / 1000))
 
 
 def implant_record(scenario: Scenario, params: PlantParams) -> Implant:

@@ -19,7 +19,7 @@ from . import story
 from .environment import Environment
 from .params import ParamError, PatientParams, PlantParams
 from .scenario_expect import QUANTITIES
-from .scenario_surroundings import RandomFault, check_bind, environment, random_faults
+from .scenario_surroundings import RandomFault, check_bind, check_heal, environment, random_faults
 from .scenario_values import EXPECT, FIELD_ACTION, IMPLANT, KINDS, ORACLE, PATIENT, TOP, ScenarioError, check_fault, quantity, read_table
 
 SCHEMA = "thecal.scenario/1"
@@ -135,6 +135,7 @@ def read(path: Path, units: Any) -> Scenario:
     surroundings = environment(table.get("environment", []), where, duration_s, units)
     chances = random_faults(table.get("random_fault", []), where, units)
     check_bind(where, events, surroundings, chances)
+    check_heal(where, events, chances)
     scenario = Scenario(
         file=where, name=table["name"], title=table["title"], source=table["source"], confidence=table["confidence"],
         duration_s=duration_s, start_pump_s=top["start"], seed=table.get("seed", 1), sample_s=sample_s,

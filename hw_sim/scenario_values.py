@@ -156,7 +156,8 @@ def check_fault(here: str, name: str, value: float | None) -> None:
     if value is not None and isinstance(fault.default, bool):
         raise ScenarioError("%s: value is %r, but fault %s takes none" % (here, value, name))
     if value is not None and not fault.low <= value <= fault.high:
-        raise ScenarioError("%s: value is %r, fault %s must lie between %g and %g %s" % (here, value, name, fault.low, fault.high, fault.unit))
+        bounds = ("%g and %g %s" % (fault.low, fault.high, fault.unit)).strip()
+        raise ScenarioError("%s: value is %r, fault %s must lie between %s" % (here, value, name, bounds))
 
 
 def _is_line(value: Any) -> str | None:

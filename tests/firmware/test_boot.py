@@ -1,7 +1,8 @@
 """Boot beside what test_app.py sweeps: lost records, a cut bridge, a lost clock; therapy never ends or changes in silence."""
 
 import pytest
-from bare_pump import A_BOLUS, Bench, simple_program
+from bare_pump import A_BOLUS, MONDAY_S, STORE_BYTES, Bench, events, simple_program
+from older_store import VERSION, older_store
 from thecal.firmware import alarms as al
 from thecal.firmware import modes
 from thecal.firmware.settings import COPY_AT, COPY_SLOT, PROGRAM_AT, PROGRAM_SLOT, STATE_AT, STATE_SLOT
@@ -182,3 +183,22 @@ def test_the_lockout_of_a_slow_bolus_is_not_shorter_for_a_reset(bench):
     bench.run_s(1400)
     bench.reboot(30)
     assert 180 * 60 - 30 <= bench.status()["lockout_s"] <= 180 * 60
+
+
+@pytest.mark.req("TH-STORE-11")
+def test_a_store_of_older_firmware_is_said_and_nothing_of_it_runs():
+    """Neither new nor damaged: the alarm carries the version of the records, the pump is on the shelf, and an hour's wait moves nothing."""
+    bench = Bench(ready=False, store=older_store(STORE_BYTES, MONDAY_S))
+    assert bench.app.mode == modes.SHELF and bench.app.alarms.is_active(al.RECORDS) and bench.app.effective_rate() == 0
+    assert events(bench, cat.E_ALARM) == [(al.RECORDS, 5, VERSION)]
+    bench.run_s(86_400)
+    assert (bench.orders, bench.steps) == (0, 0) and bench.tones
+    bench.reboot()
+    assert bench.app.alarms.is_active(al.RECORDS) and bench.app.mode == modes.SHELF
+
+
+def test_a_damaged_state_is_of_no_older_firmware(bench):
+    for slot in (0, 1):
+        bench.store.data[STATE_AT + slot * STATE_SLOT + 9] ^= 1
+    bench.reboot()
+    assert [b for cause, _, b in events(bench, cat.E_ALARM) if cause == al.RECORDS] == [0]

@@ -205,6 +205,29 @@ class TestSteps:
         bench.refill(10_000, {**DRUG, **{key: stronger[key] for key in ("drug_2", "concentration_2_ng_ml")}})
         assert program(bench, {**simple_program(400_000), **stronger}, **self.LIMITS, overrides=1, override_why=1) == cat.R_STEP
 
+    @pytest.mark.req("TH-RATE-04", "TH-BOL-10")
+    def test_more_by_patient_boluses_is_a_rise(self):
+        bench, few = Bench(), {**simple_program(400_000), **A_BOLUS, "per_day": 2, "released": 0, **self.LIMITS}
+        assert program(bench, few) == 0
+        bench.run_s(DAY_S + 60)
+        assert program(bench, {**few, "bolus_nl": 5 * A_BOLUS["bolus_nl"]}) == cat.R_STEP, "the day with all boluses rises by more than 30 %"
+        assert bench.app.settings.changed_s < bench.app.now_s
+        assert program(bench, {**few, "per_day": 3}) == 0
+        assert bench.app.settings.rise_s == bench.app.settings.changed_s == bench.app.now_s, "from here the first 24 h count"
+        assert bench.request()["reason"] == cat.R_FRESH
+
+    def test_a_larger_bolus_or_a_shorter_lockout_is_a_change_even_where_the_day_holds_no_more(self):
+        bench, rules = Bench(), {**simple_program(400_000), **A_BOLUS, "per_day": 2, "lockout_min": 120}
+        assert program(bench, rules) == 0
+        for change in ({"bolus_nl": 2 * A_BOLUS["bolus_nl"], "per_day": 1}, {"lockout_min": 60}):
+            bench.run_s(600)
+            rules = {**rules, **change}
+            assert program(bench, rules) == 0
+            assert bench.app.settings.changed_s == bench.app.now_s
+        bench.run_s(600)
+        assert program(bench, {**rules, "lockout_min": 90}) == 0
+        assert bench.app.settings.changed_s < bench.app.now_s, "a longer lockout alone is none"
+
     def test_without_an_interval_a_clock_that_slipped_back_delays_no_rise(self, filled):
         filled.app.settings.rise_s = filled.app.now_s + 290
         assert program(filled, simple_program(490_000)) == 0

@@ -63,7 +63,7 @@ def test_the_implant_record(therapy, capsys):
     known = json.loads(capsys.readouterr().out)["record"]
     assert (known["patient"], known["tip_level"], known["access_port"], known["mri"]) == ("AB", "T10", False, "conditional")
     assert run(therapy, "implant", "--patient", "ABCDEFGHI", "--yes") == 1
-    assert "patient 'ABCDEFGHI' has 9 characters; at most 8" in capsys.readouterr().err
+    assert "patient 'ABCDEFGHI' has 9 characters; allowed are 0 .. 8" in capsys.readouterr().err
 
 
 def test_the_trial_record(therapy, capsys):

@@ -28,6 +28,7 @@ from thecal.host.life import ImplantRecord, TrialRecord
 from thecal.host.limits import Baseline
 from thecal.host.prescription import Prescription
 from thecal.host.programmer import Programmer
+from thecal.host.texts import wire_text
 from thecal.hw_sim.impairment import SENDERS, Impairment
 from thecal.hw_sim.scenario import implant_record, load_scenario, new_world, world_for
 from thecal.protocol import catalogue as cat
@@ -290,7 +291,7 @@ class Commands:
         assert self.pump.implant() == self.implant
 
     def do_card(self):
-        assert blocks.wire_name(self.pump.card().drugs[0].name) == self.app.program_drugs[0]
+        assert wire_text(self.pump.card().drugs[0].name, "drug", cat.DRUG_NAME_BYTES) == self.app.program_drugs[0]
 def play(world, commands, count):
     """Issue `count` commands, visit by visit; a Row for each kind."""
     rows, visit, visits = {kind: Row() for kind in VISIT}, [], 0

@@ -67,7 +67,9 @@ def test_what_is_of_a_part_or_another_firmware_is_known_and_comes_second(tmp_pat
 
 def test_a_junit_file_is_counted(tmp_path):
     found = es.junit(junit(tmp_path / "j.xml", failed=2))
-    assert found == {"tests": 6, "passed": 3, "failed": ["t::f0", "t::f1"], "skipped": 1, "time_s": 1.5}
+    assert found == {"tests": 6, "passed": 3, "failed": ["t::f0", "t::f1"], "skipped": [{"name": "t::s", "why": "no node"}],
+                     "time_s": 1.5, "sources": None}
+    assert es.junit(junit(tmp_path / "k.xml", sources="a" * 64))["sources"] == "a" * 64
     for text in ("", "<a/>", "<testsuites/>"):
         (tmp_path / "j.xml").write_text(text)
         with pytest.raises(es.EvidenceError, match="j.xml is no JUnit file"):

@@ -5,10 +5,12 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from thecal.hw_sim import requirements as rq
+from thecal.hw_sim import versions
 
 # What the published lists hold that clinical.md 6.1-6.3 restates, kept here so that nothing is left out by leaving it out of the list.
 REQ = [1, 3, 6, 7, 9, 12, 14, *range(16, 21), 23, 26, 27, *range(29, 40), 46, *range(51, 68), *range(77, 82), 85, 86]
@@ -236,7 +238,7 @@ def suite(tmp_path, monkeypatch):
 def test_a_whole_run_leaves_its_outcomes_and_passes_in_ci(suite):
     status, said, left = suite({"test_a.py": BOTH, "test_b.py": "def test_b():\n    pass\n"}, ci=True)
     assert status == 0 and "requirements: 2 of 2 proved by a passing test" in said
-    assert left == {"requirements.json": {"schema": rq.RESULTS_SCHEMA, "whole": True, "ran": 2, "tests": [
+    assert left == {"requirements.json": {"schema": rq.RESULTS_SCHEMA, "whole": True, "ran": 2, "sources": versions.digest(), "tests": [
         {"id": "test_a.py::test_a", "requirements": ["TH-CAP-01", "TH-CAP-02"], "outcome": "passed"}]}}
 
 
@@ -279,6 +281,29 @@ def test_a_class_and_a_case_carry_their_marks_too(suite):
         "    def test_a(self, n):\n        pass\n"
     _, _, left = suite({"test_a.py": text})
     assert [test["requirements"] for test in left["requirements.json"]["tests"]] == [["TH-CAP-01"], ["TH-CAP-01", "TH-CAP-02"]]
+
+
+def test_a_run_names_its_sources_and_leaves_junit_beside_its_outcomes(tmp_path, monkeypatch):
+    from traceability import Traceability
+    config = SimpleNamespace(option=SimpleNamespace(xmlpath=None))
+    plugin = Traceability(tmp_path, tmp_path, rq.load())
+    plugin.keep_junit(config)
+    draft = Path(config.option.xmlpath)
+    for whole, name in ((False, "junit-part.xml"), (True, "junit.xml")):
+        draft.write_text("<testsuites/>")
+        plugin.outcomes, plugin.whole = {"t": "passed"}, whole
+        plugin.pytest_unconfigure()
+        assert (tmp_path / name).is_file() and not draft.exists()
+    draft.write_text("<testsuites/>")
+    plugin.outcomes = {}
+    plugin.pytest_unconfigure()
+    assert not draft.exists()
+    named = SimpleNamespace(option=SimpleNamespace(xmlpath="mine.xml"))
+    Traceability(tmp_path, tmp_path, rq.load()).keep_junit(named)
+    assert named.option.xmlpath == "mine.xml"
+    assert plugin.sources == versions.digest()
+    monkeypatch.setattr(plugin, "began", "other")
+    assert plugin.sources is None
 
 
 def test_listing_tests_leaves_nothing(suite):
