@@ -80,6 +80,7 @@ def life(seed, learns, syringe_ul=100.0, left_ul=100.0):
     return off[4:]
 
 
+@pytest.mark.slow
 @pytest.mark.req("TH-CAL-01")
 @settings(deadline=None)
 @given(st.integers(0, 1000))

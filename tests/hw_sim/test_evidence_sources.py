@@ -74,6 +74,7 @@ def test_a_junit_file_is_counted(tmp_path):
             es.junit(tmp_path / "j.xml")
 
 
+@pytest.mark.slow
 def test_tests_are_run_and_one_that_cannot_be_is_told(tmp_path):
     (tmp_path / "test_mine.py").write_text("def test_a(): pass\ndef test_b(): assert 0\n")
     said = []

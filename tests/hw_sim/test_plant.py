@@ -206,6 +206,7 @@ SURROUNDINGS = Environment([
     Row(3 * DAY_US, "ambient_kpa", 250.0, ramp=True), Row(HOUR_US, "field_t", 0.0), Row(5 * HOUR_US, "field_t", 1.5, ramp=True), Row(DAY_US, "field_t", 0.0)])
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(st.lists(actions, max_size=40), st.booleans())
 def test_mass_closes_whatever_happens(plan, travelled):

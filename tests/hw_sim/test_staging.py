@@ -171,6 +171,7 @@ def test_installed_without_the_repository_the_users_cache_is_taken(rooms, monkey
     assert staging.cache_dir() == rooms / "build" / "cache"
 
 
+@pytest.mark.slow
 def test_the_command_prints_the_folder_on_stdout_and_the_size_on_stderr(cache, tmp_path):
     done = CliRunner().invoke(staging.main, ["--board", "pico", "--out", str(tmp_path / "out")])
     assert done.exit_code == 0
@@ -197,6 +198,7 @@ def test_a_staged_main_runs_on_real_micropython(rooms, micropython):
     assert (done.returncode, done.stdout, done.stderr) == (0, "running 0\n", "")
 
 
+@pytest.mark.slow
 @pytest.mark.req("TH-RULE-05")
 @pytest.mark.micropython
 def test_every_staged_module_imports_in_silence_on_real_micropython(cache, micropython):
@@ -228,6 +230,7 @@ def test_modules_without_lines_touch_no_port():
         assert ".ports." not in text.replace("from .ports import", "") and "self._uart" not in text, name
 
 
+@pytest.mark.slow
 def test_a_copy_of_the_firmware_is_staged_from_its_own_folder(tmp_path):
     with pytest.raises(staging.StagingError, match="holds no thecal firmware: there must be firmware/ and protocol/ in it"):
         staging.stage(rooms_dir=tmp_path)

@@ -256,6 +256,7 @@ def test_every_flipped_bit_of_a_sealed_command(message_class, length):
         assert found[-1] == OPENED and found.count(OPENED) == 1 and set(found[:-1]) <= {"bad", FORGED}, (bit, found)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("message_class", [fr.CLASS_ROUTINE, fr.CLASS_THERAPY])
 def test_pairs_of_flipped_bits_of_a_sealed_command(message_class):
     """All neighbours within a byte's reach, and a sample of the rest."""
