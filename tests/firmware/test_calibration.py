@@ -139,6 +139,7 @@ def test_a_head_that_is_three_per_cent_off_is_learned_in_three_refills(gain_perc
     assert active(bench) in ([], [al.LOW])
 
 
+@pytest.mark.slow
 @pytest.mark.req("TH-CAL-04")
 def test_without_the_order_nothing_is_learned():
     bench = running(FAST)
@@ -206,6 +207,7 @@ def test_an_over_infusing_head_is_found_as_fast_with_a_trim_as_without():
         assert abs(found_h(part) - without) <= 0.1 * without
 
 
+@pytest.mark.slow
 @pytest.mark.req("TH-CAL-02", "TH-CAL-07")
 @pytest.mark.parametrize("part", [-MOST, -7, 13, MOST])
 def test_a_trim_within_its_bound_is_no_matter_of_the_supervisors(part):

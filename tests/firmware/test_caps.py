@@ -67,6 +67,7 @@ def test_a_share_is_rounded_up_and_stays_small(old, new, volume_nl):
 
 
 # ---------------------------------------------------------------------------------------------------- the window
+@pytest.mark.slow
 @given(st.lists(st.tuples(st.one_of(st.integers(0, 900), st.integers(0, 200_000)), st.integers(0, 83_000)), max_size=80), st.integers(0, 1 << 29))
 @settings(max_examples=200, deadline=None)
 def test_the_window_holds_every_bucket_that_an_hour_or_a_day_touches(events, uptime_s):
@@ -187,6 +188,7 @@ def test_what_still_runs_counts_as_well():
 
 
 # ---------------------------------------------------------------------------------------------------- commit
+@pytest.mark.slow
 @pytest.mark.req("TH-CAP-02")
 @given(WEEK, st.integers(1, 26 * 60))
 @settings(max_examples=60, deadline=None)

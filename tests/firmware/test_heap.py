@@ -63,6 +63,7 @@ def test_the_bytecode_fits(board, record_property):
     assert size <= staging.MPY_BUDGET_BYTES
 
 
+@pytest.mark.slow
 @pytest.mark.req("TH-RULE-08")
 @pytest.mark.micropython
 def test_a_pump_that_runs_meets_no_new_name():

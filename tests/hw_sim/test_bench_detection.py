@@ -20,6 +20,7 @@ def test_a_sound_pump_says_nothing_for_weeks():
     assert year["years"] == pytest.approx(40 / 365.25)
 
 
+@pytest.mark.slow
 def test_the_object_and_its_page(tmp_path, monkeypatch):
     monkeypatch.setattr(bench, "RATES_NL_DAY", (100_000, 500_000, 2_000_000))
     monkeypatch.setattr(bench, "GAINS", (1.3, 3.0))

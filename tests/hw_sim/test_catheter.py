@@ -273,6 +273,7 @@ def test_a_bubble_yields_and_grows_at_height():
     assert line.mass_ng()[0] == pytest.approx(mass + 5000 - (10 + grown) * 500 - sucked * 500 - 5000)
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(st.lists(st.tuples(st.floats(-0.5, 30), st.sampled_from([(0.0, 500.0), (2000.0, 0.0), (10.0, 10.0)]), st.sampled_from([0.0, 0.2, 0.95, 1.0])),
                 max_size=60))

@@ -72,6 +72,7 @@ def test_what_is_refused(words, said):
     assert done.exit_code == 2 and said in done.output, done.output
 
 
+@pytest.mark.slow
 def test_a_random_schedule_that_passes():
     done = ran("faults", "--random", 1, "--seed", 3, "--mean", 1, "--only", "rotor-stall@c01", "--runtime", "inprocess")
     assert done.exit_code == 0 and "1 schedules, none fails" in done.output

@@ -38,6 +38,7 @@ def test_what_is_no_piece_is_one_sentence(text, words):
     assert words in str(caught.value) and "\n" not in str(caught.value)
 
 
+@pytest.mark.slow
 def test_a_command_that_prints_nothing_is_told_by_its_last_sentence():
     with pytest.raises(es.EvidenceError, match="thecal-sim run nonesuch --json: status 2, thecal-sim: no scenario is called 'nonesuch'"):
         es.child(("run", "nonesuch", "--json"))

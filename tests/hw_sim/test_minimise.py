@@ -33,6 +33,7 @@ def test_ddmin_leaves_nothing_that_can_go_alone():
     assert len(left) == 2 and set(left) < {2, 5, 8}
 
 
+@pytest.mark.slow
 def test_a_scenario_that_passes_is_not_minimised():
     table = scenario_of(ROWS["clock-jump@c01"])
     with pytest.raises(MinimiseError, match="clock-jump-c01 passes: there is nothing to minimise"):

@@ -30,6 +30,7 @@ def test_every_figure_is_as_published_or_derived(rows):
     assert not [row for row in rows if not row["ok"]]
 
 
+@pytest.mark.slow
 def test_the_table_has_every_figure_with_its_source(rows):
     for part, count in WANTED.items():
         assert len([row for row in rows if part in row["name"]]) == count, part

@@ -413,6 +413,7 @@ def test_faults_refuse_what_they_do_not_know():
     assert dict(plant.faults) == {}
 
 
+@pytest.mark.slow
 @pytest.mark.req("TH-PLANT-05")
 @pytest.mark.parametrize("name", sorted(FAULTS))
 def test_looking_more_often_changes_nothing_under_any_fault(name):

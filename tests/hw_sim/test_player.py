@@ -80,6 +80,7 @@ def test_one_hash_for_one_seed_and_another_for_another():
     assert first == again != other
 
 
+@pytest.mark.slow
 @pytest.mark.req("TH-RULE-09")
 def test_pace_does_not_change_the_trace():
     scenario = short("baclofen", 1)
@@ -108,6 +109,7 @@ def test_a_power_cut_is_an_outage_not_a_failure():
     assert result["missed_by_cause_nl"]["reset"] == pytest.approx(200_000 / 12, abs=2000)
 
 
+@pytest.mark.slow
 def test_a_flow_that_differs_from_the_order_is_seen_by_the_oracle():
     """A head that gives 1.3 times its volume: the firmware's books are right, the plant's are not."""
     scenario = short("baclofen", 2)
@@ -156,6 +158,7 @@ def test_the_result_stays_small():
 
 # ------------------------------------------------------------------------------------------------ other people's firmware
 
+@pytest.mark.slow
 @pytest.mark.parametrize("runtime", ["inprocess", pytest.param("micropython", marks=pytest.mark.micropython)])
 def test_thirty_lines_of_foreign_firmware_run_with_the_same_plant(runtime, tmp_path):
     source = FOREIGN / "steady" / "pump.py"

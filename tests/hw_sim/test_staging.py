@@ -51,6 +51,7 @@ def boards_in(tree):
     return {path.stem for path in (tree / "lib/thecal/firmware/boards").glob("*.mpy")} - {"__init__"}
 
 
+@pytest.mark.slow
 @pytest.mark.req("TH-RULE-05")
 def test_the_same_sources_give_the_same_bytes(tmp_path, monkeypatch):
     trees = []
@@ -66,6 +67,7 @@ def test_no_path_of_this_machine_is_inside(cache):
         assert str(staging.ROOMS_DIR).encode() not in content, name
 
 
+@pytest.mark.slow
 def test_the_bytecode_keeps_to_its_budget(cache):
     for board in staging.BOARDS:
         tree = staging.stage(boards=board)
