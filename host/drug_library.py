@@ -7,6 +7,7 @@ published cancer doses exceed the consensus limits two to four times (regimens.m
 
 from __future__ import annotations
 
+import functools
 import tomllib
 from dataclasses import dataclass, fields
 from fractions import Fraction
@@ -217,6 +218,16 @@ def _parse_setting(name: str, table: dict[str, Any], read: _Reader) -> Setting:
 
 def load(folder: Path = FOLDER) -> dict[str, Drug]:
     """Every drug of a folder of TOML files, by name. Raises RequestInvalid naming the file and the key that is wrong."""
+    return dict(_shipped()) if folder == FOLDER else _read(folder)
+
+
+@functools.cache
+def _shipped() -> dict[str, Drug]:
+    """Our own files, which a process reads once: every prescription, fill and program read back asks for them."""
+    return _read(FOLDER)
+
+
+def _read(folder: Path) -> dict[str, Drug]:
     drugs = {}
     for path in sorted(folder.glob("*.toml")):
         try:

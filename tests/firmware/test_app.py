@@ -232,6 +232,7 @@ def test_a_rotor_that_turns_twice_what_was_ordered_is_cut_at_the_next_look():
     assert al.MOTION in active(bench) and bench.orders == orders + 1 and bench.drops >= 1
 
 
+@pytest.mark.slow
 @pytest.mark.req("TH-ALM-08")
 def test_a_sensor_at_the_residual_stops_delivery_until_the_refill():
     bench = running(24_000_000)
@@ -246,6 +247,7 @@ def test_a_sensor_at_the_residual_stops_delivery_until_the_refill():
     assert active(bench) == [al.LOW] and 999 <= bench.orders - orders <= 1002
 
 
+@pytest.mark.slow
 @pytest.mark.req("TH-ALM-09")
 def test_empty_by_the_book_alone_goes_on_delivering():
     bench = running(24_000_000)
@@ -260,6 +262,7 @@ def test_empty_by_the_book_alone_goes_on_delivering():
     assert bench.order(cat.BOLUS, {"volume_nl": 1000, "seconds": 60})["reason"] == cat.R_ALARM
 
 
+@pytest.mark.slow
 @pytest.mark.req("TH-ALM-19")
 def test_low_reservoir_is_announced_a_week_before():
     bench = running()
@@ -429,6 +432,7 @@ def test_a_reset_or_an_outage_over_midnight_loses_no_day_from_the_history(off_h,
     assert abs(rows[first][0] - off_h * 500 // 24 - (24 - on_h) * 500 // 24 * (on_h < 24)) <= 2
 
 
+@pytest.mark.slow
 def test_the_tick_may_wrap_and_nobody_notices():
     """12.4 days of real ticks; the simulated period is 2**29 ms = 6.2 days."""
     for start_ms in (0, (1 << 29) - 1, (1 << 29) - 500_000, (1 << 28)):

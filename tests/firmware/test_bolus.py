@@ -270,6 +270,7 @@ def rules_of(found):
             "lockout_min": max(found["lockout_min"], -(-found["bolus_s"] // 60))}
 
 
+@pytest.mark.slow
 @pytest.mark.req("TH-BOL-02", "TH-BOL-04")
 @given(RULES, st.lists(st.tuples(st.integers(0, 40_000), st.integers(0, 7200)), max_size=120), st.integers(0, 1 << 29))
 @settings(max_examples=150, deadline=None)

@@ -67,6 +67,7 @@ def test_a_share_is_rounded_up_and_stays_small(old, new, volume_nl):
 
 
 # ---------------------------------------------------------------------------------------------------- the window
+@pytest.mark.slow
 @given(st.lists(st.tuples(st.one_of(st.integers(0, 900), st.integers(0, 200_000)), st.integers(0, 83_000)), max_size=80), st.integers(0, 1 << 29))
 @settings(max_examples=200, deadline=None)
 def test_the_window_holds_every_bucket_that_an_hour_or_a_day_touches(events, uptime_s):
@@ -120,6 +121,7 @@ def due_by(minutes, patterns, weekdays, from_s):
     return [0, *accumulate(rows)]
 
 
+@pytest.mark.slow
 @pytest.mark.req("TH-CAP-03")
 @given(WEEK, st.lists(st.integers(0, 3000), min_size=1, max_size=40), st.integers(0, 20_000), st.integers(0, 5 * 1440),
        st.integers(1000, 400_000), st.integers(1, 200), st.sampled_from([HOUR_S, DAY_S]), st.integers(0, 999))
@@ -186,6 +188,7 @@ def test_what_still_runs_counts_as_well():
 
 
 # ---------------------------------------------------------------------------------------------------- commit
+@pytest.mark.slow
 @pytest.mark.req("TH-CAP-02")
 @given(WEEK, st.integers(1, 26 * 60))
 @settings(max_examples=60, deadline=None)
@@ -323,6 +326,7 @@ def live(pump, wishes, hours):
     return refused
 
 
+@pytest.mark.slow
 @pytest.mark.req("TH-CAP-07")
 @given(WEEK, WEEK, RULES, RULES, st.lists(st.tuples(st.integers(0, 400), st.integers(-1, 60)), min_size=1, max_size=6), st.integers(0, 30),
        st.integers(0, 7 * 1440), st.sampled_from([200, 1000, 4000]))
@@ -350,6 +354,7 @@ def test_no_patient_is_refused_by_a_cap_in_a_normal_life(before, week, old_rules
         assert pump.most(window_s, committed_s) <= cap_nl * DAY_S
 
 
+@pytest.mark.slow
 @given(WEEK, WEEK, st.integers(1, 30), st.integers(0, 7 * 1440))
 @settings(max_examples=20, deadline=None)
 def test_without_boluses_the_lowest_cap_is_that_of_the_fullest_window(before, week, hours, minute):

@@ -190,6 +190,7 @@ def false_alarms(rate_ul_day, years, seed, readings=24):
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.req("TH-RULE-12")
 @pytest.mark.parametrize("rate_ul_day", [50, 62.5, 100])
 def test_a_slow_program_of_whole_pulses_is_not_judged_by_the_readings_noise(rate_ul_day):

@@ -66,6 +66,7 @@ def writes_of(name):
     return bench.store.writes - before
 
 
+@pytest.mark.slow
 @pytest.mark.req("TH-STORE-01", "TH-LINK-01")
 @pytest.mark.parametrize("torn", [False, True], ids=["before", "inside"])
 @pytest.mark.parametrize("name", ORDERS)

@@ -87,6 +87,7 @@ def cut(runner, image, name, write, torn):
     return left, said, bench.status(), bench.moved_steps, runner.store()
 
 
+@pytest.mark.slow
 @pytest.mark.req("TH-STORE-01")
 @pytest.mark.micropython
 @pytest.mark.parametrize("name", ORDERS)

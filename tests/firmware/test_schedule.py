@@ -29,6 +29,7 @@ def rate_then(patterns, weekdays, at_s):
     return [rate for minute, rate in pattern if minute * 60 <= at_s % DAY_S][-1]
 
 
+@pytest.mark.slow
 @pytest.mark.req("TH-RATE-03")
 @given(WEEK, st.lists(st.integers(0, (1 << 30) - 1), min_size=1, max_size=20))
 @settings(max_examples=80)
@@ -44,6 +45,7 @@ def test_the_rate_at_any_second_and_the_second_at_which_it_may_change(week, inst
         assert later == 0 or later // 60 in [minute for minute, _ in patterns[weekdays[at_s // DAY_S % 7]]]
 
 
+@pytest.mark.slow
 @given(WEEK)
 @settings(max_examples=80)
 def test_the_daily_volume_is_that_of_its_steps_rounded_down(week):

@@ -105,6 +105,7 @@ def test_who_signs_is_asked(treated, capsys, monkeypatch):
     assert "by Dr Y: ____" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("args, status, words", [
     (["visit", "--yes"], 2, "a visit is signed: give --sign NAME"), (["visit", "--sign", "X"], 2, "add --yes"),
     ([*NEXT, "--withdrawn", "5 mL"], 2, "--withdrawn 5 mL without --volume"), ([*NEXT, "--drug", "baclofen"], 2, "give --drug and --concentration together"),

@@ -100,6 +100,7 @@ FLEX = Prescription.flex(
     weekdays={"sun": [{"from": "00:00", "dose": "minimum"}]})
 
 
+@pytest.mark.slow
 @pytest.mark.req("TH-LIFE-08")
 @settings(deadline=None)     # a loaded machine is no reason
 @given(st.integers(0, 20_000_000), st.integers(0, 2 * 604_800))

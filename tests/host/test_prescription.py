@@ -135,6 +135,7 @@ def test_a_dose_made_from_a_rate_gives_that_rate(rate, strength):
     assert rate_for(item.dose_ng(rate), item) == rate
 
 
+@pytest.mark.slow
 @given(st.lists(st.tuples(st.integers(0, 1439), st.integers(48_000, 24_000_000)), min_size=1, max_size=12, unique_by=lambda step: step[0]))
 def test_a_flex_day_is_the_sum_of_its_seconds(steps):
     steps = sorted(steps)

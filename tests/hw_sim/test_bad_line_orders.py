@@ -328,6 +328,7 @@ def report(world, commands, rows, virtual_s, wall_s):
             f"the motor turned what the orders ask for, each executed once, less {commands.executed.book.check():.0f} nL that make no pulse yet")
 
 
+@pytest.mark.slow
 @pytest.mark.req("TH-LINK-01")
 def test_every_command_is_executed_once_or_its_outcome_is_said_to_be_open(monkeypatch, capsys):
     with new_world(SCENARIO, runtime="inprocess", seed=SEED) as world:
@@ -360,6 +361,7 @@ def test_every_command_is_executed_once_or_its_outcome_is_said_to_be_open(monkey
         assert row.issued == row.done + row.refused + row.failed + row.open and row.done > 0 and row.done > 0.5 * tried - tried**0.5, kind
 
 
+@pytest.mark.slow
 @pytest.mark.req("TH-LINK-08")
 @pytest.mark.parametrize("line", ["loss=0.3", "replay=0.5", "ber=1e-4", "host.loss=0.5", "pump.loss=0.5"])
 def test_therapy_keeps_its_timing_whatever_the_line_does(line):

@@ -13,12 +13,14 @@ def test_the_interval_of_a_count():
         assert poisson_95(count) == (pytest.approx(low, abs=0.15), pytest.approx(high, abs=0.15))
 
 
+@pytest.mark.slow
 def test_a_sound_pump_says_nothing_for_weeks():
     year = system_year(500_000, 1, days=40)
     assert year["false_alarms"] == 0 and year["rows"] == [] and year["tones"] == 0 and year["wakes"] > 40 * 400
     assert year["years"] == pytest.approx(40 / 365.25)
 
 
+@pytest.mark.slow
 def test_the_object_and_its_page(tmp_path, monkeypatch):
     monkeypatch.setattr(bench, "RATES_NL_DAY", (100_000, 500_000, 2_000_000))
     monkeypatch.setattr(bench, "GAINS", (1.3, 3.0))

@@ -21,6 +21,7 @@ def ran(*words):
     return CliRunner().invoke(cli, [str(word) for word in words])
 
 
+@pytest.mark.slow
 def test_a_row_its_files_and_an_expectation(tmp_path):
     expected = tmp_path / "expected.json"
     done = ran("faults", *ROW, "--json", "--out", tmp_path / "out", "--expect", expected, "--write-expected")
@@ -38,6 +39,7 @@ def test_a_row_its_files_and_an_expectation(tmp_path):
     assert again.exit_code == 1 and "not as expected: clock-jump@c01: by is alarm 12, expected alarm 7" in again.output
 
 
+@pytest.mark.slow
 def test_a_foreign_firmware_is_judged_and_what_it_lacks_is_not_applicable():
     words = ["--runtime", "inprocess", "--jobs", 1, "--firmware", STEADY, "--lacks", "level", "--json", "--only"]
     row, = json.loads(ran("faults", *words, "theft@c01").stdout)["rows"]
@@ -56,6 +58,7 @@ def test_lacks_of_a_foreign_pump_is_read_and_not_run(tmp_path):
     assert declared_lacks(tmp_path / "none") == ()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("words, said", [
     (["--only", "no-such-row"], "no row matches no-such-row"),
     (["--observer", "nothing"], "--observer 'nothing' must be module:function"),
@@ -69,6 +72,7 @@ def test_what_is_refused(words, said):
     assert done.exit_code == 2 and said in done.output, done.output
 
 
+@pytest.mark.slow
 def test_a_random_schedule_that_passes():
     done = ran("faults", "--random", 1, "--seed", 3, "--mean", 1, "--only", "rotor-stall@c01", "--runtime", "inprocess")
     assert done.exit_code == 0 and "1 schedules, none fails" in done.output

@@ -38,6 +38,7 @@ def test_what_is_no_piece_is_one_sentence(text, words):
     assert words in str(caught.value) and "\n" not in str(caught.value)
 
 
+@pytest.mark.slow
 def test_a_command_that_prints_nothing_is_told_by_its_last_sentence():
     with pytest.raises(es.EvidenceError, match="thecal-sim run nonesuch --json: status 2, thecal-sim: no scenario is called 'nonesuch'"):
         es.child(("run", "nonesuch", "--json"))
@@ -76,6 +77,7 @@ def test_a_junit_file_is_counted(tmp_path):
             es.junit(tmp_path / "j.xml")
 
 
+@pytest.mark.slow
 def test_tests_are_run_and_one_that_cannot_be_is_told(tmp_path):
     (tmp_path / "test_mine.py").write_text("def test_a(): pass\ndef test_b(): assert 0\n")
     said = []

@@ -44,6 +44,7 @@ def test_a_hazard_acts_on_plant_wire_or_people_only():
         assert {event["name"] for _, event in row.events if event["kind"] == "fault"} <= set(FAULTS), row.id
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row.id)
 def test_a_row_and_its_twin_are_scenarios(row, tmp_path):
     for healthy in (False, True):

@@ -94,6 +94,7 @@ def test_a_rows_scenario_states_its_own_bound(tmp_path):
     assert (expect.quantity, expect.options["code"], expect.high) == ("alarm_after_min", 7, 60)
 
 
+@pytest.mark.slow
 @pytest.mark.req("TH-RULE-12", "TH-RULE-13", "TH-SUP-03")
 def test_a_slice_of_every_mechanism_fires_and_is_caught(tmp_path):
     rows = [ROWS[name] for name in SLICE]

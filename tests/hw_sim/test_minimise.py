@@ -33,6 +33,7 @@ def test_ddmin_leaves_nothing_that_can_go_alone():
     assert len(left) == 2 and set(left) < {2, 5, 8}
 
 
+@pytest.mark.slow
 def test_a_scenario_that_passes_is_not_minimised():
     table = scenario_of(ROWS["clock-jump@c01"])
     with pytest.raises(MinimiseError, match="clock-jump-c01 passes: there is nothing to minimise"):
@@ -59,6 +60,7 @@ def test_an_event_that_a_failing_expectation_counts_from_stays(monkeypatch):
     assert [event["kind"] for event in small["event"]] == ["implant", "fault"] and len(small["expect"]) == 1
 
 
+@pytest.mark.slow
 def test_what_fails_on_our_own_firmware_too_is_not_the_copys():
     row = scenario_of(ROWS["rotor-stall@c05"])
     row["expect"][0]["max"] = 0.5
@@ -66,6 +68,7 @@ def test_what_fails_on_our_own_firmware_too_is_not_the_copys():
         minimised(row, INSIDE, reference=INSIDE)
 
 
+@pytest.mark.slow
 def test_drawn_schedules_follow_from_the_seed_and_can_be_played(tmp_path):
     therapy = ROWS["rotor-stall@c05"].therapy
     assert random_schedule(therapy, 4, 5) == random_schedule(therapy, 4, 5) != random_schedule(therapy, 5, 5)

@@ -22,6 +22,7 @@ def rows():
     return physics.checks()
 
 
+@pytest.mark.slow
 @pytest.mark.req("TH-PLANT-01", "TH-PLANT-02")
 def test_every_figure_is_as_published_or_derived(rows):
     for row in rows:
@@ -29,6 +30,7 @@ def test_every_figure_is_as_published_or_derived(rows):
     assert not [row for row in rows if not row["ok"]]
 
 
+@pytest.mark.slow
 def test_the_table_has_every_figure_with_its_source(rows):
     for part, count in WANTED.items():
         assert len([row for row in rows if part in row["name"]]) == count, part
@@ -56,6 +58,7 @@ EVENTS = st.lists(st.tuples(st.sampled_from(("set", "set", "clear", "stroke", "s
                             st.integers(0, 1000).map(lambda part: part / 1000)), max_size=50)
 
 
+@pytest.mark.slow
 @pytest.mark.req("TH-PLANT-02", "TH-PLANT-03")
 @settings(max_examples=150, deadline=None)
 @given(EVENTS)

@@ -150,6 +150,7 @@ def test_next_to_nothing_is_no_crash(columns):
     build(Samples(columns), [], [], [], 1.0)
 
 
+@pytest.mark.slow
 def test_points_stay_within_the_budget():
     many = Samples({"t_s": list(range(5000)), **{f"lumbar_{i}": [float(j % 97) for j in range(5000)] for i in range(60)}})
     figures = build(many, [], [], [], 5000.0)

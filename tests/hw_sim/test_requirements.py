@@ -235,6 +235,7 @@ def suite(tmp_path, monkeypatch):
     return run
 
 
+@pytest.mark.slow
 def test_a_whole_run_leaves_its_outcomes_and_passes_in_ci(suite):
     status, said, left = suite({"test_a.py": BOTH, "test_b.py": "def test_b():\n    pass\n"}, ci=True)
     assert status == 0 and "requirements: 2 of 2 proved by a passing test" in said
@@ -242,6 +243,7 @@ def test_a_whole_run_leaves_its_outcomes_and_passes_in_ci(suite):
         {"id": "test_a.py::test_a", "requirements": ["TH-CAP-01", "TH-CAP-02"], "outcome": "passed"}]}}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("text", "state"), [
     ("def test_c():\n    pass\n", "NO TEST"),
     ("@pytest.mark.req('TH-CAP-02')\ndef test_c():\n    pytest.skip('no tool')\n", "SKIPPED"),
@@ -255,6 +257,7 @@ def test_ci_fails_when_a_requirement_has_no_passing_test_and_elsewhere_it_is_sai
         assert left["requirements.json"]["whole"] is True
 
 
+@pytest.mark.slow
 def test_a_failure_in_setup_or_teardown_proves_nothing(suite):
     text = "import pytest\n@pytest.fixture\ndef up():\n    assert 0\n@pytest.fixture\ndef down():\n    yield\n    assert 0\n" \
         "@pytest.mark.req('TH-CAP-01')\ndef test_a(up):\n    pass\n@pytest.mark.req('TH-CAP-02')\ndef test_b(down):\n    pass\n"
@@ -262,6 +265,7 @@ def test_a_failure_in_setup_or_teardown_proves_nothing(suite):
     assert status == 1 and [test["outcome"] for test in left["requirements.json"]["tests"]] == ["failed", "failed"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("options", [("test_a.py",), ("-k", "test_a"), ("-x",)])
 def test_a_part_is_no_proof_and_touches_no_whole_one(suite, options):
     failing = "def test_b():\n    assert 0\ndef test_c():\n    pass\n"
@@ -270,12 +274,14 @@ def test_a_part_is_no_proof_and_touches_no_whole_one(suite, options):
     assert list(left) == ["requirements-part.json"] and left["requirements-part.json"]["whole"] is False
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mark", ["'TH-CAP-03'", "", "7", "'TH-CAP-01', why=1"])
 def test_an_id_that_is_none_is_an_error_at_collection(suite, mark):
     status, said, left = suite({"test_a.py": BOTH.replace("'TH-CAP-01', 'TH-CAP-02'", mark)})
     assert status == 4 and "not in hw_sim/requirements.toml: test_a.py::test_a carries" in said and not left
 
 
+@pytest.mark.slow
 def test_a_class_and_a_case_carry_their_marks_too(suite):
     text = "import pytest\n@pytest.mark.req('TH-CAP-01')\nclass TestIt:\n    @pytest.mark.parametrize('n', [1, pytest.param(2, marks=pytest.mark.req('TH-CAP-02'))])\n" \
         "    def test_a(self, n):\n        pass\n"
@@ -306,5 +312,6 @@ def test_a_run_names_its_sources_and_leaves_junit_beside_its_outcomes(tmp_path, 
     assert plugin.sources is None
 
 
+@pytest.mark.slow
 def test_listing_tests_leaves_nothing(suite):
     assert suite({"test_a.py": BOTH}, "--collect-only", ci=True)[0::2] == (0, {})
