@@ -150,7 +150,7 @@ class Flows(Hands):
             out = line.outflow_ul(0.0, (t_us - self._line_us) * 1e-6)
             if out:
                 since_us = self._line_us if line.kinked else t_us
-                self._deliver(line.release(since_us, t_us, out), since_us, t_us)
+                self._deliver(line.release(since_us, t_us, out), since_us, line.oozing_us(since_us, t_us))
         self._line_us = max(t_us, self._line_us)
 
     def _flow(self, t_us: int) -> None:
