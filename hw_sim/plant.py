@@ -125,6 +125,8 @@ class Plant(Flows):
             turned = self._head.steps_within(rotor, steps, back_kpa, line.room_ul(self._stall_kpa(end_us)))
             self._lost_steps += steps - turned
             steps = turned
+            unopposed_ul = self._head.volume_ul(rotor, steps, 0.0)
+            back_kpa = line.mean_kpa(unopposed_ul, (end_us - start_us) * 1e-6, self.params.head.slip_per_kpa)
         self._rotor = rotor + steps
         volume = self._head.volume_ul(rotor, steps, back_kpa)
         if self._aging and steps:

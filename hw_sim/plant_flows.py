@@ -6,6 +6,8 @@ of this is so. The closed forms of what flows are in standing.py.
 """
 from __future__ import annotations
 
+import math
+
 from .catheter import Pieces
 from .environment import STANDARD_KPA, Environment
 from .head import CALIBRATED_AMBIENT_KPA, CALIBRATED_C, Head
@@ -150,7 +152,7 @@ class Flows(Hands):
             out = line.outflow_ul(0.0, (t_us - self._line_us) * 1e-6)
             if out:
                 since_us = self._line_us if line.kinked else t_us
-                self._deliver(line.release(since_us, t_us, out), since_us, t_us)
+                self._deliver(line.release(since_us, t_us, out), since_us, line.oozing_us(since_us, t_us))
         self._line_us = max(t_us, self._line_us)
 
     def _flow(self, t_us: int) -> None:
@@ -179,9 +181,10 @@ class Flows(Hands):
             before_ul = line.stored_ul
             moved_ul, after_ul = kinked_ul(self._free, drive_kpa, line.outlet_ul_kpa_s, line.compliance_ul_kpa, before_ul, dt_s)
             available_ul = reservoir.available_ul()
-            if moved_ul > available_ul:     # the reservoir runs dry on the way: the rest stays as if it had not
-                after_ul -= moved_ul - available_ul
-                moved_ul = available_ul
+            if moved_ul > available_ul:     # the reservoir runs dry on the way, and the line empties behind it
+                dry_s, moved_ul = self._dry_s(drive_kpa, available_ul, dt_s), available_ul
+                after_ul = kinked_ul(self._free, drive_kpa, line.outlet_ul_kpa_s, line.compliance_ul_kpa, before_ul, dry_s)[1]
+                after_ul *= math.exp((dry_s - dt_s) * line.outlet_ul_kpa_s / line.compliance_ul_kpa)
             out_ul = before_ul + moved_ul - after_ul
             line.stored_ul = after_ul
             self._line_us = t_us
@@ -200,6 +203,15 @@ class Flows(Hands):
         if moved_ul:
             self.faults.fire("free_flow", t_us)
         self._deliver(pieces, since_us, t_us)
+
+    def _dry_s(self, drive_kpa: float, available_ul: float, dt_s: float) -> float:
+        """When free flow into a kinked line has taken `available_ul`, which it has by `dt_s` (bisection: it moves ever on)."""
+        line, early_s, late_s = self._line, 0.0, dt_s
+        while late_s - early_s > 1e-9 * dt_s:
+            middle_s = (early_s + late_s) / 2
+            moved_ul, _ = kinked_ul(self._free, drive_kpa, line.outlet_ul_kpa_s, line.compliance_ul_kpa, line.stored_ul, middle_s)
+            early_s, late_s = (middle_s, late_s) if moved_ul < available_ul else (early_s, middle_s)
+        return late_s
 
     def _mean_drive_kpa(self, since_us: int, t_us: int) -> float:
         """What pushes from a reservoir that is not overfilled to the tip, its mean over a span without a bend (Simpson's rule)."""

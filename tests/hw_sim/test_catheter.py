@@ -296,3 +296,33 @@ def test_mass_and_volume_close_for_any_flow_through_any_leak(flows):
         assert line._alike is not None or min(line._widths) > 0
     for c, x, inside in zip(came, left, line.mass_ng()):
         assert c - x == pytest.approx(inside, rel=1e-9, abs=1e-7)        # DESIGN 9; sums of pieces that left at two places round more
+
+
+@pytest.mark.parametrize(("outlet", "slip", "in_ul"), [(0.0, 0.001, 1.0), (0.001, 0.001, 1.0), (0.05, 0.01, -0.4), (0.2, 0.0, 3.0), (0.0, 0.0, 1.0),
+                                                       (1e-9, 1e-9, 1.0)])
+def test_a_motion_against_its_own_pressure_is_the_same_however_it_is_cut(outlet, slip, in_ul):
+    """Against ten thousand small steps of stored' = n (1 - slip stored / C) - G stored / C."""
+    line = Catheter(PARAMS)
+    line.set_faults(kink_ul_kpa_s=outlet)
+    line.stored_ul = 20.0
+    mean_kpa = line.mean_kpa(in_ul, 2.0, slip)
+    stored, total, count = 20.0, 0.0, 10_000
+    for _ in range(count):
+        def slope(at_ul):
+            return in_ul / 2.0 * (1 - slip * at_ul / line.compliance_ul_kpa) - outlet * at_ul / line.compliance_ul_kpa
+        middle = stored + slope(stored) / count
+        total += middle / line.compliance_ul_kpa / count
+        stored += slope(middle) * 2.0 / count
+    assert mean_kpa == pytest.approx(total, rel=1e-8)
+
+
+def test_what_oozes_has_its_mean_instant():
+    line = Catheter(PARAMS)
+    line.set_faults(kink_ul_kpa_s=0.001)
+    tau_us = 500 * 10**6
+    for span_us in (10**6, 120 * 10**6, 5000 * 10**6, 10**6 * 10**6):
+        share = span_us / tau_us
+        mean_us = tau_us * (1 - share * math.exp(-share) / -math.expm1(-share))
+        assert (line.oozing_us(7, 7 + span_us) + 7) / 2 == pytest.approx(7 + mean_us, abs=1)
+    line.set_faults(kink_ul_kpa_s=0.0)
+    assert line.oozing_us(7, 10**9) == 10**9

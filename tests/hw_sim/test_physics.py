@@ -13,7 +13,7 @@ WANTED = {
     "resistance of 80 cm": 1, "at 24 mL/day": 3, "R C of the open line": 1, "time constant C / G": 2, "time to 100 kPa": 5, "bolus when it opens": 2,
     "absolute": 10, "reservoir over ambient": 4, "front added by 80 cm of steady flow": 2, "strokes at 0.5 mL/day": 1, "half-life in spinal fluid": 8,
     "clearance of the lumbar fluid": 8, "half-life in blood": 8, "clearance of the blood": 8, "settled lumbar level at 96 ug/day": 1,
-    "lumbar to cisternal": 1, "new concentration at the tip": 4, "halved time step": 5, "mass of every drug": 1, "gas": 1,
+    "lumbar to cisternal": 1, "new concentration at the tip": 4, "halved time step": 6, "mass of every drug": 1, "gas": 1,
 }
 
 

@@ -111,3 +111,16 @@ def test_a_septum_that_leaks_fills_the_pocket():
     truth = plant.truth()
     assert truth["pocket_ul"] == pytest.approx(1000.0) and truth["reservoir_ul"] == pytest.approx(19_000.0)
     assert truth["pocket_ng"]["baclofen"] == pytest.approx(500_000.0) and truth["mass_error"] < 1e-12
+
+
+def test_a_reservoir_that_runs_dry_into_a_kinked_line_leaves_the_line_to_empty_itself():
+    """Free flow past a partial kink for more than a day: all that there was is gone, nothing more, and mass closes."""
+    plant = Plant(PlantParams.load(), PatientParams.load(), seed=1)
+    plant.fill(18_000.0, {"morphine": 10.0})
+    plant.faults.set("kink", 3.25)
+    plant.faults.set("free_flow", 4.3)
+    before_ul = plant.truth()["reservoir_ul"]
+    plant.advance(120_000 * 1_000_000)
+    truth = plant.truth()
+    assert truth["reservoir_ul"] == pytest.approx(plant.params.reservoir.residual_ul) and truth["mass_error"] < 1e-9
+    assert truth["delivered_ul"] == pytest.approx(before_ul - plant.params.reservoir.residual_ul) and abs(truth["line_stored_ul"]) < 1e-6
