@@ -57,7 +57,7 @@ LONGEST_S = 60 * 86_400
 
 _TOP = {"schema": "text!", "therapy": "tables!", "hazard": "tables!"}
 _THERAPY = {"id": "text!", "text": "text!", "sample": "duration", "fault_at": "duration", "patient": "table!", "event": "tables!",
-            "reservoir": "text"}
+            "reservoir": "text", "sensors": "text"}
 _ROW = {"within": "duration", "over_ul": "number", "by": "names", "final": "text", "undetectable": "text", "run": "duration"}
 _HAZARD = {"id": "text!", "hazard": "text!", "kind": "text!", "requirement": "names!", "source": "text!", "needs": "names", "event": "tables!",
            "healthy": "tables", "both": "tables", "line": "text", "unbooked": "text", "in": "tables!", **_ROW}
@@ -80,6 +80,7 @@ class Therapy:
     sample_s: int
     fault_at_s: int
     reservoir: str
+    sensors: str
     patient: Mapping[str, Any]
     events: tuple[tuple[int, Mapping[str, Any]], ...]
 
@@ -180,7 +181,7 @@ def _therapy(entry: Mapping[str, Any], where: str, units: Any) -> Therapy:
     sample = entry.get("sample", "1 h")
     return Therapy(entry["id"], entry["text"], sample, quantity(here, "sample", "duration", sample, units),
                    known.get("fault_at", quantity(here, "fault_at", "duration", FAULT_AT, units)), entry.get("reservoir", "reference-20ml"),
-                   entry["patient"], _events(entry["event"], here, units))
+                   entry.get("sensors", "reference"), entry["patient"], _events(entry["event"], here, units))
 
 
 def _events(entries: list[dict[str, Any]], here: str, units: Any) -> tuple[tuple[int, Mapping[str, Any]], ...]:
