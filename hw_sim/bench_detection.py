@@ -25,7 +25,7 @@ RATES_NL_DAY = (50_000, 62_500, 100_000, 250_000, 500_000, 1_000_000, 2_000_000,
 GAINS = (1.1, 1.3, 2.0, 3.0)
 PUMP_YEARS = 200                # a rate, each a pump and a seed of its own
 ONSETS = 200                    # a rate and gain
-SYSTEM, SYSTEM_SEEDS = (("reference", (50_000, 100_000, 250_000, 500_000)), ("low-drift", (100_000, 500_000))), 5      # params/sensors-*.toml; a year each
+SYSTEM, SYSTEM_SEEDS = (("reference", (50_000, 100_000, 250_000, 500_000)), ("low-drift", (100_000, 500_000))), 5      # params/sensors-*; a year each
 ASKED_H = {(1.3, 500_000): 48.0, (3.0, 500_000): 8.0, (1.3, 100_000): 120.0}     # alarms.md 4
 ASKED_GAIN = 1.3
 SURE_ONSETS = 10                # times as many where a mean is held against a bar: 200 leave it uncertain by 2 h of 48
@@ -219,8 +219,8 @@ def write(found: dict[str, Any], out_dir: Path) -> Path:
         found, out_dir, "Detection by the level test", "The firmware's own test on the sensor model of DESIGN 8, the best conceivable test of the "
         "same readings, and the "
         "whole system without a fault.", figures(found), [
-            ("Delays", "Hours; the sensor is named by its walk in µL per root day, the excess is what went into the patient beyond the order until it "
-             "was found, in µL.",
+            ("Delays", "Hours; the sensor is named by its walk in µL per root day, the excess is what went into the patient beyond the order until "
+             "it was found, in µL.",
              table(("sensor", "rate", "false alarms", "gain", "found", "mean", "95 % within", "ideal", "Lorden", "excess"), rows,
                    numeric=range(4, 10))),
             ("The whole system without a fault", "The real firmware on the plant; every alarm of its log counts.",
