@@ -6,20 +6,21 @@ that holds the rotor, a gear that stays bound behind it, a reed switch closed by
 sensor that is wrong; an interrupted bridge; every injury to the line (noise, loss, duplicates; flood, replay and forgery have campaigns
 of their own, tests/README.md), a host that dies, a session that stays open through an alarm.
 
-**What it detects, by which hand, how soon.** The *encoder*, at every pulse: a stall or full occlusion in 3 pulses or 30 min (behind the
-84 uL that a closed line takes up), half the pulses or a fifth of the steps lost within 12 to 24 h, motion without an order at the first
-edge, cut in 2 pulses. The *probe* of the enable switch, at power-on, daily and at each pulse's end: a switch that no longer opens. The
-*level*, by the hour: an over-infusing head (1.3: 48 h and 300 uL at 0.5 mL/day; 3: 8 h), a worn one (4 days), a leak of the
-septum, free flow, theft, a fill that went into the pocket; and a dead encoder, told from a stall by it. The *level against itself*: stuck,
-noisy, jumped. The *two clocks*: a jump above 5 min. The *cell's voltage*: film and end of life. The *store's* own writes. The *host's*
-arithmetic, at the refill: what was withdrawn against what was expected; a fill that the reservoir cannot take; the dose per day before
-anything is sent. Each of these has a bound in time and in volume where it is declared.
+**What it detects, by which hand, how soon.** The *encoder*, at every pulse: a stall or full occlusion in 3 pulses or 30 min (behind the 84
+uL that a closed line takes up), half the pulses or a fifth of the steps lost within 12 to 24 h, motion without an order at the first edge,
+cut in 2 pulses. The *probe* of the enable switch, at power-on, daily and at each pulse's end: a switch that no longer opens. The *level*,
+by the hour: an over-infusing head (1.3: 48 h and 300 uL at 0.5 mL/day; 3: 8 h; with a steady sensor 1.3 at 0.1 mL/day, in five days in the
+mean), a worn one (4 days), a leak of the septum, free flow, theft, a fill that went into the pocket; and a dead encoder, told from a stall
+by it. The *level against itself*: stuck, noisy, jumped. The *two clocks*: a jump above 5 min. The *cell's voltage*: film and end of life.
+The *store's* own writes. The *host's* arithmetic, at the refill: what was withdrawn against what was expected; a fill that the reservoir
+cannot take; the dose per day before anything is sent. Each of these has a bound in time and in volume where it is declared.
 
-**What nothing detects**, and why; these rows run all the same, and say what the patient gets. *Behind the head there is no sensor*: a leak, a
-catheter that came off, a tip that migrated, a partial occlusion through which the rollers push on, a bubble, an injection into the
-access port. *No sensor measures a concentration*: a compounding error, a wrong label believed, adsorption to the walls. *Below the
-level's own walk*: 1.3 times too much at 0.1 mL/day and less (30 uL a day; the refill finds it), a head 10 % off, slipping rollers, a set tube, all
-inside the published accuracy of 14.5 %; lost propellant while the bellows is full. *Nobody knows*: the time zone that a clinician meant.
+**What nothing detects**, and why; these rows run all the same, and say what the patient gets. *Behind the head there is no sensor*: a leak,
+a catheter that came off, a tip that migrated, a partial occlusion through which the rollers push on, a bubble, an injection into the access
+port. *No sensor measures a concentration*: a compounding error, a wrong label believed, adsorption to the walls. *Below the level's own
+walk*: 1.3 times too much at 0.1 mL/day and less with the default sensor (30 uL a day; the refill finds it), a head 10 % off, slipping
+rollers, a set tube, all inside the published accuracy of 14.5 %; lost propellant while the bellows is full. *Nobody knows*: the time zone
+that a clinician meant.
 
 **What it does not survive**: two independent faults of the motor's path. A switch that no longer opens is found at the first pulse and stops
 delivery, but it is proved again every 10 min, since it may have healed; a driver that sticks on during such a proof cannot be cut by
@@ -57,7 +58,7 @@ LONGEST_S = 60 * 86_400
 
 _TOP = {"schema": "text!", "therapy": "tables!", "hazard": "tables!"}
 _THERAPY = {"id": "text!", "text": "text!", "sample": "duration", "fault_at": "duration", "patient": "table!", "event": "tables!",
-            "reservoir": "text"}
+            "reservoir": "text", "sensors": "text"}
 _ROW = {"within": "duration", "over_ul": "number", "by": "names", "final": "text", "undetectable": "text", "run": "duration"}
 _HAZARD = {"id": "text!", "hazard": "text!", "kind": "text!", "requirement": "names!", "source": "text!", "needs": "names", "event": "tables!",
            "healthy": "tables", "both": "tables", "line": "text", "unbooked": "text", "in": "tables!", **_ROW}
@@ -80,6 +81,7 @@ class Therapy:
     sample_s: int
     fault_at_s: int
     reservoir: str
+    sensors: str
     patient: Mapping[str, Any]
     events: tuple[tuple[int, Mapping[str, Any]], ...]
 
@@ -180,7 +182,7 @@ def _therapy(entry: Mapping[str, Any], where: str, units: Any) -> Therapy:
     sample = entry.get("sample", "1 h")
     return Therapy(entry["id"], entry["text"], sample, quantity(here, "sample", "duration", sample, units),
                    known.get("fault_at", quantity(here, "fault_at", "duration", FAULT_AT, units)), entry.get("reservoir", "reference-20ml"),
-                   entry["patient"], _events(entry["event"], here, units))
+                   entry.get("sensors", "reference"), entry["patient"], _events(entry["event"], here, units))
 
 
 def _events(entries: list[dict[str, Any]], here: str, units: Any) -> tuple[tuple[int, Mapping[str, Any]], ...]:

@@ -100,7 +100,7 @@ def scenario(name: str, title: str, source: str, therapy: Therapy, events: Itera
     """A scenario file's table of events (second from the implant, event) on `therapy`, with a bad `line` (impairment.py)."""
     return {**({"line": line} if line else {}), "schema": "thecal.scenario/1", "name": name, "title": title, "source": source,
             "confidence": "C: constructed", "duration": when(duration_s), "start": START, "seed": seed, "sample": therapy.sample,
-            "implant": {**IMPLANT, "reservoir": therapy.reservoir}, "patient": dict(therapy.patient),
+            "implant": {**IMPLANT, "reservoir": therapy.reservoir, "sensors": therapy.sensors}, "patient": dict(therapy.patient),
             "event": [{"at": when(at_s), **event} for at_s, event in events]}
 
 
