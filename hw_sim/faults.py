@@ -48,7 +48,7 @@ DATA = Path(__file__).with_name("hazards.toml")
 SCHEMA = "thecal.hazards/1"
 KINDS = ("electrical", "software", "mechanical", "fluid", "sensor", "environment", "use", "link")
 # What a firmware may declare that it lacks; a row that needs it then reads n/a.
-NEEDS = ("telemetry", "encoder", "level", "inlet", "temperature", "battery", "store", "clock", "magnet", "tone")
+NEEDS = ("telemetry", "encoder", "level", "inlet", "temperature", "battery", "store", "ram", "clock", "magnet", "tone")
 FINALS = ("program", "fallback", "minimum", "stopped", "any")
 PULSES_OVER = 2             # DESIGN 11: flow without a valid order
 FAULT_AT = "1 d"            # a healthy day first: the level test has its hours, and the bolus of a first day is past

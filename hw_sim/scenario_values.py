@@ -14,7 +14,7 @@ from .fram import STORE_BYTES
 from .impairment import Impairment, LineError
 from .plant_faults import FAULTS
 from .scenario_expect import OUTCOMES, QUANTITIES
-from .world_faults import TORN
+from .world_faults import MOST_BITS, RAM_RECORDS, TORN
 
 MAX_SEED = 2**31 - 1
 RESPONSES, MODES = ("none", "partial", "yes"), ("simple", "flex", "periodic", "minimum")
@@ -64,6 +64,7 @@ KINDS: dict[str, dict[str, str]] = {
     "torn_write": {"write": "count!", "left": "torn", **_FATE},
     "store_flip": {"address": "address!", "bit": "bit!", **_FATE},
     "store_dead": {"for": "duration", **_FATE},
+    "ram_flip": {"record": "record!", "bit": "ram_bit!", **_FATE},
     "power_cut": {"for": "duration!", **_FATE},
     "clock_jump": {"by": "shift!", **_FATE},
 }
@@ -221,6 +222,7 @@ PLAIN: dict[str, Any] = {
     "state": _one_of(("empty", "filled")), "action": _one_of(("fallback", "stop")), "fault": _one_of(FAULTS), "quantity": _one_of(QUANTITIES),
     "drawn": _one_of((*FAULTS, "power_cut", "reed_held")), "line": _is_line, "shape": _one_of(("step", "ramp")), "torn": _one_of(TORN),
     "into": _one_of(("reservoir", "pocket")), "address": _is_count(0, STORE_BYTES - 1), "bit": _is_count(0, 7),
+    "record": _one_of(RAM_RECORDS), "ram_bit": _is_count(0, MOST_BITS - 1),
     "cause": _one_of(MISSED_CAUSES), "edge": _one_of(("raised", "cleared")), "outcome": _one_of(OUTCOMES), "steps": _is_steps,
     "weekdays": _is_weekdays, "times": _is_times, "mixture": _is_texts, "table": lambda value: None if isinstance(value, dict) else "a table",
     "tables": lambda value: None if isinstance(value, list) and value and all(isinstance(entry, dict) for entry in value) else "a list of tables",

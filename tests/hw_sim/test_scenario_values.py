@@ -19,7 +19,7 @@ def test_every_kind_is_read_by_a_known_reader():
 def test_what_only_fate_does_cannot_be_refused():
     fate = {kind for kind, keys in KINDS.items() if "refused" not in keys}
     assert fate == {"trial", "visit", "aspirate", "oral", "fault", "heal", "scan", "power_cut", "clock_jump", "reed_held",
-                    "port_injection", "torn_write", "store_flip", "store_dead"}
+                    "port_injection", "torn_write", "store_flip", "store_dead", "ram_flip"}
 
 
 @pytest.mark.parametrize(("kind", "good", "bad", "wanted"), [
