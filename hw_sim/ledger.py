@@ -209,6 +209,7 @@ def faults_of(row: Row) -> set[str]:
     """The names under which the world tells that this row's faults have fired; none for what people do at a visit."""
     names = {event.get("name", event["kind"]) for _, event in row.events if event["kind"] in ("fault", *WORLD_FAULTS)}
     names |= {"field_t" for _, event in row.events if event["kind"] == "scan"} | ({"line"} if row.line else set())
+    names |= {"host_" + key for _, event in row.events for key in ("dies", "stalls") if key in event}
     return names
 
 

@@ -18,7 +18,8 @@ from .recorder import Recorder
 from .runner import Runner
 
 TORN = ("nothing", "half", "first byte", "all but last byte", "all")      # of the write at which power is lost: what it leaves, see TETHER.md
-WORLD_FAULTS = ("power_cut", "clock_jump", "reed_held", "store_flip", "store_dead", "torn_write", "ram_flip", "line")
+WORLD_FAULTS = ("power_cut", "clock_jump", "reed_held", "store_flip", "store_dead", "torn_write", "ram_flip", "line", "attack", "host_dies",
+                "host_stalls")
 MOST_BITS = 1 << 24         # a request of the tether has no more
 
 
