@@ -58,7 +58,7 @@ LONGEST_S = 60 * 86_400
 _TOP = {"schema": "text!", "therapy": "tables!", "hazard": "tables!"}
 _THERAPY = {"id": "text!", "text": "text!", "sample": "duration", "fault_at": "duration", "patient": "table!", "event": "tables!",
             "reservoir": "text"}
-_ROW = {"within": "duration", "over_ul": "number", "by": "names", "final": "text", "undetectable": "text", "run": "duration"}
+_ROW = {"within": "duration", "over_ul": "number", "by": "names", "final": "text", "undetectable": "text", "uncuttable": "text", "run": "duration"}
 _HAZARD = {"id": "text!", "hazard": "text!", "kind": "text!", "requirement": "names!", "source": "text!", "needs": "names", "event": "tables!",
            "healthy": "tables", "both": "tables", "line": "text", "unbooked": "text", "in": "tables!", **_ROW}
 _IN = {"therapy": "text!", **_ROW}
@@ -89,7 +89,8 @@ class Row:
     """One hazard in one therapy. Times in seconds from the fault; `over_ul` None for PULSES_OVER pulses.
 
     `events`, `healthy` and `both` are (second from the fault, event). `unbooked`: why the pump's books may differ from the
-    oracle's. `within_s` None and `undetectable` text where nothing can notice it. `run_s` is how long it is played after the fault.
+    oracle's. `within_s` None and `undetectable` text where nothing can notice it. `uncuttable`: why no hand of the pump can end the flow; the
+    run ends then when it has shown, and how much was given is not judged. `run_s` is how long it is played after the fault.
     """
 
     hazard: str
@@ -110,6 +111,7 @@ class Row:
     by: tuple[str, ...]
     final: str
     undetectable: str
+    uncuttable: str
     run_s: int
 
     @property
@@ -122,7 +124,7 @@ class Row:
         """The bound in words, or why there is none."""
         if self.undetectable:
             return "undetectable: " + self.undetectable
-        return "by %s within %s" % (" or ".join(self.by), self.within)
+        return "by %s within %s" % (" or ".join(self.by), self.within) + ("; uncuttable: " + self.uncuttable if self.uncuttable else "")
 
 
 def load(units: Any, path: Path = DATA) -> list[Row]:
@@ -234,4 +236,5 @@ def _row(entry: Mapping[str, Any], place: Mapping[str, Any], therapies: Mapping[
     return Row(hazard=entry["id"], text=entry["hazard"], kind=entry["kind"], requirement=tuple(entry["requirement"]), source=entry["source"],
                needs=tuple(entry.get("needs", ())), therapy=therapy, events=events["event"], healthy=events["healthy"], both=events["both"],
                line=entry.get("line", ""), unbooked=entry.get("unbooked", ""), within_s=within_s, within=merged.get("within", ""),
-               over_ul=over_ul, by=tuple(merged.get("by", ())), final=final, undetectable=undetectable, run_s=run_s)
+               over_ul=over_ul, by=tuple(merged.get("by", ())), final=final, undetectable=undetectable,
+               uncuttable=merged.get("uncuttable", ""), run_s=run_s)
