@@ -10,6 +10,7 @@ from . import emergency, level_test, loading, self_test
 from .contents import DIFFERS, NOT_YET, REST_UL, TARED
 from .limits import CHECK_S, DAY_S, IDLE_CHECK_S, STOPPED_LONG_S
 from .loading import FACTORY, LEARNED
+from .slots import COPY
 
 STEADY_ROUNDS = 3           # a battery or a level has to be out of bounds in as many rounds
 STUCK_ROUNDS, STUCK_COUNTS = 24, 10     # the same reading to the bit, while ten counts were ordered
@@ -333,6 +334,10 @@ class Sensing:
             self._failed = self_test.RECORDS
             app.alarm(al.RECORDS, True, self._crc)
             self._shift(al.RECORDS, app.supervisor.copy_whole())
+        elif not app.supervisor.copy_whole():
+            self._failed = self_test.RECORDS        # its twin in the store has a CRC of its own; without one the safe state is a stop
+            app.supervisor.take(app.settings.load_copy())
+            app.log(cat.E_REPAIRED, COPY, 0, 0, True)
         elif not self_test.store_works(app.ports.store, self._scratch, app.uptime_s & 0xFF):
             self._failed = self_test.STORE
             app.alarm(al.STORE, True, 5)

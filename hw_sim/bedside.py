@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from .environment import Environment
+from .line_events import attack
 from .oracle import Oracle
 from .params import PatientParams, PlantParams
 from .plant import Plant
@@ -21,7 +22,8 @@ DAY_S = 86_400
 HOUR_S = 3600
 NG_PER_MG = 1_000_000
 # Kinds of events that need no clinician.
-FATE = ("aspirate", "oral", "fault", "heal", "scan", "power_cut", "clock_jump", "reed_held", "port_injection", "torn_write", "store_flip", "store_dead")
+FATE = ("aspirate", "oral", "fault", "heal", "scan", "power_cut", "clock_jump", "reed_held", "port_injection", "torn_write", "store_flip", "store_dead",
+        "ram_flip", "attack")
 SCAN_T = 1.5                    # the usual scanner (clinical.md 1.5)
 STALLING = ("rotor_stall", "field_t")   # faults in which the rotor stands
 LOSING = ("kink", "intermittent_stall", "lost_steps")    # faults in which single pulses, or parts of them, are lost
@@ -179,6 +181,14 @@ class Bedside:
 
     def _store_flip(self, event: Any) -> None:
         self.world.store_flip(event.read["address"], event.read["bit"])
+        self._must_fire(event)
+
+    def _ram_flip(self, event: Any) -> None:
+        self.world.ram_flip(event.read["record"], event.read["bit"])
+        self._must_fire(event)
+
+    def _attack(self, event: Any) -> None:
+        attack(self.world, event.values["rules"], event.read["for"], event.read.get("listens", 0))
         self._must_fire(event)
 
     def _store_dead(self, event: Any) -> None:

@@ -12,11 +12,11 @@ from __future__ import annotations
 
 import random
 import tempfile
-import tomllib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
+from . import toml_table
 from .faults import Row, Therapy
 from .ledger import ACCEPTED, BOOKS, Bench, loaded, scenario
 from .player import play
@@ -133,12 +133,7 @@ def random_schedule(therapy: Therapy, seed: int, faults: int) -> dict[str, Any]:
 
 def read_table(path: Path) -> dict[str, Any]:
     """The tables of a scenario file, unread. Raises ScenarioError."""
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ScenarioError("%s is not TOML: %s" % (path.name, error)) from error
-    except OSError as error:
-        raise ScenarioError("%s cannot be read: %s" % (path.name, error.strerror)) from error
+    return toml_table.read(path, ScenarioError)
 
 
 def therapies(rows: Sequence[Row]) -> list[Therapy]:

@@ -18,6 +18,7 @@ from ..host.drug_library import find as find_drug
 from ..host.errors import RequestInvalid, ThecalError, Timeout
 from ..host.fill import Fill
 from ..host.implant import Implant
+from ..host.keystore import Key, Keystore
 from ..host.life import ImplantRecord, TrialRecord
 from ..host.limits import NO_BRIDGE, Baseline, Finding, check, check_bolus
 from ..host.orders import overriding
@@ -36,7 +37,7 @@ from .world import World
 NL_PER_UL = 1000
 __all__ = [
     "ALARM_ROWS", "DAY_S", "MINIMUM_NL_DAY", "NL_PER_UL", "NO_BRIDGE", "PRIME_RATE", "SAFE_STOP", "Baseline", "Bridge", "Event", "Fill", "Finding",
-    "Implant", "ImplantRecord", "LogEvent", "OrderResult", "Prescription", "Programmer", "RequestInvalid", "Scenario", "ScenarioError", "Status",
+    "Implant", "ImplantRecord", "Key", "Keystore", "LogEvent", "OrderResult", "Prescription", "Programmer", "RequestInvalid", "Scenario", "ScenarioError", "Status",
     "ThecalError", "Timeout", "TrialRecord", "against_program", "bridge_for", "check", "check_bolus", "find_drug", "implant_record", "label",
     "load_scenario", "new_world", "overriding", "part_nl", "parts", "single_bolus", "units", "world_for"]
 

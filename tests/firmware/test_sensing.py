@@ -10,6 +10,7 @@ from bare_pump import A_BOLUS, Bench, events, simple_program
 from sick_pump import DAY, FALLBACK, HOUR, RATE, Sick, active, running
 from thecal.firmware import alarms as al
 from thecal.firmware import sensing as se
+from thecal.firmware.slots import COPY
 from thecal.protocol import catalogue as cat
 from thecal.protocol.session import CLINICIAN, PROOF_BYTES
 
@@ -137,6 +138,23 @@ def test_row_3_with_the_copy_changed_as_well_is_the_minimum_rate():
     bench.app.supervisor.fallback_nl_day += 1
     bench.run_s(DAY)
     assert active(bench) == [al.RECORDS] and bench.app.alarms.action == al.MIN and bench.app.effective_rate() == MINIMUM
+
+
+@pytest.mark.req("TH-SUP-05", "TH-SUP-07")
+@pytest.mark.parametrize("lost", [False, True])
+def test_a_copy_that_changed_in_memory_alone_is_taken_anew_from_the_store_within_a_day(lost):
+    """Where that is gone too, the supervisor has none: no fallback rate, and the safe state is a stop."""
+    bench = running()
+    supervisor = bench.app.supervisor
+    if lost:
+        bench.app.settings.load_copy = lambda: None
+    supervisor.fallback_nl_day += 1
+    bench.run_s(DAY)
+    assert events(bench, cat.E_REPAIRED)[-1][0] == COPY and events(bench, cat.E_SELF_TEST)[-1][0] == 1 and active(bench) == []
+    assert (supervisor.fallback_nl_day, supervisor.copy_whole()) == ((0, False) if lost else (FALLBACK, True))
+    if lost:
+        assert supervisor.safe_state == cat.SAFE_STOP
+    assert about(delivered(bench), RATE), "the program goes on"
 
 
 @pytest.mark.req("TH-ALM-04", "TH-SUP-04", "TH-SUP-01", "TH-RULE-11")
