@@ -162,6 +162,7 @@ class App:
         """Write the state record; a store that refuses raises alarm 14 and nothing else. Returns True when it stands."""
         settings, alarms = self.settings, self.alarms
         settings.active, settings.latched, settings.first_alarm = alarms.active | alarms.is_shifted(al.CAP) << al.ROWS, alarms.latched, alarms.first
+        self.supervisor.save(settings.missing)
         try:
             settings.save_state(self.now_s)
         except OSError:

@@ -8,7 +8,7 @@ so that it holds every exact window beginning in that bucket. Therefore, with P 
 - `grant_refusal` passes nothing that an exact rolling window refuses, and refuses nothing that stays more than B + P below the cap;
 - `commit_refusal` of a program with patient boluses is stricter by the same bucket and 2 P: no bolus that it proved is refused later;
 - without them it is exact for what the program itself can do, so that a program may run at its cap; a window that straddles the
-  commit is exact where a bucket begins, between two of these it may be over by what five minutes rise, and by 2 P of rounding.
+  commit is exact where a bucket begins, between two of these it may be over by what five minutes rise, and by P of rounding.
 
 A clock that goes back by up to 5 min, which row 12 tolerates, lets the schedule repeat as much: by so much, and no more than 10 min of
 its fastest step a day, a window may be over its cap without row 4. What a grant or a commit may add is never the more for it. Behind a
@@ -328,7 +328,7 @@ class Caps:
             flow = (schedule, app.now_s, hold_s, -(-bridge * (share >> 12) // (share & 4095)), -(-bridge_rate * (share >> 12) // (share & 4095)),
                     app.bolus.starts(values, hold_s + window_s + BUCKET_S, hold_s, True), volume_nl * DAY_S, rate)
             # Two remainders of less than a nL each will have become whole when a bolus that fitted here is asked for.
-            if self._over(app, flow, window_s, cap_nl - 2 if volume_nl else cap_nl + pulses_nl, share, hold_s, falls):
+            if self._over(app, flow, window_s, cap_nl - 2 if volume_nl else cap_nl + app.ledger.pulse_nl, share, hold_s, falls):
                 return R_CAP
             if bridge and self._over(app, (schedule, 0, SMALL, bridge, bridge_rate, (), 0, 0), seconds, old_nl + pulses_nl, ONE, hold_s, falls):
                 return R_CAP
