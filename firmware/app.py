@@ -11,7 +11,7 @@ from . import alarms as al
 from . import daybook, modes, orders
 from .alarms import Alarms
 from .bolus import REFUSED_MANY, PatientBolus
-from .caps import Caps
+from .caps import Caps, behind
 from .contents import Contents
 from .event_log import FAULTS, FAULTS_AT, DayLog, EventLog
 from .history import History
@@ -346,8 +346,9 @@ class App:
                 settings.catheter = cat.CATHETER_FILLED
             self.log(cat.E_PRIME_END)
         elif kind == BRIDGE:
+            if settings.old_cap_day_nl:
+                settings.old_share, settings.switched_s = behind(settings, settings.bridge_share), settings.steady_s
             settings.old_cap_hour_nl = settings.old_cap_day_nl = 0
-            settings.switched_s = settings.steady_s
             self.caps.release_old()
             self.log(cat.E_BRIDGE_END)
         else:

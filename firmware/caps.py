@@ -69,6 +69,13 @@ def behind(settings, share):
     return both if (both >> 12) * (share & 4095) > (share >> 12) * (both & 4095) else share
 
 
+def bridged(settings, changes):
+    """Add to `changes` ({attribute of Settings: value}) what the end of a bridge by order is for the caps. Its own end: App._extra_ended."""
+    if settings.old_cap_day_nl:
+        changes["old_share"], changes["switched_s"] = behind(settings, settings.bridge_share), settings.steady_s
+    changes["old_cap_hour_nl"] = changes["old_cap_day_nl"] = 0
+
+
 def _ratio(most, least):
     rest, common = most, least
     while rest:
@@ -270,7 +277,7 @@ class Caps:
         """Boot: the window from the delivery history; all of it assumed used when a record of it is gone."""
         settings, history = app.settings, app.history
         past_s = BUCKET_S - self._until_s + self._now_s
-        switched_s = settings.steady_s - settings.switched_s if settings.old_share and not self._share else 2 * DAY_S
+        switched_s = settings.steady_s - settings.switched_s if settings.old_share else 2 * DAY_S
         self._known_s = self._bolus_s = self._now_s
         for age_s, volume_nl in history.recent(app.now_s, app.ledger, DAY_S + BUCKET_S):
             back = max(0, (age_s - past_s + BUCKET_S - 1) // BUCKET_S)

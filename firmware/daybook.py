@@ -11,13 +11,13 @@ def open_day(app):
     settings = app.settings
     settings.last_day = app.now_s // DAY_S
     settings.day_pulses = app.ledger.pulses
-    settings.day_missed_nl = _missed_nl(app.ledger, range(CAUSES))
-    settings.day_lost_nl = _missed_nl(app.ledger, (MISSED_STALL,))
+    settings.day_missed_nl = _missed_nl(app.ledger, 0, CAUSES)
+    settings.day_lost_nl = _missed_nl(app.ledger, MISSED_STALL, MISSED_STALL + 1)
 
 
-def _missed_nl(ledger, causes):
+def _missed_nl(ledger, cause, until):
     total = 0
-    for cause in causes:
+    for cause in range(cause, until):
         total += ledger.missed_ul[cause] % 500000 * 1000 + ledger.missed_nl[cause]
     return total
 
@@ -29,8 +29,8 @@ def close_day(app):
     """
     settings, ledger = app.settings, app.ledger
     pulses = ledger.pulses - settings.day_pulses
-    missed_nl = max(0, _missed_nl(ledger, range(CAUSES)) - settings.day_missed_nl)
-    lost_nl = max(0, _missed_nl(ledger, (MISSED_STALL,)) - settings.day_lost_nl)
+    missed_nl = max(0, _missed_nl(ledger, 0, CAUSES) - settings.day_missed_nl)
+    lost_nl = max(0, _missed_nl(ledger, MISSED_STALL, MISSED_STALL + 1) - settings.day_lost_nl)
     try:
         app.days.write(settings.last_day, pulses, max(0, pulses * ledger.pulse_nl - lost_nl), missed_nl, app.contents.sensed_ul, app.alarms.active)
     except OSError:

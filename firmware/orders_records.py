@@ -7,6 +7,7 @@ from ..protocol.fields import MAX_SMALL
 from . import alarms as al
 from . import loading
 from .blocks import drugs_of
+from .caps import bridged
 from .infusion import BRIDGE
 from .ports import MAX_HOLD_MS
 
@@ -103,8 +104,7 @@ def catheter(app, block, values):
         left_nl = infusion.bridge_left_nl()
         if left_nl:
             infusion.cut_extra()
-            changes["old_cap_hour_nl"] = changes["old_cap_day_nl"] = 0
-            changes["switched_s"] = app.settings.steady_s
+            bridged(app.settings, changes)
     reason = store(app, block, changes)
     if reason:
         if left_nl:

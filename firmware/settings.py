@@ -35,7 +35,7 @@ BOLUS_STATE_BYTES = 200         # firmware/bolus.py packs itself into it
 
 _HEAD = "<BII8s8s%ds%ds" % (BOLUS_STATE_BYTES, MISSING_BYTES)
 # The rest is four bytes each, in groups. A field more is a number more in its group's format, and its name in both places below.
-_ORDERS, _TIMES, _BOOKS = "<21i", "<28i", "<18i"
+_ORDERS, _TIMES, _BOOKS = "<21i", "<29i", "<18i"
 _ORDERS_AT = struct.calcsize(_HEAD)
 _TIMES_AT = _ORDERS_AT + struct.calcsize(_ORDERS)
 _BOOKS_AT = _TIMES_AT + struct.calcsize(_TIMES)
@@ -97,6 +97,7 @@ class Settings:
         self.clock_offset_s = 0         # pump time minus what the RTC shows: setting the clock is an order like any other, in one record
         self.switched_s = 0             # firmware/caps.py: when the head changed to another concentration ...
         self.old_share = 0              # ... and what a nanolitre of before counts since then
+        self.bridge_share = 0           # ... and will behind the bridge that runs
         self.rise_s = 0                 # pump time of the last rise of a dose
         self.changed_s = 0              # ... of the last change of dose or drug
         self.fill_slot = self.implant_slot = self.trial_slot = sl.NONE
@@ -182,7 +183,7 @@ class Settings:
             self.filled_s, self.extra_left_nl, self.extra_rate_nl_day, self.paused_until_s, self.line_pulses, self.old_cap_hour_nl,
             self.old_cap_day_nl, self.rise_s, self.changed_s, self.event_head, self.fault_head, self.history_head, self.history_pulses,
             self.steady_s, self.switched_s, self.old_share, self.clock_offset_s, self.watchdog_1_s, self.watchdog_2_s, self.eri_s,
-            self.wasted_mj, self.trim, self.day_lost_nl)
+            self.wasted_mj, self.trim, self.day_lost_nl, self.bridge_share)
         struct.pack_into(
             _BOOKS, buffer, _BOOKS_AT, ledger.base_nl, ledger.base_pulses, ledger.lost_pulses, ledger.pulses, ul[0], ul[1], ul[2], ul[3], ul[4],
             ul[5], nl[0], nl[1], nl[2], nl[3], nl[4], nl[5], infusion.acc_nl, infusion.demand.rem)
@@ -199,7 +200,7 @@ class Settings:
          self.filled_s, self.extra_left_nl, self.extra_rate_nl_day, self.paused_until_s, self.line_pulses, self.old_cap_hour_nl,
          self.old_cap_day_nl, self.rise_s, self.changed_s, self.event_head, self.fault_head, self.history_head, self.history_pulses,
          self.steady_s, self.switched_s, self.old_share, self.clock_offset_s, self.watchdog_1_s, self.watchdog_2_s,
-         self.eri_s, self.wasted_mj, self.trim, self.day_lost_nl) = struct.unpack_from(_TIMES, buffer, _TIMES_AT)
+         self.eri_s, self.wasted_mj, self.trim, self.day_lost_nl, self.bridge_share) = struct.unpack_from(_TIMES, buffer, _TIMES_AT)
         self.missing_s = self.steady_s
         row = struct.unpack_from(_BOOKS, buffer, _BOOKS_AT)
         ledger.base_nl, ledger.base_pulses, ledger.lost_pulses, ledger.pulses = row[:4]
