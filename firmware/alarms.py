@@ -167,7 +167,13 @@ class Alarms:
         self.action, self.urgent, self.tone = action, urgent, tone
 
     def restore(self, active, latched, first):
-        """After a reset: what was latched stays on record. What ends by itself is found anew, or not; so is a store that cannot be written."""
+        """After a reset: what was latched stays on record. What ends by itself is found anew, or not; so is a store that cannot be written.
+
+        The bit above the rows': row 4 was the basal's, and stays at the fallback.
+        """
+        if active >> ROWS:
+            active ^= 1 << ROWS
+            self._shifted = 1 << (CAP - 1)
         causes = active
         for row in range(1, ROWS + 1):
             if ends(row) == AUTO or row == STORE:

@@ -11,7 +11,7 @@ from . import alarms as al
 from . import daybook, modes, orders
 from .alarms import Alarms
 from .bolus import REFUSED_MANY, PatientBolus
-from .caps import BASAL, Caps
+from .caps import Caps, behind
 from .contents import Contents
 from .event_log import FAULTS, FAULTS_AT, DayLog, EventLog
 from .history import History
@@ -161,7 +161,8 @@ class App:
     def save_state(self):
         """Write the state record; a store that refuses raises alarm 14 and nothing else. Returns True when it stands."""
         settings, alarms = self.settings, self.alarms
-        settings.active, settings.latched, settings.first_alarm = alarms.active, alarms.latched, alarms.first
+        settings.active, settings.latched, settings.first_alarm = alarms.active | alarms.is_shifted(al.CAP) << al.ROWS, alarms.latched, alarms.first
+        self.supervisor.save(settings.missing)
         try:
             settings.save_state(self.now_s)
         except OSError:
@@ -294,6 +295,7 @@ class App:
         if at:
             daybook.clock_jumped(self, at)
             self.follow(self.now_s - seconds)
+        self.caps.clock(self.now_s, self.schedule.most_rate_nl_day)
         at = self.now_s - seconds
         while seconds > 0:
             if at >= self._change_s:
@@ -344,8 +346,9 @@ class App:
                 settings.catheter = cat.CATHETER_FILLED
             self.log(cat.E_PRIME_END)
         elif kind == BRIDGE:
+            if settings.old_cap_day_nl:
+                settings.old_share, settings.switched_s = behind(settings, settings.bridge_share), settings.steady_s
             settings.old_cap_hour_nl = settings.old_cap_day_nl = 0
-            settings.switched_s = settings.steady_s
             self.caps.release_old()
             self.log(cat.E_BRIDGE_END)
         else:
@@ -356,10 +359,7 @@ class App:
     def _pulse(self):
         """Intent first, then the lease, then the order: a reset in between counts the pulse as delivered."""
         caps = self.caps
-        over = caps.exceeded(self.ledger.pulse_nl, self.rate)
-        if over:
-            self.alarms.shift(al.CAP, over == BASAL)
-            self.alarm(al.CAP, True, caps.delivered_hour_nl, caps.delivered_day_nl)
+        caps.watch(self)
         steps = self.trim.steps(self.infusion.take_pulse())
         hold_ms = self.infusion.hold_ms(steps)
         self._intend()

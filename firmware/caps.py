@@ -8,15 +8,20 @@ so that it holds every exact window beginning in that bucket. Therefore, with P 
 - `grant_refusal` passes nothing that an exact rolling window refuses, and refuses nothing that stays more than B + P below the cap;
 - `commit_refusal` of a program with patient boluses is stricter by the same bucket and 2 P: no bolus that it proved is refused later;
 - without them it is exact for what the program itself can do, so that a program may run at its cap; a window that straddles the
-  commit is exact where a bucket begins, between two of these it may be over by what five minutes rise, and by 2 P of rounding.
+  commit is exact where a bucket begins, between two of these it may be over by what five minutes rise, and by P of rounding.
+
+A clock that goes back by up to 5 min, which row 12 tolerates, lets the schedule repeat as much: by so much, and no more than 10 min of
+its fastest step a day, a window may be over its cap without row 4. What a grant or a commit may add is never the more for it. Behind a
+reset what was delivered before the clock went back seems so much younger: a window that this can take above a cap is above it at boot.
 """
 
 from array import array
 
 from ..protocol.catalogue import R_CAP
+from .alarms import CAP
 from .blocks import DRUGS, bolus_rate_nl_day, drugs_of
 from .infusion import BOLUS, PRIME
-from .limits import DAY_S, SMALL, WEEK_S
+from .limits import CLOCK_JUMP_S, DAY_S, SMALL, WEEK_S
 
 BUCKET_S = 300
 BUCKETS = DAY_S // BUCKET_S
@@ -62,6 +67,13 @@ def behind(settings, share):
         return share
     both = _ratio((old >> 12) * (share >> 12), (old & 4095) * (share & 4095))
     return both if (both >> 12) * (share & 4095) > (share >> 12) * (both & 4095) else share
+
+
+def bridged(settings, changes):
+    """Add to `changes` ({attribute of Settings: value}) what the end of a bridge by order is for the caps. Its own end: App._extra_ended."""
+    if settings.old_cap_day_nl:
+        changes["old_share"], changes["switched_s"] = behind(settings, settings.bridge_share), settings.steady_s
+    changes["old_cap_hour_nl"] = changes["old_cap_day_nl"] = 0
 
 
 def _ratio(most, least):
@@ -141,6 +153,9 @@ class Caps:
         self._known_s = -2 * DAY_S  # uptime from which on this window was seen, not restored ...
         self._full_s = -2 * DAY_S   # ... or assumed to be full ...
         self._blind_s = -2 * DAY_S  # ... or above the caps already, for a reason that has been answered
+        self._again_nl = 0          # what the schedule may have repeated behind a clock that went back ...
+        self._again_s = -2 * DAY_S  # ... up to this uptime
+        self._ahead_s = 0           # by which the pump time, as it was followed, is ahead of the uptime
         self._eased = False         # the program checked last is let into windows that are over its caps: see `falls`
 
     def load(self, values, share=ONE):
@@ -199,6 +214,20 @@ class Caps:
         self._running_nl = 0
         self._at = at + 1 if at + 1 < BUCKETS else 0
 
+    def clock(self, now_s, most_rate_nl_day):
+        """The pump time of this step, and the schedule's fastest rate: seconds that come again are due again. The two clocks' seconds tick apart."""
+        back_s = self._ahead_s - now_s + self._now_s
+        if back_s < 0 or back_s > 1:
+            self._ahead_s -= back_s
+            if 0 < back_s <= CLOCK_JUMP_S:
+                self._repeat(back_s, most_rate_nl_day // DAY_S + 1)
+
+    def _repeat(self, seconds, second_nl):
+        again_nl = seconds * second_nl
+        if self._now_s - self._again_s < DAY_S + BUCKET_S:
+            again_nl = min(self._again_nl + again_nl, 2 * CLOCK_JUMP_S * second_nl)
+        self._again_nl, self._again_s = again_nl, self._now_s
+
     def note(self, volume_nl, extra):
         """A pulse was ordered while `extra` ran (firmware/infusion.py). A prime fills the line: it reaches no patient."""
         if extra == PRIME:
@@ -209,8 +238,18 @@ class Caps:
         if extra >= BOLUS:
             self._bolus_s = self._now_s
 
+    def watch(self, app):
+        """Row 4, before a pulse. Once the basal alone has exceeded a cap it is the fallback's, until a session: at that rate it does no more."""
+        over = self.exceeded(app.ledger.pulse_nl, app.rate)
+        if over:
+            news = over == BASAL and app.alarms.shift(CAP, True)
+            app.alarm(CAP, True, self.delivered_hour_nl, self.delivered_day_nl)
+            if news:
+                app.follow(app.now_s)
+                app.save_state()
+
     def exceeded(self, pulse_nl, rate_nl_day):
-        """Row 4, before a pulse: 0, or BOLUSES when it exceeds a cap, or BASAL when that is the doing of the basal rate alone.
+        """0, or BOLUSES when the next pulse exceeds a cap, or BASAL when that is the doing of the basal rate alone.
 
         What the window certainly holds counts: no exact window at its cap is over it. `rate_nl_day`: of the program, boluses apart.
         """
@@ -226,6 +265,8 @@ class Caps:
         held_nl -= self._buckets[self._at - back]
         if now_s - self._known_s < seconds + BUCKET_S:      # a restored volume may stand two buckets late
             held_nl -= self._buckets[self._at - back + 1] + self._buckets[self._at - back + 2]
+        if now_s - self._again_s < seconds + BUCKET_S:
+            held_nl -= self._again_nl
         # One pulse of what is due was demanded before the window, and this one may be the last of it.
         if held_nl <= cap_nl + pulse_nl:
             return 0
@@ -236,7 +277,7 @@ class Caps:
         """Boot: the window from the delivery history; all of it assumed used when a record of it is gone."""
         settings, history = app.settings, app.history
         past_s = BUCKET_S - self._until_s + self._now_s
-        switched_s = settings.steady_s - settings.switched_s if settings.old_share and not self._share else 2 * DAY_S
+        switched_s = settings.steady_s - settings.switched_s if settings.old_share else 2 * DAY_S
         self._known_s = self._bolus_s = self._now_s
         for age_s, volume_nl in history.recent(app.now_s, app.ledger, DAY_S + BUCKET_S):
             back = max(0, (age_s - past_s + BUCKET_S - 1) // BUCKET_S)
@@ -294,7 +335,7 @@ class Caps:
             flow = (schedule, app.now_s, hold_s, -(-bridge * (share >> 12) // (share & 4095)), -(-bridge_rate * (share >> 12) // (share & 4095)),
                     app.bolus.starts(values, hold_s + window_s + BUCKET_S, hold_s, True), volume_nl * DAY_S, rate)
             # Two remainders of less than a nL each will have become whole when a bolus that fitted here is asked for.
-            if self._over(app, flow, window_s, cap_nl - 2 if volume_nl else cap_nl + pulses_nl, share, hold_s, falls):
+            if self._over(app, flow, window_s, cap_nl - 2 if volume_nl else cap_nl + app.ledger.pulse_nl, share, hold_s, falls):
                 return R_CAP
             if bridge and self._over(app, (schedule, 0, SMALL, bridge, bridge_rate, (), 0, 0), seconds, old_nl + pulses_nl, ONE, hold_s, falls):
                 return R_CAP

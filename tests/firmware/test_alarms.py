@@ -185,6 +185,16 @@ def test_after_a_reset_what_does_not_end_by_itself_still_acts_and_the_rest_is_fo
         assert after.set(row, False) and not after.active
 
 
+@pytest.mark.req("TH-ALM-35", "TH-ALM-04")
+@pytest.mark.parametrize("basal", [False, True])
+def test_after_a_reset_row_4_acts_as_before(basal):
+    """The bit above the rows' says that the basal alone was too much: it is held at the fallback, reset or not, until a session."""
+    after = Alarms()
+    after.restore(1 << al.CAP - 1 | basal << al.ROWS, 1 << al.CAP - 1, al.CAP)
+    assert after.active == 1 << al.CAP - 1 and after.action == (al.FALLBACK if basal else al.NOBOLUS)
+    assert after.acknowledge(al.CAP) and after.action == al.CONT and not after.is_shifted(al.CAP)
+
+
 @pytest.mark.req("TH-ALM-33")
 def test_the_tone_repeats_as_alarms_md_says():
     alarms = Alarms()

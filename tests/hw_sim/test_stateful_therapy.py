@@ -4,7 +4,8 @@ After each step mode, ledger, caps, lockout, counts and alarms agree, and every 
 
     THECAL_THERAPY=20000 .venv/bin/pytest -s --timeout 0 tests/hw_sim/test_stateful_therapy.py
 
-runs as many sequences of up to 40 steps, and prints the seeds and the number of steps. A failure prints its seed and hypothesis' shortest sequence.
+runs as many sequences of up to 40 steps, and prints the seeds and the number of steps. A failure prints its seed, what agreed before it and hypothesis'
+shortest sequence; THECAL_SEED=142 begins at that seed.
 """
 
 import os
@@ -24,6 +25,7 @@ REASONS = {cat.R_NOT_ALLOWED: NOT_ALLOWED, cat.R_BUSY: BUSY, cat.R_ALARM: ALARM,
 STEPS = 40
 SLICE = 120             # sequences of the CI slice: a number, so that no machine's speed decides what is tried
 CAMPAIGN = int(os.environ.get("THECAL_THERAPY", "0"))
+FIRST = int(os.environ.get("THECAL_SEED", "1"))
 
 
 class Ward(bare_pump.Bench):
@@ -58,8 +60,10 @@ class Ward(bare_pump.Bench):
         """The alarms that stand now: what they forbid ends, what they change is slack until the next wake."""
         model, bits = self.model, self.app.alarms.active
         before, rate = model.action(), model.basal(model.rtc_s)
-        model.active = {row for row in range(1, 29) if bits >> (row - 1) & 1}
+        model.active, model.basal_over = {row for row in range(1, 29) if bits >> (row - 1) & 1}, self.app.alarms.is_shifted(4)
         after = model.action()
+        if before != after:
+            model.slack += 3 + abs(rate - model.basal(model.rtc_s)) * 300 // DAY_S
         if after >= NOBOLUS and self.running and self.running[0] != "bridge":
             whole = model.extra is None     # it would have ended since the last wake: it was cut then, or is whole
             model.extra = model.extra or self.running
@@ -70,8 +74,6 @@ class Ward(bare_pump.Bench):
             model.demanded += off
             if whole:
                 model.cut = 23 in model.active
-        if before != after:
-            model.slack += 3 + abs(rate - model.basal(model.rtc_s)) * 300 // DAY_S
 
     def end(self, delay_ms):
         steps = self.latch.steps if self.latch.hold_ms else 0       # a train without a hold is the self-test of the open switch
@@ -159,7 +161,7 @@ class Therapy(RuleBasedStateMachine):
         ward.app, ward.session = None, None
         model.outage(outage_s)
         ward.reboot(outage_s)
-        model.active = {row for row in range(1, 29) if ward.app.alarms.active >> (row - 1) & 1}
+        model.active, model.basal_over = {row for row in range(1, 29) if ward.app.alarms.active >> (row - 1) & 1}, ward.app.alarms.is_shifted(4)
         nl, rem = ward.demanded()
         books = Fraction(nl * DAY_S + rem, DAY_S)
         missed = self.missed()
@@ -297,6 +299,7 @@ class Therapy(RuleBasedStateMachine):
 
         def done():
             model.slack += 3 + abs(model.basal(model.rtc_s) - model.basal(real_s)) // DAY_S
+            model.plays_again(model.rtc_s - real_s)
             model.rtc_s, model.jumped, model.drifted_s = real_s, False, 0
         self.ordered(ward.order(cat.SET_CLOCK, {"time_s": real_s}), None, done)
 
@@ -393,24 +396,24 @@ class Therapy(RuleBasedStateMachine):
     def caps(self):
         program = self.model.program
         for seconds, cap in ((HOUR_S, program.hour_nl), (DAY_S, program.day_nl)):
-            if cap is not None:
+            if cap is not None and 4 not in self.model.active:
                 held, most = self.model.delivered(seconds), self.model.most_in(seconds, cap)
                 assert held <= most + PULSE_NL, ("a cap is exceeded", seconds, held, cap, float(most))
 
 
-def campaign(sequences):
-    """Play sequences, a seed for every ten; returns (seeds, sequences, steps)."""
+def campaign(sequences, first=1):
+    """Play sequences, a seed for every ten from `first` on; returns (seeds, sequences, steps)."""
     seeds = []
     Therapy.counted[:] = [0, 0]
     while Therapy.counted[1] < sequences:
-        number = len(seeds) + 1
+        number, agreed = first + len(seeds), tuple(Therapy.counted)
         seeds.append(number)
         machine = seed(number)(type("Therapy", (Therapy,), {}))
         try:
             run_state_machine_as_test(machine, settings=settings(
                 max_examples=10, stateful_step_count=STEPS, deadline=None, database=None, print_blob=True, suppress_health_check=list(HealthCheck)))
         except BaseException as error:
-            error.add_note("stateful therapy: seed %d" % number)
+            error.add_note("stateful therapy: seed %d, behind %d sequences and %d steps that agreed from seed %d on" % (number, agreed[1], agreed[0], first))
             raise
     return seeds, Therapy.counted[1], Therapy.counted[0]
 
@@ -419,7 +422,7 @@ def campaign(sequences):
 @pytest.mark.slow
 @pytest.mark.timeout(0 if CAMPAIGN else 300)
 def test_pump_and_model_agree_behind_every_step(capsys):
-    seeds, sequences, steps = campaign(CAMPAIGN or SLICE)
+    seeds, sequences, steps = campaign(CAMPAIGN or SLICE, FIRST)
     assert steps > 200
     with capsys.disabled():
-        print("\nstateful therapy: seeds 1..%d, %d sequences, %d steps" % (seeds[-1], sequences, steps))
+        print("\nstateful therapy: seeds %d..%d, %d sequences, %d steps" % (seeds[0], seeds[-1], sequences, steps))

@@ -74,11 +74,15 @@ class Model:
         self.granted, self.denied = [], []  # [earliest, latest] second, see `reset`
         self.bolus_end = None               # likewise, of the last patient's or clinician's bolus
         self.head = None                    # concentration at the pump head: a bridge's is the old one, until it has left
-        self.changed_t = -2 * DAY_S         # when that became another
+        self.changed_t = -2 * DAY_S         # when that became another ...
+        self.changed_before_t = -4 * DAY_S  # ... and the time before
         self.fresh_t = self.commit_t = 0
         self.pulses = deque()               # (t, nL times concentration) of a day and a bit, as ordered of the motor
         self.lost = deque()                 # ... and which of them did not turn
         self.drifted_s = 0
+        self.repeated = deque()             # (t, s, nL) of a day: what the schedule plays twice since the clock went back by up to 5 min
+        self.displaced_t = -2 * DAY_S       # when it last played anything but the days that were committed: a flat rate, or hours again
+        self.basal_over = False             # row 4 is told for the basal alone
         self.jumped = False                 # the clock jumped by over 5 min and was not set since
         self.cut = False                    # a bolus was cut by a reset or an alarm, and its lockout runs
         self.visited_t = -DAY_S
@@ -87,7 +91,8 @@ class Model:
 
     # ---- what alarms make of the rate
     def action(self):
-        rows = [STOP if row == 17 and self.reduced == "stop" else ACTIONS[row] for row in self.active if row in ACTIONS]
+        rows = [STOP if row == 17 and self.reduced == "stop" else FALLBACK if row == 4 and self.basal_over else ACTIONS[row]
+                for row in self.active if row in ACTIONS]
         return max(rows, default=CONT)
 
     def basal(self, rtc_s):
@@ -131,14 +136,36 @@ class Model:
     def drift(self, seconds):
         """The clock moved by less than a jump: what ends at a time of the clock ends earlier or later."""
         self.drifted_s += seconds
+        self.plays_again(-seconds)
         self.fresh_t -= seconds
         if self.reduced:
             self.reduced_until -= seconds
         if self.pause_end is not None:
             self.pause_end = max(self.t, self.pause_end - seconds)
 
+    def plays_again(self, seconds):
+        """The clock went back by so much (if it did), and the schedule with it.
+
+        Row 12 tolerates 5 min, and neither a tolerated step nor a clinician who corrects as little is a defect or a dose: what is repeated is
+        not held against a cap in execution (row 4), up to 10 min a day. More than that is the physician's dose no longer, nor is a flat
+        rate (row 12) with the schedule behind it within a day: there row 4 may come, and must when a window is over.
+        """
+        if seconds > 300:
+            self.displaced_t = self.t
+        elif seconds > 0 and self.program:
+            self.repeated.append((self.t, seconds, Fraction(seconds * self.program.highest(), DAY_S)))
+            while self.repeated[0][0] <= self.t - DAY_S:
+                self.repeated.popleft()
+            if sum(part for _, part, _ in self.repeated) > 600:
+                self.displaced_t = self.t
+
+    def displaced(self):
+        return self.t - self.displaced_t < DAY_S + HOUR_S
+
     def _flow(self, seconds):
         rate, extra = self.basal(self.rtc_s), self.extra
+        if self.action() == FLAT:
+            self.displaced_t = self.t + seconds
         due = extra[2] if extra and extra[0] == "bridge" else (self.program.rate(self.rtc_s) if self.program else 0)
         if self.stopped_at is not None or self.pause_end is not None:
             self.missed["stop"] += Fraction(due * seconds, DAY_S)
@@ -165,6 +192,8 @@ class Model:
     def drug_follows(self, at):
         """The old drug has left the head, if there was one."""
         if self.head != self.program.drug:
+            if self.head is not None:
+                self.changed_before_t = self.changed_t
             self.head, self.changed_t = self.program.drug, at
 
     def outage(self, seconds):
@@ -222,8 +251,16 @@ class Model:
         return Fraction(sum(mass for t, mass in self.pulses if t > self.t - seconds), self.head)
 
     def blurred_nl(self):
-        """What a pump may count too much behind a change of drug: five minutes either way, at four times the concentration."""
-        return 5 * PULSE_NL + 600 * 400_000 * 4 // DAY_S if self.t - self.changed_t < DAY_S + HOUR_S else 0
+        """What a pump may count too much behind a change of drug: five minutes either way, at four times the concentration.
+
+        Changed twice within a day, all of the day may count so: behind a reset the history does not say which of the drugs it was, and a
+        cap is never widened by that. Too little is never counted: what a window holds, and what must be refused, is judged as ever.
+        """
+        if self.t - self.changed_t >= DAY_S + HOUR_S:
+            return 0
+        if self.changed_t - self.changed_before_t < DAY_S + HOUR_S:
+            return 4 * PULSE_NL * len(self.pulses)
+        return 5 * PULSE_NL + 600 * 400_000 * 4 // DAY_S
 
     def most_in(self, seconds, cap):
         """nL that the window of `seconds` up to now may hold under a cap of the program.
@@ -231,7 +268,13 @@ class Model:
         A window that reaches behind the commit may hold more than the cap when it would have held no less without that commit: a fall of
         the dose, or a cap lowered beside a dose that stays, is never refused for what was delivered before it. To keep the
         patient at the higher rate for a day, or to stop a baclofen pump, so that a window may empty, no physician would sign.
+
+        A window may hold more by what the schedule repeats, see `plays_again`. Displaced by more, it is stopped by row 4, which counts in
+        fives of minutes, and behind a reset is blind for three of them.
         """
+        cap += sum(nl for t, _, nl in self.repeated if self.t - t < seconds)
+        if self.displaced():
+            cap += PULSE_NL + Fraction(self.program.highest() * (600 + 1200), DAY_S)
         since_s = self.t - self.commit_t
         if self.before is None or since_s >= seconds:
             return cap
@@ -342,6 +385,8 @@ class Model:
             # An idle pump looks once an hour; what rang by the rule of the program before rings until a resume.
             judge(16, since_s >= limit_s, self.t - self.commit_t <= HOUR_S or abs(since_s - limit_s) <= HOUR_S or (since_s < limit_s and since_s >= 6 * HOUR_S))
         never.update(DEFECTS)
+        if self.displaced():
+            never.discard(4)
         in_a_row = 0
         for _, lost in reversed(self.lost):
             if not lost:
