@@ -2,6 +2,7 @@
 
 from ..protocol import catalogue as cat
 from . import alarms as al
+from .ledger import MISSED_STALL
 from .limits import DAY_S
 
 
@@ -9,8 +10,14 @@ def open_day(app):
     """The day's beginning is kept in the state record: a reset loses nothing from its row."""
     settings = app.settings
     settings.last_day = app.now_s // DAY_S
-    settings.day_pulses = app.ledger.pulses
+    settings.day_pulses = _turned(app.ledger)
     settings.day_missed_nl = _missed_nl(app.ledger)
+
+
+def _turned(ledger):
+    """Pulses since the pump was made that turned the rotor: the others are booked as missed, and a day tells what was given."""
+    pulse_nl, ul = ledger.pulse_nl, ledger.missed_ul[MISSED_STALL]
+    return ledger.pulses - ul // pulse_nl * 1000 - (ul % pulse_nl * 1000 + ledger.missed_nl[MISSED_STALL]) // pulse_nl
 
 
 def _missed_nl(ledger):
@@ -23,7 +30,7 @@ def _missed_nl(ledger):
 def close_day(app):
     """Write the day that ended into the ring. After a clock jump the partial day stands under its old number."""
     settings, ledger = app.settings, app.ledger
-    pulses = ledger.pulses - settings.day_pulses
+    pulses = max(0, _turned(ledger) - settings.day_pulses)
     missed_nl = max(0, _missed_nl(ledger) - settings.day_missed_nl)
     try:
         app.days.write(settings.last_day, pulses, pulses * ledger.pulse_nl, missed_nl, app.contents.sensed_ul, app.alarms.active)
@@ -38,17 +45,12 @@ def clock_jumped(app, by_s):
     app.history.clock_moves(app)
     shift(app, by_s)
     app.log(cat.E_CLOCK_JUMP, 0, by_s, 0, True)
-    app.alarm(al.CLOCK_LOST, True, by_s)
-    app.save_state()        # also when the row stands already: a reset would book this jump as an outage
+    app.alarm(al.CLOCK_LOST, True, by_s)        # the caller stores the state, also when the row stands already: a reset would book this jump as an outage
 
 
 def shift(app, by_s):
-    """The clock was moved by `by_s`: how long ago things were, and how long they still last, is no matter of the clock."""
+    """The clock was moved by `by_s`: how long things still last is no matter of the clock. How long ago they were is told in steady seconds."""
     settings = app.settings
-    settings.stopped_at_s = max(0, settings.stopped_at_s + by_s)
-    settings.filled_s = max(0, settings.filled_s + by_s)
-    settings.rise_s = max(0, settings.rise_s + by_s)
-    settings.changed_s = max(0, settings.changed_s + by_s)
     if settings.paused_until_s:
         settings.paused_until_s = max(1, settings.paused_until_s + by_s)
     if settings.reduction:
