@@ -19,7 +19,7 @@ from .orders import NO_BRIDGE_DUE, PRIME_RATE, UNCONFIRMED, overriding
 from .outcome import OrderResult, Review
 from .prescription import Prescription
 from .programmer import Programmer
-from .review import PARTS, BolusReview, RefillReview
+from .review import PARTS, BolusReview, RefillReview, stop_warnings
 from .terminal import Session, emit_json, json_option, show_table
 
 
@@ -225,9 +225,7 @@ def stop(session: Session, reason: str, yes: bool, as_json: bool) -> None:
     may_ask(yes)
     with session.pump() as pump:
         running = pump.program_running()
-        dangerous = [item.name for item in running.ingredients if item.drug and item.drug.abrupt_stop_dangerous] if running else []
-        warnings = ["stopping %s abruptly is dangerous: withdrawal" % name for name in dangerous]
-        confirm_rows(yes, "stop", _delivery_rows(pump, "STOPPED, 0 mL/day"), "Stop the pump?", warnings)
+        confirm_rows(yes, "stop", _delivery_rows(pump, "STOPPED, 0 mL/day"), "Stop the pump?", stop_warnings(running))
         done = pump.stop(reason)
     told("thecal.stop/1", done, as_json, "stopped")
 
@@ -302,7 +300,7 @@ def pause(session: Session, minutes: int, yes: bool, as_json: bool) -> None:
     """Deliver nothing for some minutes, then the program again by itself. What is missed is never made up."""
     may_ask(yes)
     with session.pump() as pump:
-        confirm_rows(yes, "pause", _delivery_rows(pump, "PAUSED for %d min" % minutes), "Pause the pump?")
+        confirm_rows(yes, "pause", _delivery_rows(pump, "PAUSED for %d min" % minutes), "Pause the pump?", pump.examine_pause(minutes))
         done = pump.pause(minutes)
     told("thecal.pause/1", done, as_json, "paused for %d min" % minutes)
 

@@ -70,6 +70,7 @@ class Status:
 
     `delivered_hour_nl` and `_day_nl` are what the caps count against, `cap_*_nl` the caps at the concentration at the head; `boluses_*` count the last
     24 h; `lockout_s` is left of a patient bolus's lockout. `forgeries`: wrong keys and tags since boot; `locked_s`: seconds for which nobody may change therapy because of them.
+    `given_until_s`: until then the day's dose runs evenly, since the clock went back over steps that were given; 0: they run.
     `calibration`: it may learn at refills; `trim`: thousandths by which a revolution moves more than the factory's figure, as far as it learned.
     `wasted_mj`: energy that traffic without a proof has cost since the pump was made, by the pump's own estimate (PROTOCOL.md).
     """
@@ -115,6 +116,7 @@ class Status:
     wasted_mj: int
     calibration: bool
     trim: int
+    given_until_s: int
 
     @classmethod
     def of(cls, raw: Mapping[str, Any]) -> Status:
@@ -127,7 +129,7 @@ class Status:
             "paused_until_s", "delivered_hour_nl", "delivered_day_nl", "cap_hour_nl", "cap_day_nl", "boluses_granted", "boluses_refused", "lockout_s",
             "battery_mv", "first_alarm",
             "boot_count", "next_event", "uptime_s", "frames_bad", "forgeries", "locked_s",
-            "wasted_mj", "trim")}
+            "wasted_mj", "trim", "given_until_s")}
         return cls(
             mode=catalogue.MODES[raw["mode"]],
             program_mode=PROGRAM_MODES[raw["program_mode"]],
@@ -254,6 +256,9 @@ def _role_name(role: int) -> str:
     return ROLES[role] if 0 < role < len(ROLES) else "role %d" % role
 
 
+STALL_ROW = 7
+
+
 def _block_name(kind: int) -> str:
     return next((row[1] for row in catalogue.BLOCKS if row[0] == kind), "order %d" % kind)
 
@@ -268,9 +273,9 @@ _EVENT_TEXTS = {
     catalogue.E_PRIME_END: lambda e: "%s left" % _ml(e.a),
     catalogue.E_SET_CLOCK: lambda e: "from %s to %s" % (units.pump_time_text(max(0, e.b)), units.pump_time_text(max(0, e.a))),
     catalogue.E_GAP: lambda e: "%s for %s, %s missed" % (_missed_cause(e), units.duration_text(e.a), _ml(e.b)),
-    catalogue.E_PULSE_LOST: lambda e: "%d of %d counts seen" % (e.a, e.b),
+    catalogue.E_PULSE_LOST: lambda e: "%d since this was told last; of the last one %d counts seen" % (e.a, e.b),
     catalogue.E_ALARM: _alarm_name,
-    catalogue.E_ALARM_END: _alarm_name,
+    catalogue.E_ALARM_END: lambda e: _alarm_name(e) + (", %d more pulses lost" % e.a if e.cause == STALL_ROW and e.a else ""),
     catalogue.E_CLOCK_JUMP: lambda e: "%d s" % e.a,
     catalogue.E_REFUSED: lambda e: "%s: %s" % (_block_name(e.a), reason_text(e.cause)),
     catalogue.E_STOP: lambda e: STOP_REASONS[e.cause] if e.cause < len(STOP_REASONS) else "reason %d" % e.cause,
@@ -335,7 +340,8 @@ def reason_text(reason: int) -> str:
 class Day:
     """Totals of one day, closed at midnight: `day` counts from the epoch.
 
-    `ordered_nl` is pulses times pulse size; the wire's row calls it demanded_nl (protocol/catalogue.py).
+    `pulses` turned the rotor: those that were lost are in `missed_nl`. `ordered_nl` is pulses times pulse size; the wire's row calls it demanded_nl
+    (protocol/catalogue.py).
     """
 
     day: int

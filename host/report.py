@@ -59,7 +59,7 @@ def collect(pump: Programmer, host_s: int | None = None, since: int | None = Non
         "last_visit": visits[-1].to_dict() if visits else None,
         "last_refill": refills[-1].to_dict() if refills else None,
         "delivered_since_refill_nl": delivered_since_refill_nl(status, events, implant) if implant else None,
-        "delivered": None if recent else _delivered(pump.history(), events, visits[-1] if visits else None, status.pulse_nl),
+        "delivered": None if recent else _delivered(pump.history(), visits[-1] if visits else None),
         "clock_difference_s": None if host_s is None else status.time_s - host_s,
         "implant": implant_dict(implant),
         "events": [event.to_dict() for event in events if event.seq >= first],
@@ -115,17 +115,15 @@ def _boluses(events: list[Event]) -> dict[str, Any]:
     return {"granted": len(granted), "refused": len(refused), "refused_by_reason": reasons, "asked_by_hour": hours}
 
 
-def _delivered(days: list[Day], events: list[Event], visit: Event | None, pulse_nl: int) -> dict[str, Any] | None:
+def _delivered(days: list[Day], visit: Event | None) -> dict[str, Any] | None:
     """Prescribed and delivered volume of the closed days since the last visit (without one: of all on record); None before a day is closed.
 
-    A pulse that did not turn the rotor is ordered and missed: the log tells how many there were, as far back as it goes.
+    A day's pulses are those that turned the rotor; the others are missed.
     """
     counted = {day.day: day for day in days if visit is None or day.day >= visit.time_s // units.DAY_S}
     if not counted:
         return None
-    ordered, missed = sum(day.ordered_nl for day in counted.values()), sum(day.missed_nl for day in counted.values())
-    lost = pulse_nl * sum(event.code == catalogue.E_PULSE_LOST and event.time_s // units.DAY_S in counted for event in events)
-    given = ordered - min(lost, missed)
+    given, missed = sum(day.ordered_nl for day in counted.values()), sum(day.missed_nl for day in counted.values())
     return {"days": len(counted), "prescribed_nl": given + missed, "delivered_nl": given, "missed_nl": missed, "accuracy_pct": ACCURACY_PCT}
 
 
