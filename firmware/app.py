@@ -165,7 +165,6 @@ class App:
         """Write the state record; a store that refuses raises alarm 14 and nothing else. Returns True when it stands."""
         settings, alarms = self.settings, self.alarms
         settings.active, settings.latched, settings.first_alarm = alarms.active | alarms.is_shifted(al.CAP) << al.ROWS, alarms.latched, alarms.first
-        settings.given_s = self.schedule.given_s
         try:
             settings.save_state(self.now_s)
         except OSError:
@@ -291,6 +290,7 @@ class App:
                 self._lost = 0
         elif outcome == LOST:
             self.ledger.lose_pulse()
+            self.settings.day_pulses += 1       # as if it had been before: it is missed and no pulse of the day
             self._lost += 1
             if uptime_s >= self._lost_s:
                 self._lost_s = uptime_s + DAY_S // 12
@@ -311,6 +311,7 @@ class App:
             daybook.clock_jumped(self, jump_s)
         if back_s:
             self.caps.clock(back_s, self.schedule.most_rate_nl_day)
+            self.settings.given_s = self.schedule.given_s
         if jump_s or back_s > 0:
             self.follow(at)
             self.save_state()

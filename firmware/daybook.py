@@ -2,7 +2,6 @@
 
 from ..protocol import catalogue as cat
 from . import alarms as al
-from .ledger import MISSED_STALL
 from .limits import DAY_S
 
 
@@ -10,14 +9,8 @@ def open_day(app):
     """The day's beginning is kept in the state record: a reset loses nothing from its row."""
     settings = app.settings
     settings.last_day = app.now_s // DAY_S
-    settings.day_pulses = _turned(app.ledger)
+    settings.day_pulses = app.ledger.pulses
     settings.day_missed_nl = _missed_nl(app.ledger)
-
-
-def _turned(ledger):
-    """Pulses since the pump was made that turned the rotor: the others are booked as missed, and a day tells what was given."""
-    pulse_nl, ul = ledger.pulse_nl, ledger.missed_ul[MISSED_STALL]
-    return ledger.pulses - ul // pulse_nl * 1000 - (ul % pulse_nl * 1000 + ledger.missed_nl[MISSED_STALL]) // pulse_nl
 
 
 def _missed_nl(ledger):
@@ -30,7 +23,7 @@ def _missed_nl(ledger):
 def close_day(app):
     """Write the day that ended into the ring. After a clock jump the partial day stands under its old number."""
     settings, ledger = app.settings, app.ledger
-    pulses = max(0, _turned(ledger) - settings.day_pulses)
+    pulses = ledger.pulses - settings.day_pulses      # that turned the rotor: app.py takes a lost one out
     missed_nl = max(0, _missed_nl(ledger) - settings.day_missed_nl)
     try:
         app.days.write(settings.last_day, pulses, pulses * ledger.pulse_nl, missed_nl, app.contents.sensed_ul, app.alarms.active)

@@ -91,9 +91,7 @@ def execute(app, block):
 
 
 def _stop(app, block, values):
-    settings = app.settings
-    stopped_at_s = settings.stopped_at_s if settings.paused_until_s else settings.steady_s
-    reason = _cut_and_store(app, block, {"stopped": 1, "stopped_at_s": stopped_at_s, "paused_until_s": 0})
+    reason = _cut_and_store(app, block, {"stopped": 1, "paused_until_s": 0})
     if reason == 0:
         app.log(cat.E_STOP, values["reason"])
     return reason
@@ -101,7 +99,7 @@ def _stop(app, block, values):
 
 def _pause(app, block, values):
     until_s = app.now_s + values["minutes"] * 60
-    reason = _cut_and_store(app, block, {"paused_until_s": until_s, "stopped_at_s": app.settings.steady_s})
+    reason = _cut_and_store(app, block, {"paused_until_s": until_s})
     if reason == 0:
         app.log(cat.E_PAUSE, 0, until_s)
     return reason
@@ -114,6 +112,8 @@ def _cut_and_store(app, block, changes):
     cut = kind != NONE and kind != BRIDGE
     if cut:
         infusion.cut_extra()
+    if not app.settings.paused_until_s:
+        changes["stopped_at_s"] = app.settings.steady_s     # a stop behind a pause goes on with its time
     reason = store(app, block, changes)
     if cut and reason:
         infusion.extra, infusion.extra_left_nl = kind, left_nl
@@ -181,15 +181,14 @@ def _start(app, block, kind, volume_nl, rate_nl_day):
 def _set_clock(app, block, values):
     app.history.clock_moves(app)
     schedule, old_s, app.now_s = app.schedule, app.now_s, values["time_s"]
-    given_s = schedule.given_s
     back_s = schedule.clock_moves(app.now_s, app.uptime_s, app.alarms.is_active(al.CLOCK_LOST))
     shift(app, app.now_s - old_s)
-    reason = store(app, block, {"clock_offset_s": app.settings.clock_offset_s + app.now_s - old_s})
+    reason = store(app, block, {"clock_offset_s": app.settings.clock_offset_s + app.now_s - old_s, "given_s": schedule.given_s})
     if reason:
         shift(app, old_s - app.now_s)
         app.now_s = old_s
         schedule.clock_moves(old_s, app.uptime_s, True)
-        schedule.given_s = given_s
+        schedule.given_s = app.settings.given_s
         return reason
     app.caps.clock(back_s, schedule.most_rate_nl_day)
     app.supervisor.clock_set(app.now_s, app.uptime_s)

@@ -92,7 +92,7 @@ def execute(app, block, values):
         return cat.R_STORE
     changes = {
         "program_slot": slot, "program_digest": block.digest, "prescriptions": settings.prescriptions + 1,
-        "fallback_nl_day": values["fallback_nl_day"], "safe_state": values["safe_state"], "abrupt_stop": values["abrupt_stop"]}
+        "given_s": 0, "fallback_nl_day": values["fallback_nl_day"], "safe_state": values["safe_state"], "abrupt_stop": values["abrupt_stop"]}
     if found >= RISE:
         changes["rise_s"] = settings.steady_s + 1
     if found > SAME:
@@ -110,10 +110,8 @@ def execute(app, block, values):
         changes["switched_s"] = settings.steady_s
     elif share != ONE:
         changes["old_share"], changes["switched_s"] = behind(settings, share), settings.steady_s
-    given_s, app.schedule.given_s = app.schedule.given_s, 0     # of the new program's steps none was given yet
     reason = store(app, block, changes)
     if reason:
-        app.schedule.given_s = given_s
         infusion.extra, infusion.extra_left_nl, infusion.extra_rate_nl_day = kept
         return reason
     loading.program(app, block.canonical, share)

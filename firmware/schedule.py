@@ -57,10 +57,9 @@ class Schedule:
         if 0 <= back_s <= 1:
             return 0
         self._ahead_s -= back_s
-        if not flat and self.given_s < now_s + back_s:
-            self.given_s = now_s + back_s
-        if self.given_s > now_s + DAY_S:
-            self.given_s = now_s + DAY_S
+        if not flat:
+            self.given_s = max(self.given_s, now_s + back_s)
+        self.given_s = min(self.given_s, now_s + DAY_S)
         return back_s
 
     def _index(self, pattern, second):

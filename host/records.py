@@ -129,7 +129,7 @@ class Status:
             "paused_until_s", "delivered_hour_nl", "delivered_day_nl", "cap_hour_nl", "cap_day_nl", "boluses_granted", "boluses_refused", "lockout_s",
             "battery_mv", "first_alarm",
             "boot_count", "next_event", "uptime_s", "frames_bad", "forgeries", "locked_s",
-            "wasted_mj", "trim", "given_until_s")}
+            "wasted_mj", "trim")}
         return cls(
             mode=catalogue.MODES[raw["mode"]],
             program_mode=PROGRAM_MODES[raw["program_mode"]],
@@ -143,6 +143,7 @@ class Status:
             calibration=bool(raw["calibration"]),
             catheter_filled=raw["catheter"] == catalogue.CATHETER_FILLED,
             temperature_c=raw["temperature_dc"] / 10,
+            given_until_s=raw["given_until_s"] if raw["given_until_s"] > raw["time_s"] else 0,
             alarms=of_bits(raw["alarms"]),
             latched=of_bits(raw["latched"]),
             reset_cause=RESET_CAUSES[cause] if cause < len(RESET_CAUSES) else "cause %d" % cause,

@@ -136,7 +136,7 @@ def test_a_clock_that_is_set_back_gives_no_bolus_twice():
     assert bench.status()["rate_nl_day"] == DAY_NL and bench.status()["given_until_s"] == bench.app.now_s + HOUR_S
     assert abs(given_nl(bench, HOUR_S) - DAY_NL // 24) <= 30
     said = bench.status()
-    assert said["rate_nl_day"] == 6000 and said["given_until_s"] == 0 and bench.app.alarms.latched == 0
+    assert said["rate_nl_day"] == 6000 and said["given_until_s"] <= said["time_s"] and bench.app.alarms.latched == 0
     assert abs(given_nl(bench, DAY_S) - DAY_NL) <= 1000, "and each bolus comes once a day again"
     assert bench.missed_nl() == 0 and bench.app.alarms.latched == 0
 

@@ -165,7 +165,7 @@ def test_six_zones_east_move_the_steps_and_not_the_dose():
 def test_a_clock_set_back_gives_no_step_twice_and_that_is_said_before():
     back = review.clock_warnings(B2, NOON_S, NOON_S - 9 * 3600)
     assert "9 h later" in back[0] and back[2] == "no step is given twice: until the pump's clock shows %s the day's dose runs evenly" % units.pump_time_text(NOON_S)
-    assert back[1].startswith("the next step (22:00) comes in 19 h") and back[3] == "the rate changes at once, from 0.165 mL/day to 0.19 mL/day"
+    assert back[1].startswith("the next step (22:00) comes in 19 h") and back[3] == "the rate changes at once, from 0.165 mL/day to 0.2 mL/day"
     assert units.pump_time_text(NOON_S - 8 * 86_400) in review.clock_warnings(B2, NOON_S, NOON_S - 9 * 86_400)[2], "for a day at most"
     lost = review.clock_warnings(B2, NOON_S, NOON_S - 9 * 3600, lost=True)
     assert lost[2:] == ["the rate changes at once, from 0.165 mL/day to 0.24 mL/day"], "under row 12 none of the steps was given"
