@@ -11,7 +11,7 @@ from . import alarms as al
 from . import daybook, modes, orders
 from .alarms import Alarms
 from .bolus import REFUSED_MANY, PatientBolus
-from .caps import Caps
+from .caps import Caps, behind
 from .contents import Contents
 from .event_log import FAULTS, FAULTS_AT, DayLog, EventLog
 from .history import History
@@ -165,6 +165,7 @@ class App:
         """Write the state record; a store that refuses raises alarm 14 and nothing else. Returns True when it stands."""
         settings, alarms = self.settings, self.alarms
         settings.active, settings.latched, settings.first_alarm = alarms.active | alarms.is_shifted(al.CAP) << al.ROWS, alarms.latched, alarms.first
+        self.supervisor.save(settings.missing)
         try:
             settings.save_state(self.now_s)
         except OSError:
@@ -290,7 +291,6 @@ class App:
                 self._lost = 0
         elif outcome == LOST:
             self.ledger.lose_pulse()
-            self.settings.day_pulses += 1       # as if it had been before: it is missed and no pulse of the day
             self._lost += 1
             if uptime_s >= self._lost_s:
                 self._lost_s = uptime_s + DAY_S // 12
@@ -367,8 +367,9 @@ class App:
                 settings.catheter = cat.CATHETER_FILLED
             self.log(cat.E_PRIME_END)
         elif kind == BRIDGE:
+            if settings.old_cap_day_nl:
+                settings.old_share, settings.switched_s = behind(settings, settings.bridge_share), settings.steady_s
             settings.old_cap_hour_nl = settings.old_cap_day_nl = 0
-            settings.switched_s = settings.steady_s
             self.caps.release_old()
             self.log(cat.E_BRIDGE_END)
         else:

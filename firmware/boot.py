@@ -111,7 +111,9 @@ def _book_gap(app, gap_s):
     A senseless gap is a clock fault. An RTC that lost its power (it reads less than the last stored second) goes on from there.
     """
     settings = app.settings
-    if gap_s < 0 or gap_s > MAX_GAP_S:
+    lost = gap_s < 0 or gap_s > MAX_GAP_S
+    app.supervisor.restore(settings.missing, settings.steady_s - settings.missing_s + (0 if lost else gap_s))
+    if lost:
         if gap_s < 0:
             app.now_s -= gap_s
             settings.clock_offset_s -= gap_s

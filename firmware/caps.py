@@ -8,7 +8,7 @@ so that it holds every exact window beginning in that bucket. Therefore, with P 
 - `grant_refusal` passes nothing that an exact rolling window refuses, and refuses nothing that stays more than B + P below the cap;
 - `commit_refusal` of a program with patient boluses is stricter by the same bucket and 2 P: no bolus that it proved is refused later;
 - without them it is exact for what the program itself can do, so that a program may run at its cap; a window that straddles the
-  commit is exact where a bucket begins, between two of these it may be over by what five minutes rise, and by 2 P of rounding.
+  commit is exact where a bucket begins, between two of these it may be over by what five minutes rise, and by P of rounding.
 
 A clock that goes back by up to 5 min, which row 12 tolerates, lets the schedule repeat as much: by so much, and no more than 10 min of
 its fastest step a day, a window may be over its cap without row 4. What a grant or a commit may add is never the more for it. Behind a
@@ -67,6 +67,13 @@ def behind(settings, share):
         return share
     both = _ratio((old >> 12) * (share >> 12), (old & 4095) * (share & 4095))
     return both if (both >> 12) * (share & 4095) > (share >> 12) * (both & 4095) else share
+
+
+def bridged(settings, changes):
+    """Add to `changes` ({attribute of Settings: value}) what the end of a bridge by order is for the caps. Its own end: App._extra_ended."""
+    if settings.old_cap_day_nl:
+        changes["old_share"], changes["switched_s"] = behind(settings, settings.bridge_share), settings.steady_s
+    changes["old_cap_hour_nl"] = changes["old_cap_day_nl"] = 0
 
 
 def _ratio(most, least):
@@ -265,7 +272,7 @@ class Caps:
         """Boot: the window from the delivery history; all of it assumed used when a record of it is gone."""
         settings, history = app.settings, app.history
         past_s = BUCKET_S - self._until_s + self._now_s
-        switched_s = settings.steady_s - settings.switched_s if settings.old_share and not self._share else 2 * DAY_S
+        switched_s = settings.steady_s - settings.switched_s if settings.old_share else 2 * DAY_S
         self._known_s = self._bolus_s = self._now_s
         for age_s, volume_nl in history.recent(app.now_s, app.ledger, DAY_S + BUCKET_S):
             back = max(0, (age_s - past_s + BUCKET_S - 1) // BUCKET_S)
@@ -323,7 +330,7 @@ class Caps:
             flow = (schedule, app.now_s, hold_s, -(-bridge * (share >> 12) // (share & 4095)), -(-bridge_rate * (share >> 12) // (share & 4095)),
                     app.bolus.starts(values, hold_s + window_s + BUCKET_S, hold_s, True), volume_nl * DAY_S, rate)
             # Two remainders of less than a nL each will have become whole when a bolus that fitted here is asked for.
-            if self._over(app, flow, window_s, cap_nl - 2 if volume_nl else cap_nl + pulses_nl, share, hold_s, falls):
+            if self._over(app, flow, window_s, cap_nl - 2 if volume_nl else cap_nl + app.ledger.pulse_nl, share, hold_s, falls):
                 return R_CAP
             if bridge and self._over(app, (schedule, 0, SMALL, bridge, bridge_rate, (), 0, 0), seconds, old_nl + pulses_nl, ONE, hold_s, falls):
                 return R_CAP

@@ -2,6 +2,7 @@
 
 from ..protocol import catalogue as cat
 from . import alarms as al
+from .ledger import CAUSES, MISSED_STALL
 from .limits import DAY_S
 
 
@@ -10,23 +11,28 @@ def open_day(app):
     settings = app.settings
     settings.last_day = app.now_s // DAY_S
     settings.day_pulses = app.ledger.pulses
-    settings.day_missed_nl = _missed_nl(app.ledger)
+    settings.day_missed_nl = _missed_nl(app.ledger, 0, CAUSES)
+    settings.day_lost_nl = _missed_nl(app.ledger, MISSED_STALL, MISSED_STALL + 1)
 
 
-def _missed_nl(ledger):
+def _missed_nl(ledger, cause, until):
     total = 0
-    for cause in range(len(ledger.missed_ul)):
+    for cause in range(cause, until):
         total += ledger.missed_ul[cause] % 500000 * 1000 + ledger.missed_nl[cause]
     return total
 
 
 def close_day(app):
-    """Write the day that ended into the ring. After a clock jump the partial day stands under its old number."""
+    """Write the day that ended into the ring. After a clock jump the partial day stands under its old number.
+
+    A pulse that did not turn is ordered and missed: the day's demand is without it, so that demand and missed are what was due.
+    """
     settings, ledger = app.settings, app.ledger
-    pulses = ledger.pulses - settings.day_pulses      # that turned the rotor: app.py takes a lost one out
-    missed_nl = max(0, _missed_nl(ledger) - settings.day_missed_nl)
+    pulses = ledger.pulses - settings.day_pulses
+    missed_nl = max(0, _missed_nl(ledger, 0, CAUSES) - settings.day_missed_nl)
+    lost_nl = max(0, _missed_nl(ledger, MISSED_STALL, MISSED_STALL + 1) - settings.day_lost_nl)
     try:
-        app.days.write(settings.last_day, pulses, pulses * ledger.pulse_nl, missed_nl, app.contents.sensed_ul, app.alarms.active)
+        app.days.write(settings.last_day, pulses, max(0, pulses * ledger.pulse_nl - lost_nl), missed_nl, app.contents.sensed_ul, app.alarms.active)
     except OSError:
         app.alarm(al.STORE, True, 2)
     open_day(app)

@@ -49,7 +49,7 @@ def program(app, block, share=ONE):
     app.schedule.given_s = settings.given_s
     app.caps.load(values, share)
     if settings.old_cap_day_nl:
-        app.caps.hold_old(settings.old_cap_hour_nl, settings.old_cap_day_nl, settings.old_share)
+        app.caps.hold_old(settings.old_cap_hour_nl, settings.old_cap_day_nl, settings.bridge_share)
     app.bolus.load(values)
     app.supervisor.load(block, len(block) - len(values["steps"]) - 8)       # weekdays and the number of patterns lie before the steps
     app.sensing.note()

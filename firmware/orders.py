@@ -13,7 +13,7 @@ from .blocks import bolus_rate_nl_day
 from .daybook import shift
 from .infusion import BOLUS, BRIDGE, NONE, PATIENT_BOLUS, PRIME
 from .limits import MAX_RATE_NL_DAY
-from .orders_records import acknowledge, store
+from .orders_records import acknowledge, beyond, store
 
 SERVICE_KINDS = (cat.COMMISSION, cat.SET_CLOCK, cat.ALARM_TEST)     # what the service role may order, the clock only while nothing is delivered
 
@@ -43,15 +43,15 @@ def refusal(app, block):
     if kind == cat.REFILL:
         return orders_records.refill_refusal(app, block, block.values)
     if kind == cat.PRIME:
-        return _prime_refusal(app, block.values)
+        return _prime_refusal(app, block, block.values)
     if kind == cat.BOLUS:
-        return _bolus_refusal(app, block.values)
+        return _bolus_refusal(app, block, block.values)
     if kind == cat.CALIBRATION:
-        return orders_records.calibration_refusal(app, block.values)
+        return orders_records.calibration_refusal(app, block, block.values)
     return 0
 
 
-def _prime_refusal(app, values):
+def _prime_refusal(app, block, values):
     """A prime fills an empty line once, part by part (alarms.md 3: a drug-filled catheter is never primed).
 
     A catheter left in place at a replacement is full while the new pump's tubing is dry: that alone may still be primed.
@@ -68,10 +68,10 @@ def _prime_refusal(app, values):
         most_nl = max(0, app.dead_volume_nl - line_nl)
         if values["what"] == cat.PRIME_CATHETER:
             most_nl = min(most_nl, app.dead_volume_nl - app.tubing_nl)
-    return cat.R_LIMIT if values["volume_nl"] > most_nl + app.ledger.pulse_nl else 0
+    return beyond(block, "volume_nl") if values["volume_nl"] > most_nl + app.ledger.pulse_nl else 0
 
 
-def _bolus_refusal(app, values):
+def _bolus_refusal(app, block, values):
     """The clinician's single bolus: of the drug the program means, below caps and the head's most, from contents that are there."""
     volume_nl, seconds = values["volume_nl"], values["seconds"]
     if app.alarms.action >= al.NOBOLUS:
@@ -79,7 +79,7 @@ def _bolus_refusal(app, values):
     if app.fill_drugs and app.fill_drugs != app.program_drugs:
         return cat.R_DRUG
     if app.schedule.most_rate_nl_day + bolus_rate_nl_day(volume_nl, seconds) > MAX_RATE_NL_DAY:
-        return cat.R_LIMIT
+        return beyond(block, "volume_nl")
     if volume_nl > app.contents.usable_nl():
         return cat.R_RESERVE
     return app.caps.grant_refusal(app, volume_nl, seconds)

@@ -8,7 +8,7 @@ from ..protocol import catalogue as cat
 from . import alarms as al
 from . import emergency, loading
 from .blocks import DRUGS, drugs_of, values_of
-from .caps import ONE, behind, share_of
+from .caps import ONE, behind, bridged, share_of
 from .infusion import BRIDGE
 from .orders_records import acknowledge, store
 from .schedule import Schedule
@@ -101,13 +101,12 @@ def execute(app, block, values):
     kept = (infusion.extra, infusion.extra_left_nl, infusion.extra_rate_nl_day)
     if bridge_nl:
         if not infusion.bridge_left_nl() and app.program_block:
-            changes["old_cap_hour_nl"], changes["old_cap_day_nl"], changes["old_share"] = app.caps.hour_nl, app.caps.day_nl, share
+            changes["old_cap_hour_nl"], changes["old_cap_day_nl"], changes["bridge_share"] = app.caps.hour_nl, app.caps.day_nl, share
             share = ONE         # the head keeps the old drug for now
         infusion.start_extra(BRIDGE, bridge_nl, values["bridge_rate_nl_day"])
     elif infusion.extra == BRIDGE:      # less than a pulse of it is left, and nobody restates that: it is over
         infusion.cut_extra()
-        changes["old_cap_hour_nl"] = changes["old_cap_day_nl"] = 0
-        changes["switched_s"] = settings.steady_s
+        bridged(settings, changes)
     elif share != ONE:
         changes["old_share"], changes["switched_s"] = behind(settings, share), settings.steady_s
     reason = store(app, block, changes)

@@ -7,6 +7,7 @@ from ..protocol.fields import MAX_SMALL
 from . import alarms as al
 from . import loading
 from .blocks import drugs_of
+from .caps import bridged
 from .infusion import BRIDGE
 from .ports import MAX_HOLD_MS
 
@@ -63,10 +64,21 @@ def residual_ul(app):
     return app.contents.residual_ul if app.ledger.base_nl else 0
 
 
+def beyond(block, name):
+    """R_LIMIT for a checked block whose field `name` is beyond what this pump or its state allows: the refusal names it, as the block's own do."""
+    rows, block.field = cat.block(block.kind), 0
+    while rows[block.field][0] != name:
+        block.field += 1
+    block.value = block.values[name]
+    return cat.R_LIMIT
+
+
 def refill_refusal(app, block, values):
     """A fill that fits the bellows, of drug within its life; while a bridge waits for its end, of the drug it bridges to."""
-    if values["volume_ul"] > app.contents.capacity_ul - residual_ul(app) or 0 < values["expires_s"] <= app.now_s:
-        return cat.R_LIMIT
+    if values["volume_ul"] > app.contents.capacity_ul - residual_ul(app):
+        return beyond(block, "volume_ul")
+    if 0 < values["expires_s"] <= app.now_s:
+        return beyond(block, "expires_s")
     if app.infusion.bridge_left_nl() and app.fill_drugs and app.fill_drugs != drugs_of(values):
         return cat.R_BRIDGE
     return 0
@@ -101,8 +113,7 @@ def catheter(app, block, values):
         left_nl = infusion.bridge_left_nl()
         if left_nl:
             infusion.cut_extra()
-            changes["old_cap_hour_nl"] = changes["old_cap_day_nl"] = 0
-            changes["switched_s"] = app.settings.steady_s
+            bridged(app.settings, changes)
     reason = store(app, block, changes)
     if reason:
         if left_nl:
@@ -165,11 +176,11 @@ def visit(app, block, values):
     return reason
 
 
-def calibration_refusal(app, values):
+def calibration_refusal(app, block, values):
     """A head whose pulse with a trim of 5 % would be half a turn, or longer than the enable one-shot, stays as commissioned."""
     steps = app.ledger.longest_pulse_steps() * 20 // 19 + 1
     if values["on"] and (2 * steps >= app.steps_per_rev or app.infusion.hold_ms(steps) > MAX_HOLD_MS):
-        return cat.R_LIMIT
+        return beyond(block, "on")
     return 0
 
 

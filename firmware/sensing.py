@@ -230,7 +230,6 @@ class Sensing:
             self._sensor_fault()
         elif found == level_test.ENCODER:
             app.ledger.find_pulses(supervisor.lost_in_a_row)
-            app.settings.day_pulses -= supervisor.lost_in_a_row
             supervisor.lost_in_a_row = 0
             supervisor.open_loop = True
             app.alarm(al.ENCODER, True, test.excess_ul)

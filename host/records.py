@@ -341,8 +341,8 @@ def reason_text(reason: int) -> str:
 class Day:
     """Totals of one day, closed at midnight: `day` counts from the epoch.
 
-    `pulses` turned the rotor: those that were lost are in `missed_nl`. `ordered_nl` is pulses times pulse size; the wire's row calls it demanded_nl
-    (protocol/catalogue.py).
+    `ordered_nl` is pulses times pulse size without those that did not turn, which are missed; the wire's row calls it demanded_nl
+    (protocol/catalogue.py). So `ordered_nl` and `missed_nl` are what was due.
     """
 
     day: int

@@ -118,13 +118,13 @@ def _boluses(events: list[Event]) -> dict[str, Any]:
 def _delivered(days: list[Day], visit: Event | None) -> dict[str, Any] | None:
     """Prescribed and delivered volume of the closed days since the last visit (without one: of all on record); None before a day is closed.
 
-    A day's pulses are those that turned the rotor; the others are missed.
+    A pulse that did not turn the rotor is missed, and not in what its day ordered.
     """
     counted = {day.day: day for day in days if visit is None or day.day >= visit.time_s // units.DAY_S}
     if not counted:
         return None
-    given, missed = sum(day.ordered_nl for day in counted.values()), sum(day.missed_nl for day in counted.values())
-    return {"days": len(counted), "prescribed_nl": given + missed, "delivered_nl": given, "missed_nl": missed, "accuracy_pct": ACCURACY_PCT}
+    ordered, missed = sum(day.ordered_nl for day in counted.values()), sum(day.missed_nl for day in counted.values())
+    return {"days": len(counted), "prescribed_nl": ordered + missed, "delivered_nl": ordered, "missed_nl": missed, "accuracy_pct": ACCURACY_PCT}
 
 
 def delivered_text(delivered: dict[str, Any] | None) -> str:

@@ -1,9 +1,10 @@
 """Boot beside what test_app.py sweeps: lost records, a cut bridge, a lost clock; therapy never ends or changes in silence."""
 
 import pytest
-from bare_pump import A_BOLUS, Bench, simple_program
+from bare_pump import A_BOLUS, NEVER_CUT, Bench, simple_program
 from thecal.firmware import alarms as al
 from thecal.firmware import modes
+from thecal.firmware.ports import PowerCut
 from thecal.firmware.settings import COPY_AT, COPY_SLOT, PROGRAM_AT, PROGRAM_SLOT, STATE_AT, STATE_SLOT
 from thecal.protocol import catalogue as cat
 
@@ -182,3 +183,38 @@ def test_the_lockout_of_a_slow_bolus_is_not_shorter_for_a_reset(bench):
     bench.run_s(1400)
     bench.reboot(30)
     assert 180 * 60 - 30 <= bench.status()["lockout_s"] <= 180 * 60
+
+
+@pytest.mark.req("TH-ALM-10", "TH-SUP-04", "TH-STORE-01")
+@pytest.mark.parametrize("torn", [False, True])
+@pytest.mark.parametrize("write", range(5))
+def test_what_was_lost_before_a_reset_counts_behind_it(bench, write, torn):
+    """Four hours of a stall, power lost at any write of a lost pulse, an hour more: a fifth of a day's pulses. Behind a day without power it is not."""
+    bench.stalled = True
+    bench.run_s(4 * 3600)
+    assert not bench.app.alarms.is_active(al.UNDER)
+    held_nl = sum(bench.app.supervisor._missing)
+    bench.cut_after, bench.torn = write, torn
+    with pytest.raises(PowerCut):
+        bench.run_s(600)
+    bench.cut_after = NEVER_CUT
+    whole = bytes(bench.store.data)
+    bench.reboot(60)
+    assert abs(sum(bench.app.supervisor._missing) - held_nl) <= 1000 + 3 * (bench.app.supervisor._most_missing_nl() // 127 + 1)
+    bench.run_s(3000)
+    assert not bench.app.alarms.is_active(al.UNDER)
+    bench.run_s(1500)
+    assert bench.app.alarms.is_active(al.UNDER)
+    bench.store.data[:] = whole
+    bench.reboot(25 * 3600)
+    bench.run_s(4 * 3600)
+    assert not bench.app.alarms.is_active(al.UNDER)
+
+
+def test_a_clock_that_was_lost_ages_nothing(bench):
+    bench.stalled = True
+    bench.run_s(4 * 3600)
+    held_nl = sum(bench.app.supervisor._missing)
+    bench.rtc_s = 0
+    bench.reboot(1)
+    assert bench.app.alarms.is_active(al.CLOCK_LOST) and abs(sum(bench.app.supervisor._missing) - held_nl) <= 4000

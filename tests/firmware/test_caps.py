@@ -713,11 +713,44 @@ def test_a_restored_window_counts_the_old_drug_as_the_new_one():
     fresh.load(program(**ANY))
     fresh.caps.restore(fresh)
     assert fresh.caps.delivered_day_nl == 1000 + 4000
-    bridging = restored(pump, [(HOUR_S, 1000), (3 * HOUR_S, 1000)])
-    bridging.load(program(**ANY))
-    bridging.caps.hold_old(1, 1, 4 << 12 | 1)
-    bridging.caps.restore(bridging)
-    assert bridging.caps.delivered_day_nl == 2000       # all of it is the drug that is in the head
+    for share, held_nl in ((0, 2000), (4 << 12 | 1, 5000)):
+        pump.settings.old_share = share
+        bridging = restored(pump, [(HOUR_S, 1000), (3 * HOUR_S, 1000)])
+        bridging.load(program(**ANY))
+        bridging.caps.hold_old(1, 1, 1 << 12 | 4)
+        bridging.caps.restore(bridging)
+        assert bridging.caps.delivered_day_nl == held_nl        # all of it is the drug that is in the head, or became it by the change before
+
+
+@pytest.mark.req("TH-CAP-05", "TH-CAP-01")
+@pytest.mark.parametrize("reset", ["never", "bridging", "behind"])
+@pytest.mark.parametrize("first, second", [(500_000, 2_000_000), (2_000_000, 500_000)])
+def test_a_drug_that_was_changed_and_changed_back_within_a_day_counts_in_full(first, second, reset):
+    """What was given first is the same drug again: with a reset no window forgets it, or takes it for a quarter."""
+    pump = bare_pump.Bench()
+    pump.must(cat.CATHETER, {"state": cat.CATHETER_FILLED})
+
+    def run(strength, bridge):
+        drug = dict(bare_pump.DRUG, concentration_1_ng_ml=strength)
+        pump.refill(17_000, drug)
+        values = {**bare_pump.simple_program(480_000, 6000), **drug}
+        if bridge:
+            values["bridge_nl"], values["bridge_rate_nl_day"] = 2000, 400_000
+        pump.must(cat.PROGRAM, values)
+
+    run(first, False)
+    pump.run_s(3 * HOUR_S)
+    run(second, True)
+    pump.run_s(2 * HOUR_S)
+    run(first, True)
+    if reset == "bridging":
+        pump.reboot(1)
+    pump.run_s(HOUR_S)
+    if reset == "behind":
+        pump.reboot(1)
+    held_nl, exact_nl = pump.app.caps.delivered_day_nl, 3 * 20_000 + 2 * 20_000 * second // first + 20_000
+    assert exact_nl - 4000 <= held_nl
+    assert reset != "never" or held_nl <= exact_nl + 4 * 4000
 
 
 def test_behind_two_changes_within_a_day_the_larger_account_holds():

@@ -3,6 +3,8 @@
 import pytest
 from bare_pump import Bench
 from thecal.firmware import daybook
+from thecal.protocol import catalogue as cat
+from thecal.protocol.fields import unpack
 
 
 @pytest.mark.req("TH-LIFE-10")
@@ -24,6 +26,30 @@ def test_nothing_goes_below_the_epoch_and_what_is_not_stays_so():
     settings.paused_until_s = 10
     daybook.shift(app, -1000)
     assert settings.paused_until_s == 1, "a pause that is over still has to be ended"
+
+
+@pytest.mark.req("TH-RATE-02")
+@pytest.mark.parametrize("reset", [False, True])
+def test_a_pulse_that_does_not_turn_is_missed_and_no_demand_of_its_day(reset):
+    """Eight hours of a stall: demanded and missed of the day are its dose, once. The day behind it owes nothing of them."""
+    bench = Bench()
+    bench.program(480_000)
+    bench.run_s(6 * 3600)
+    bench.stalled = True
+    bench.run_s(8 * 3600)
+    bench.stalled = False
+    if reset:
+        bench.reboot(1)
+    bench.run_s(36 * 3600)
+    found, rows = {}, cat.record("day")
+    log = bench.app.days
+    for at in range(log.first_byte(bench.app.settings.last_day), bench.app.settings.last_day * cat.DAY_BYTES, cat.DAY_BYTES):
+        values = [0] * len(rows)
+        if unpack(rows, log.read(at, cat.DAY_BYTES), 0, cat.DAY_BYTES, values) > 0 and values[0]:
+            found[values[0]] = values[1:4]
+    (pulses, demanded_nl, missed_nl), second = [found[day] for day in sorted(found)]
+    assert abs(pulses - 480) <= 1 and abs(missed_nl - 160_000) <= 1000 and abs(demanded_nl + missed_nl - 480_000) <= 1000
+    assert second == [480, 480_000, 0]
 
 
 def test_a_day_begins_with_what_was_ordered_until_then():

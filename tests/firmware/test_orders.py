@@ -197,7 +197,9 @@ def test_a_refill_beyond_the_capacity_is_refused_and_the_first_one_has_no_residu
     assert bench.order(cat.REFILL, {**values, "volume_ul": 20_001})["reason"] == cat.R_LIMIT
     bench.must(cat.REFILL, {**values, "volume_ul": 20_000})
     assert bench.app.ledger.reservoir_nl() == 20_000_000
-    assert bench.order(cat.REFILL, {**values, "volume_ul": 18_601})["reason"] == cat.R_LIMIT
+    for change, name in (({"volume_ul": 18_601, "expires_s": bench.rtc_s}, "volume_ul"), ({"volume_ul": 18_600, "expires_s": bench.rtc_s}, "expires_s")):
+        refused = bench.order(cat.REFILL, {**values, **change})
+        assert (refused["reason"], cat.block(cat.REFILL)[refused["field"]][0], refused["value"]) == (cat.R_LIMIT, name, change[name])
     bench.must(cat.REFILL, {**values, "volume_ul": 18_600})
     assert bench.app.ledger.reservoir_nl() == 20_000_000
 
@@ -265,7 +267,8 @@ class TestPrimes:
     @pytest.mark.req("TH-LIFE-02")
     @pytest.mark.parametrize("what, most_nl", [(cat.PRIME_TUBING, 199_000), (cat.PRIME_CATHETER, 176_000), (cat.PRIME_BOTH, 375_000)])
     def test_a_prime_is_bounded_by_its_part_of_the_line(self, what, most_nl):
-        assert self.prime(Bench(), what, most_nl + 1001) == cat.R_LIMIT
+        refused = Bench().order(cat.PRIME, {"what": what, "volume_nl": most_nl + 1001, "rate_nl_day": 24_000_000})
+        assert (refused["reason"], cat.block(cat.PRIME)[refused["field"]][0], refused["value"]) == (cat.R_LIMIT, "volume_nl", most_nl + 1001)
         assert self.prime(Bench(), what, most_nl + 1000) == 0
 
     @pytest.mark.req("TH-LIFE-02")
@@ -340,7 +343,9 @@ class TestBoluses:
     def test_basal_and_bolus_stay_below_what_the_head_can_do(self, volume_nl, seconds, reason):
         bench = Bench()
         bench.program(800_000)
-        assert bench.order(cat.BOLUS, {"volume_nl": volume_nl, "seconds": seconds}).get("reason", 0) == reason
+        said = bench.order(cat.BOLUS, {"volume_nl": volume_nl, "seconds": seconds})
+        assert said.get("reason", 0) == reason
+        assert not reason or (cat.block(cat.BOLUS)[said["field"]][0], said["value"]) == ("volume_nl", volume_nl)
 
     @pytest.mark.req("TH-BOL-11")
     def test_the_reservoir_must_hold_it(self):

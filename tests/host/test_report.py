@@ -80,11 +80,12 @@ def test_delivered_against_prescribed_since_the_last_visit(visited, fake):
     visited.sign_visit(b"12345678")
     signed = len(fake.events) - 1
     today = fake.time_s // 86_400
-    fake.first_day, fake.days = today - 1, [day(today - 1, 900, 900_000), day(today, 300, 300_000, 300_000), day(today + 1, 0, 0, 300_000)]
-    fake.events += [event(len(fake.events) + n, (today + 1) * 86_400 - 60, cat.E_PULSE_LOST, 0, 1, 0) for n in range(300)]
+    fake.first_day, fake.days = today - 1, [day(today - 1, 900, 900_000), day(today, 300, 0, 300_000), day(today + 1, 300, 300_000)]
+    lost = [event(len(fake.events) + n, (today + 1) * 86_400 - 60, cat.E_PULSE_LOST, 0, 3, 117) for n in range(300)]
+    fake.events += lost
     seen = report.collect(visited)
-    assert seen["delivered"] == {"days": 2, "prescribed_nl": 900_000, "delivered_nl": 300_000, "missed_nl": 600_000, "accuracy_pct": 14.5}
-    assert report.delivered_text(seen["delivered"]).startswith("0.3 mL of 0.9 mL prescribed in 2 closed days (33.3 %)")
+    assert seen["delivered"] == {"days": 2, "prescribed_nl": 600_000, "delivered_nl": 300_000, "missed_nl": 300_000, "accuracy_pct": 14.5}
+    assert report.delivered_text(seen["delivered"]).startswith("0.3 mL of 0.6 mL prescribed in 2 closed days (50 %)")
     assert seen["event_count"] == 301 and seen["events"][0]["seq"] == signed
     assert report.collect(visited, recent=True)["event_count"] is None, "the visit stands further back than the end of the log"
 

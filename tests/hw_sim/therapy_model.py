@@ -74,7 +74,8 @@ class Model:
         self.granted, self.denied = [], []  # [earliest, latest] second, see `reset`
         self.bolus_end = None               # likewise, of the last patient's or clinician's bolus
         self.head = None                    # concentration at the pump head: a bridge's is the old one, until it has left
-        self.changed_t = -2 * DAY_S         # when that became another
+        self.changed_t = -2 * DAY_S         # when that became another ...
+        self.changed_before_t = -4 * DAY_S  # ... and the time before
         self.fresh_t = self.commit_t = 0
         self.pulses = deque()               # (t, nL times concentration) of a day and a bit, as ordered of the motor
         self.lost = deque()                 # ... and which of them did not turn
@@ -209,6 +210,8 @@ class Model:
     def drug_follows(self, at):
         """The old drug has left the head, if there was one."""
         if self.head != self.program.drug:
+            if self.head is not None:
+                self.changed_before_t = self.changed_t
             self.head, self.changed_t = self.program.drug, at
 
     def outage(self, seconds):
@@ -267,8 +270,16 @@ class Model:
         return Fraction(sum(mass for t, mass in self.pulses if t > self.t - seconds), self.head)
 
     def blurred_nl(self):
-        """What a pump may count too much behind a change of drug: five minutes either way, at four times the concentration."""
-        return 5 * PULSE_NL + 600 * 400_000 * 4 // DAY_S if self.t - self.changed_t < DAY_S + HOUR_S else 0
+        """What a pump may count too much behind a change of drug: five minutes either way, at four times the concentration.
+
+        Changed twice within a day, all of the day may count so: behind a reset the history does not say which of the drugs it was, and a
+        cap is never widened by that. Too little is never counted: what a window holds, and what must be refused, is judged as ever.
+        """
+        if self.t - self.changed_t >= DAY_S + HOUR_S:
+            return 0
+        if self.changed_t - self.changed_before_t < DAY_S + HOUR_S:
+            return 4 * PULSE_NL * len(self.pulses)
+        return 5 * PULSE_NL + 600 * 400_000 * 4 // DAY_S
 
     def most_in(self, seconds, cap):
         """nL that the window of `seconds` up to now may hold under a cap of the program.
