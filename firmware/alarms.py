@@ -57,7 +57,7 @@ class Alarms:
         self._causes = 0            # of the active: seen now, not yet gone
         self._shifted = 0
         self._quiet = 0             # silenced, or sounded once
-        self._until_s = 0           # of the silence
+        self._until = bytearray(ROWS)       # of each row's silence, in 10 min of uptime, the last byte of it
 
     def is_active(self, row):
         """True while `row` acts."""
@@ -125,22 +125,22 @@ class Alarms:
         self._derive()
         return seen
 
-    def silence(self, row, until_uptime_s):
-        """No tone for `row` (0: all that are active) until then: a session's order, at most 24 h (catalogue).
-
-        One deadline for all: the earlier of two, so that no row is silent for longer than was ordered.
-        """
-        if self._until_s == 0 or until_uptime_s < self._until_s:
-            self._until_s = until_uptime_s
-        self._quiet |= self.active if row == 0 else 1 << (row - 1)
+    def silence(self, row, uptime_s, hours):
+        """No tone for `row` (0: all that are active) for 1 to 24 hours from now, up to 10 min less: a session's order. The last one for a row holds."""
+        rows = self.active if row == 0 else 1 << (row - 1)
+        for each in range(ROWS):
+            if rows >> each & 1:
+                self._until[each] = uptime_s // TONE_CRITICAL_S + hours * 6 & 255
+        self._quiet |= rows
         self._derive()
 
     def watch(self, uptime_s):
         """Each round: a silence that is over ends."""
-        if self._until_s and uptime_s >= self._until_s:
-            self._until_s = 0
-            self._quiet = 0
-            self.sounded()
+        for each in range(ROWS):
+            # 144 of them are the longest silence: what is less than 112 behind is over.
+            if self._quiet >> each & 1 and each != BOLUS_CUT - 1 and uptime_s // TONE_CRITICAL_S - self._until[each] & 255 < 112:
+                self._quiet ^= 1 << each
+                self._derive()
 
     def sounded(self):
         """The tone was played: what sounds once has."""

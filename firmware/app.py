@@ -77,6 +77,9 @@ class App:
         self.extra_nl = 0               # volume of the extra under way when it began
         self.prime_fills = False        # the prime under way fills the catheter, not the tubing alone
         self._ordering = False          # a block is being executed: what an alarm would cut is cut behind it
+        self._lost = 0                  # pulses lost since the log told of one,
+        self._lost_s = 0                # ... the uptime from which it may tell of the next ...
+        self._stall_s = 0               # ... and from which a stall may end: see `_motion`
         self._denied = b""              # digest of the patient's request that was refused last
         self._tone_due_s = 0
         self.reset_cause = ports.system.reset_cause()
@@ -276,13 +279,23 @@ class App:
         return self._delay_ms()
 
     def _motion(self, outcome):
-        supervisor = self.supervisor
+        """A pulse was judged, or the rotor turned unasked.
+
+        The rings must last: lost pulses are told by their count, twelve times a day, and a stall that comes back within two hours stands for them.
+        """
+        supervisor, uptime_s = self.supervisor, self.uptime_s
         if outcome == MOVED:
-            if self.alarms.is_active(al.STALL):
-                self.alarm(al.STALL, False)
+            if uptime_s >= self._stall_s and self.alarms.is_active(al.STALL):
+                self._stall_s = uptime_s + DAY_S // 12
+                self.alarm(al.STALL, False, self._lost)
+                self._lost = 0
         elif outcome == LOST:
             self.ledger.lose_pulse()
-            self.log(cat.E_PULSE_LOST, 0, supervisor.seen, supervisor.expected, True)
+            self._lost += 1
+            if uptime_s >= self._lost_s:
+                self._lost_s = uptime_s + DAY_S // 12
+                self.log(cat.E_PULSE_LOST, 0, self._lost, supervisor.seen, True)
+                self._lost = 0
             self.save_state()
             if supervisor.stalled:
                 self.alarm(al.STALL, True, supervisor.lost_in_a_row, supervisor.seen)
@@ -291,12 +304,17 @@ class App:
 
     def _demand(self, seconds):
         """Integrate the seconds since the last step over the schedule: demanded while permitted, else missed."""
-        at = self.supervisor.clock_jump_s(self.now_s, self.uptime_s)
-        if at:
-            daybook.clock_jumped(self, at)
-            self.follow(self.now_s - seconds)
-        self.caps.clock(self.now_s, self.schedule.most_rate_nl_day)
         at = self.now_s - seconds
+        back_s = self.schedule.clock_moves(at, self.uptime_s - seconds, self.alarms.is_active(al.CLOCK_LOST))
+        jump_s = self.supervisor.clock_jump_s(self.now_s, self.uptime_s)
+        if jump_s:
+            daybook.clock_jumped(self, jump_s)
+        if back_s:
+            self.caps.clock(back_s, self.schedule.most_rate_nl_day)
+            self.settings.given_s = self.schedule.given_s
+        if jump_s or back_s > 0:
+            self.follow(at)
+            self.save_state()
         while seconds > 0:
             if at >= self._change_s:
                 self.turn(at)
@@ -324,14 +342,17 @@ class App:
         if 0 < settings.paused_until_s <= at:
             settings.paused_until_s = 0
             self.log(cat.E_PAUSE_END, 1)
+            self.alarm(al.STOPPED_LONG, False)
             self.alarm(al.PAUSE_LONG, True)
             self.save_state()
         self.follow(at)
 
     def _run(self, seconds, until_s):
-        kind = self.infusion.extra
+        kind, action = self.infusion.extra, self.alarms.action
         if kind != PRIME and kind != BRIDGE:
-            self.supervisor.permit(seconds, until_s - seconds, self.alarms.action)
+            if action < al.FLAT and until_s <= self.schedule.given_s:
+                action = al.FLAT
+            self.supervisor.permit(seconds, until_s - seconds, action)
         self.infusion.run(self.rate, seconds)
         if kind and self.infusion.extra == NONE:
             self._extra_ended(kind)

@@ -62,7 +62,7 @@ class PatientBolus:
         if app.ledger.base_nl and app.contents.usable_nl() * DAY_S < basal(app.schedule, now_s, now_s + 2 * DAY_S):
             return cat.R_RESERVE
         fresh_s = max(settings.filled_s, settings.changed_s)
-        if not self._released and fresh_s and now_s - fresh_s < DAY_S:
+        if not self._released and fresh_s and settings.steady_s + 1 - fresh_s < DAY_S:
             return cat.R_FRESH
         if self.lockout_s():
             return cat.R_LOCKOUT

@@ -72,6 +72,7 @@ def boot(app):
     elif settings.cut_kind:
         app.alarm(al.BOLUS_CUT, True)
     app.supervisor.clock_set(app.now_s, 0)
+    app.schedule.clock_moves(app.now_s, 0, True)
     if not known:
         open_day(app)
     app.sensing.booted()
@@ -126,12 +127,15 @@ def _book_gap(app, gap_s):
         return
     at, total, cause = app.now_s - gap_s, 0, MISSED_RESET
     paused_s, reduction, reduced_s = settings.paused_until_s, settings.reduction, settings.reduction_until_s
+    idle = app.alarms.is_active(al.STOPPED_LONG)
     while at < app.now_s:
         until = min(app.schedule.next_change_s(at), app.now_s)
         if at < paused_s:
             until = min(until, paused_s)
         else:
             settings.paused_until_s = 0
+            if not settings.stopped:
+                app.alarms.set(al.STOPPED_LONG, False)
         if reduction and at < reduced_s:
             until = min(until, reduced_s)
         elif reduction:
@@ -146,4 +150,6 @@ def _book_gap(app, gap_s):
     settings.paused_until_s, settings.reduction = paused_s, reduction       # what is over by now ends aloud, when the gap is on record
     if reduction:
         app.alarms.set(al.EMERGENCY, True)
+    if idle:
+        app.alarms.set(al.STOPPED_LONG, True)
     app.log(cat.E_GAP, cause, gap_s, total)

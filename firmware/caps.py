@@ -155,7 +155,6 @@ class Caps:
         self._blind_s = -2 * DAY_S  # ... or above the caps already, for a reason that has been answered
         self._again_nl = 0          # what the schedule may have repeated behind a clock that went back ...
         self._again_s = -2 * DAY_S  # ... up to this uptime
-        self._ahead_s = 0           # by which the pump time, as it was followed, is ahead of the uptime
         self._eased = False         # the program checked last is let into windows that are over its caps: see `falls`
 
     def load(self, values, share=ONE):
@@ -214,16 +213,12 @@ class Caps:
         self._running_nl = 0
         self._at = at + 1 if at + 1 < BUCKETS else 0
 
-    def clock(self, now_s, most_rate_nl_day):
-        """The pump time of this step, and the schedule's fastest rate: seconds that come again are due again. The two clocks' seconds tick apart."""
-        back_s = self._ahead_s - now_s + self._now_s
-        if back_s < 0 or back_s > 1:
-            self._ahead_s -= back_s
-            if 0 < back_s <= CLOCK_JUMP_S:
-                self._repeat(back_s, most_rate_nl_day // DAY_S + 1)
-
-    def _repeat(self, seconds, second_nl):
-        again_nl = seconds * second_nl
+    def clock(self, back_s, most_rate_nl_day):
+        """The clock went back, or (below 0) leapt ahead, and the schedule's fastest rate: what it brings nearer by up to 5 min is no defect."""
+        if not -CLOCK_JUMP_S <= back_s <= CLOCK_JUMP_S:
+            return
+        second_nl = most_rate_nl_day // DAY_S + 1
+        again_nl = abs(back_s) * second_nl
         if self._now_s - self._again_s < DAY_S + BUCKET_S:
             again_nl = min(self._again_nl + again_nl, 2 * CLOCK_JUMP_S * second_nl)
         self._again_nl, self._again_s = again_nl, self._now_s
@@ -292,7 +287,7 @@ class Caps:
             self.delivered_day_nl += volume_nl
             if back <= HOUR_BUCKETS:
                 self.delivered_hour_nl += volume_nl
-        if app.now_s - settings.changed_s < DAY_S + BUCKET_S:
+        if settings.steady_s - settings.changed_s < DAY_S + BUCKET_S:
             self._blind_s = self._now_s     # a fall may still be in the windows that it was let into
         self._excuse()
         if not history.whole:

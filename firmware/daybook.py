@@ -44,17 +44,12 @@ def clock_jumped(app, by_s):
     app.history.clock_moves(app)
     shift(app, by_s)
     app.log(cat.E_CLOCK_JUMP, 0, by_s, 0, True)
-    app.alarm(al.CLOCK_LOST, True, by_s)
-    app.save_state()        # also when the row stands already: a reset would book this jump as an outage
+    app.alarm(al.CLOCK_LOST, True, by_s)        # the caller stores the state, also when the row stands already: a reset would book this jump as an outage
 
 
 def shift(app, by_s):
-    """The clock was moved by `by_s`: how long ago things were, and how long they still last, is no matter of the clock."""
+    """The clock was moved by `by_s`: how long things still last is no matter of the clock. How long ago they were is told in steady seconds."""
     settings = app.settings
-    settings.stopped_at_s = max(0, settings.stopped_at_s + by_s)
-    settings.filled_s = max(0, settings.filled_s + by_s)
-    settings.rise_s = max(0, settings.rise_s + by_s)
-    settings.changed_s = max(0, settings.changed_s + by_s)
     if settings.paused_until_s:
         settings.paused_until_s = max(1, settings.paused_until_s + by_s)
     if settings.reduction:

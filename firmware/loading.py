@@ -46,6 +46,7 @@ def program(app, block, share=ONE):
     app.program_drugs = drugs_of(values)
     app.bridge_rate_nl_day = values["bridge_rate_nl_day"]
     app.schedule.load(values["weekdays"], values["patterns"], values["steps"])
+    app.schedule.given_s = settings.given_s
     app.caps.load(values, share)
     if settings.old_cap_day_nl:
         app.caps.hold_old(settings.old_cap_hour_nl, settings.old_cap_day_nl, settings.bridge_share)

@@ -15,7 +15,7 @@ from .infusion import BOLUS, BRIDGE, NONE, PATIENT_BOLUS, PRIME
 from .limits import MAX_RATE_NL_DAY
 from .orders_records import acknowledge, beyond, store
 
-SERVICE_KINDS = (cat.COMMISSION, cat.SET_CLOCK, cat.ALARM_TEST)     # what the service role may order: nothing that a patient feels
+SERVICE_KINDS = (cat.COMMISSION, cat.SET_CLOCK, cat.ALARM_TEST)     # what the service role may order, the clock only while nothing is delivered
 
 
 def refusal(app, block):
@@ -30,6 +30,8 @@ def refusal(app, block):
     if kind == cat.RESUME and app.settings.reduction:
         return 0                        # it ends an emergency reduction, whatever the mode
     reason = 0
+    if role == SERVICE and kind == cat.SET_CLOCK and mode > modes.IDLE and mode != modes.STOPPED:
+        return cat.R_STATE              # it moves the steps of the day
     if modes.leads_to(mode, kind) == modes.REFUSE:
         reason = cat.R_BUSY if modes.PRIMING <= mode <= modes.BOLUS else cat.R_STATE
     if kind == cat.PATIENT_BOLUS and reason != cat.R_STATE:
@@ -89,7 +91,7 @@ def execute(app, block):
 
 
 def _stop(app, block, values):
-    reason = _cut_and_store(app, block, {"stopped": 1, "stopped_at_s": app.now_s, "paused_until_s": 0})
+    reason = _cut_and_store(app, block, {"stopped": 1, "paused_until_s": 0})
     if reason == 0:
         app.log(cat.E_STOP, values["reason"])
     return reason
@@ -110,6 +112,8 @@ def _cut_and_store(app, block, changes):
     cut = kind != NONE and kind != BRIDGE
     if cut:
         infusion.cut_extra()
+    if not app.settings.paused_until_s:
+        changes["stopped_at_s"] = app.settings.steady_s     # a stop behind a pause goes on with its time
     reason = store(app, block, changes)
     if cut and reason:
         infusion.extra, infusion.extra_left_nl = kind, left_nl
@@ -176,13 +180,17 @@ def _start(app, block, kind, volume_nl, rate_nl_day):
 
 def _set_clock(app, block, values):
     app.history.clock_moves(app)
-    old_s, app.now_s = app.now_s, values["time_s"]
+    schedule, old_s, app.now_s = app.schedule, app.now_s, values["time_s"]
+    back_s = schedule.clock_moves(app.now_s, app.uptime_s, app.alarms.is_active(al.CLOCK_LOST))
     shift(app, app.now_s - old_s)
-    reason = store(app, block, {"clock_offset_s": app.settings.clock_offset_s + app.now_s - old_s})
+    reason = store(app, block, {"clock_offset_s": app.settings.clock_offset_s + app.now_s - old_s, "given_s": schedule.given_s})
     if reason:
         shift(app, old_s - app.now_s)
         app.now_s = old_s
+        schedule.clock_moves(old_s, app.uptime_s, True)
+        schedule.given_s = app.settings.given_s
         return reason
+    app.caps.clock(back_s, schedule.most_rate_nl_day)
     app.supervisor.clock_set(app.now_s, app.uptime_s)
     app.alarm(al.CLOCK_LOST, False)
     app.log(cat.E_SET_CLOCK, 0, app.now_s, old_s)

@@ -81,7 +81,7 @@ def _step(app, values, new, old):
     if new <= old:
         return LESS if new < old else SAME
     pct, interval_h = values["step_pct"], values["step_interval_h"]
-    if (pct and new * 100 > old * (100 + pct)) or (interval_h and app.now_s - app.settings.rise_s < interval_h * 3600):
+    if (pct and new * 100 > old * (100 + pct)) or (interval_h and app.settings.steady_s + 1 - app.settings.rise_s < interval_h * 3600):
         return TOO_MUCH
     return RISE
 
@@ -98,11 +98,11 @@ def execute(app, block, values):
         return cat.R_STORE
     changes = {
         "program_slot": slot, "program_digest": block.digest, "prescriptions": settings.prescriptions + 1,
-        "fallback_nl_day": values["fallback_nl_day"], "safe_state": values["safe_state"], "abrupt_stop": values["abrupt_stop"]}
+        "given_s": 0, "fallback_nl_day": values["fallback_nl_day"], "safe_state": values["safe_state"], "abrupt_stop": values["abrupt_stop"]}
     if found >= RISE:
-        changes["rise_s"] = app.now_s
+        changes["rise_s"] = settings.steady_s + 1
     if found > SAME:
-        changes["changed_s"] = app.now_s
+        changes["changed_s"] = settings.steady_s + 1
     share, bridge_nl = share_of(app.program_drugs, drugs_of(values)), values["bridge_nl"]
     kept = (infusion.extra, infusion.extra_left_nl, infusion.extra_rate_nl_day)
     if bridge_nl:

@@ -26,10 +26,19 @@ def store(app, block, changes):
     return cat.R_STORE
 
 
+def _seen(app, row):
+    """A clinician has seen `row` (0: all); returns the bits that were cleared. An answered bolus is no alarm any more, nor are windows below the caps."""
+    caps = app.caps
+    if row == 0 or row == al.BOLUS_CUT:
+        app.alarm(al.BOLUS_CUT, False)
+    if caps.delivered_hour_nl <= caps.hour_nl and caps.delivered_day_nl <= caps.day_nl:
+        app.alarm(al.CAP, False)
+    return app.alarms.acknowledge(row)
+
+
 def acknowledge(app):
-    """What a clinician has just looked at is acknowledged: only standing causes stay latched. An answered bolus is no alarm any more."""
-    app.alarm(al.BOLUS_CUT, False)
-    cleared = app.alarms.acknowledge(0)
+    """What a clinician has just looked at is acknowledged: only standing causes stay latched."""
+    cleared = _seen(app, 0)
     if cleared:
         app.log(cat.E_ACKNOWLEDGE, 0, cleared)
         app.save_state()
@@ -84,7 +93,7 @@ def refill(app, block, values):
     except OSError:
         return cat.R_STORE
     ledger.refill((values["volume_ul"] + residual_ul(app)) * 1000)
-    reason = store(app, block, {"filled_s": app.now_s, "fill_slot": slot})
+    reason = store(app, block, {"filled_s": app.settings.steady_s + 1, "fill_slot": slot})
     if reason:
         ledger.base_nl, ledger.base_pulses, ledger.lost_pulses = before
         return reason
@@ -134,7 +143,7 @@ def silence(app, block, values):
     """No tone of this row for some hours; a cause that comes back sounds again."""
     reason = store(app, block, {})
     if reason == 0:
-        app.alarms.silence(values["row"], app.uptime_s + values["hours"] * 3600)
+        app.alarms.silence(values["row"], app.uptime_s, values["hours"])
         app.log(cat.E_SILENCE, values["row"], values["hours"])
     return reason
 
@@ -143,9 +152,7 @@ def acknowledged(app, block, values):
     """The clinician has seen it: what has passed is latched no more."""
     reason = store(app, block, {})
     if reason == 0:
-        if values["row"] in (0, al.BOLUS_CUT):
-            app.alarm(al.BOLUS_CUT, False)
-        app.log(cat.E_ACKNOWLEDGE, values["row"], app.alarms.acknowledge(values["row"]))
+        app.log(cat.E_ACKNOWLEDGE, values["row"], _seen(app, values["row"]))
         app.save_state()
     return reason
 

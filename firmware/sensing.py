@@ -286,7 +286,7 @@ class Sensing:
         app, alarms, settings = self._app, self._app.alarms, self._app.settings
         if settings.reduction and app.now_s >= settings.reduction_until_s:
             emergency.end(app)
-        if settings.stopped or alarms.active:
+        if settings.stopped or settings.paused_until_s or alarms.active:
             self._standing(app, alarms, settings, seconds)
         if app.expires_s and app.now_s >= app.expires_s:
             app.alarm(al.EXPIRED, True)
@@ -303,12 +303,13 @@ class Sensing:
             self._frames_bad = frames_bad
 
     def _standing(self, app, alarms, settings, seconds):
-        """What only a stopped pump or one with an alarm needs: rows 16, 18, 23 and 24."""
-        stopped_s = app.now_s - settings.stopped_at_s if settings.stopped else 0
+        """What only a stopped or paused pump or one with an alarm needs: rows 16, 18, 23 and 24."""
+        stopped = settings.stopped or settings.paused_until_s
+        stopped_s = settings.steady_s - settings.stopped_at_s if stopped else 0
         again = stopped_s >= 2 * DAY_S and stopped_s - seconds < 2 * DAY_S
-        if again or not settings.stopped:
+        if again or not stopped:
             app.alarm(al.STOPPED_LONG, False)
-        if settings.stopped:
+        if stopped:
             if stopped_s >= (STOPPED_LONG_S if settings.abrupt_stop else DAY_S):
                 app.alarm(al.STOPPED_LONG, True, stopped_s)
             if app.now_s - settings.time_s >= IDLE_CHECK_S:

@@ -35,7 +35,7 @@ BOLUS_STATE_BYTES = 200         # firmware/bolus.py packs itself into it
 
 _HEAD = "<BII8s8s%ds%ds" % (BOLUS_STATE_BYTES, MISSING_BYTES)
 # The rest is four bytes each, in groups. A field more is a number more in its group's format, and its name in both places below.
-_ORDERS, _TIMES, _BOOKS = "<21i", "<29i", "<18i"
+_ORDERS, _TIMES, _BOOKS = "<21i", "<30i", "<18i"
 _ORDERS_AT = struct.calcsize(_HEAD)
 _TIMES_AT = _ORDERS_AT + struct.calcsize(_ORDERS)
 _BOOKS_AT = _TIMES_AT + struct.calcsize(_TIMES)
@@ -66,7 +66,7 @@ class Settings:
         self.boot_count = 0
         self.program_slot = NO_PROGRAM
         self.stopped = 0
-        self.stopped_at_s = 0           # pump time of the stop
+        self.stopped_at_s = 0           # steady second of the stop, or of the pause
         self.commissioned = 0           # 1 + the slot of the commissioning record in use; 0: none
         self.last_kind = 0
         self.order_digest = bytes(cat.DIGEST_BYTES)     # of the last executed order, whatever its kind
@@ -84,7 +84,7 @@ class Settings:
         self.level_offset_ul = 0        # what the level sensor reads above the contents, found at the last refill
         self.reduction = 0              # an emergency reduction under way: 1 fallback, 2 stop
         self.reduction_until_s = 0
-        self.filled_s = 0               # pump time of the last refill
+        self.filled_s = 0               # steady second + 1 of the last refill
         self.extra = 0                  # cat.EXTRAS: what ran beside the program when this was written ...
         self.extra_left_nl = 0          # ... and what it had left, at which rate
         self.extra_rate_nl_day = 0
@@ -98,8 +98,9 @@ class Settings:
         self.switched_s = 0             # firmware/caps.py: when the head changed to another concentration ...
         self.old_share = 0              # ... and what a nanolitre of before counts since then
         self.bridge_share = 0           # ... and will behind the bridge that runs
-        self.rise_s = 0                 # pump time of the last rise of a dose
+        self.rise_s = 0                 # steady second + 1 of the last rise of a dose
         self.changed_s = 0              # ... of the last change of dose or drug
+        self.given_s = 0                # of firmware/schedule.py
         self.fill_slot = self.implant_slot = self.trial_slot = sl.NONE
         self.prescriptions = 0          # programs committed since the pump was made
         self.event_head = 0             # the rings' heads when this was written: they never go back behind them
@@ -183,7 +184,7 @@ class Settings:
             self.filled_s, self.extra_left_nl, self.extra_rate_nl_day, self.paused_until_s, self.line_pulses, self.old_cap_hour_nl,
             self.old_cap_day_nl, self.rise_s, self.changed_s, self.event_head, self.fault_head, self.history_head, self.history_pulses,
             self.steady_s, self.switched_s, self.old_share, self.clock_offset_s, self.watchdog_1_s, self.watchdog_2_s, self.eri_s,
-            self.wasted_mj, self.trim, self.day_lost_nl, self.bridge_share)
+            self.wasted_mj, self.trim, self.day_lost_nl, self.bridge_share, self.given_s)
         struct.pack_into(
             _BOOKS, buffer, _BOOKS_AT, ledger.base_nl, ledger.base_pulses, ledger.lost_pulses, ledger.pulses, ul[0], ul[1], ul[2], ul[3], ul[4],
             ul[5], nl[0], nl[1], nl[2], nl[3], nl[4], nl[5], infusion.acc_nl, infusion.demand.rem)
@@ -200,7 +201,7 @@ class Settings:
          self.filled_s, self.extra_left_nl, self.extra_rate_nl_day, self.paused_until_s, self.line_pulses, self.old_cap_hour_nl,
          self.old_cap_day_nl, self.rise_s, self.changed_s, self.event_head, self.fault_head, self.history_head, self.history_pulses,
          self.steady_s, self.switched_s, self.old_share, self.clock_offset_s, self.watchdog_1_s, self.watchdog_2_s,
-         self.eri_s, self.wasted_mj, self.trim, self.day_lost_nl, self.bridge_share) = struct.unpack_from(_TIMES, buffer, _TIMES_AT)
+         self.eri_s, self.wasted_mj, self.trim, self.day_lost_nl, self.bridge_share, self.given_s) = struct.unpack_from(_TIMES, buffer, _TIMES_AT)
         self.missing_s = self.steady_s
         row = struct.unpack_from(_BOOKS, buffer, _BOOKS_AT)
         ledger.base_nl, ledger.base_pulses, ledger.lost_pulses, ledger.pulses = row[:4]

@@ -156,7 +156,7 @@ class Telemetry:
             app.sensing.temperature_dc, app.sensing.battery_mv,
             alarms.active, alarms.latched, alarms.first, settings.boot_count, app.reset_cause, app.events.head,
             app.uptime_s, self.frames_bad(), self.access.forgeries, self.access.locked_s(), settings.wasted_mj, settings.calibration,
-            app.trim.part]
+            app.trim.part, app.schedule.given_s]
         return self._reply(cat.STATUS | cat.REPLY_BIT, values)
 
     def _ring(self, file):

@@ -61,7 +61,7 @@ _ROWS = (
     (14, "store cannot be written", 2, TWO, "FLAT", "", _FLAT, "session", "a refused write; scratch read back wrong"),
     (15, "battery end of service", 2, TWO, "CONT", "STOP", "program unchanged; stopped once a pulse fails", "replacement",
      "voltage; 90 days since row 20"),
-    (16, "stopped for long", 2, TWO, "STOP", "", _STOP, "resume", "time since the stop: 6 h or 24 h, again at 48 h"),
+    (16, "stopped for long", 2, TWO, "STOP", "", _STOP, "resume", "time since the stop or pause: 6 h or 24 h, again at 48 h"),
     (17, "emergency suspend", 2, TWO, "FALLBACK", "STOP", "fallback rate or stopped", "session or 24 h", "an order at the magnet"),
     (18, "reservoir over-full", 2, TWO, "STOP", "FALLBACK", "held while the session is open, then fallback rate", "corrected",
      "level 10 min after a fill is not what was injected (pocket fill, overfill), or above capacity"),

@@ -18,8 +18,9 @@ from .limits import OVERRIDE_REASONS, Finding, overridden
 from .orders import PRIME_RATE, UNCONFIRMED, overriding
 from .outcome import OrderResult, Review
 from .prescription import Prescription
+from .programmer import Programmer
 from .readings import Seen
-from .review import PARTS, BolusReview, RefillReview
+from .review import PARTS, BolusReview, RefillReview, stop_warnings
 from .terminal import Session, emit_json, json_option, show_table
 
 
@@ -218,10 +219,7 @@ def stop(session: Session, reason: str, yes: bool, as_json: bool) -> None:
     may_ask(yes)
     with session.pump() as pump:
         seen = pump.look()
-        drugs = seen.running.ingredients if seen.running else ()
-        dangerous = [item.name for item in drugs if item.drug and item.drug.abrupt_stop_dangerous]
-        warnings = ["stopping %s abruptly is dangerous: withdrawal" % name for name in dangerous]
-        confirm_rows(yes, "stop", _delivery_rows(seen, "STOPPED, 0 mL/day"), "Stop the pump?", warnings)
+        confirm_rows(yes, "stop", _delivery_rows(seen, "STOPPED, 0 mL/day"), "Stop the pump?", stop_warnings(seen.running))
         done = pump.stop(reason)
     told("thecal.stop/1", done, as_json, "stopped")
 
@@ -299,8 +297,9 @@ def pause(session: Session, minutes: int, yes: bool, as_json: bool) -> None:
     """Deliver nothing for some minutes, then the program again by itself. What is missed is never made up."""
     may_ask(yes)
     with session.pump() as pump:
-        confirm_rows(yes, "pause", _delivery_rows(pump.look(), "PAUSED for %d min" % minutes), "Pause the pump?")
-        done = pump.pause(minutes)
+        seen = pump.look()
+        confirm_rows(yes, "pause", _delivery_rows(seen, "PAUSED for %d min" % minutes), "Pause the pump?", pump.examine_pause(minutes, seen))
+        done = pump.pause(minutes, seen)
     told("thecal.pause/1", done, as_json, "paused for %d min" % minutes)
 
 

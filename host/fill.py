@@ -212,12 +212,18 @@ def _granted_nl(prescription: Prescription) -> int:
     return bolus.most_a_day * bolus.volume_nl if bolus else 0
 
 
-def discrepancy(expected_nl: int, withdrawn_nl: int, delivered_nl: int) -> str | None:
-    """What a refill's withdrawn volume says against the expected one (alarms.md 4), or None while inside max(1 mL, 15 % of delivered)."""
+def discrepancy(expected_nl: int, withdrawn_nl: int, delivered_nl: int | None) -> str | None:
+    """What a refill's withdrawn volume says against the expected one (alarms.md 4), or None while inside max(1 mL, 15 % of delivered).
+
+    `delivered_nl` is None where nobody knows it: then a gap above 1 mL is told and nothing is concluded from it.
+    """
     gap = expected_nl - withdrawn_nl
-    if abs(gap) <= max(Fraction(DISCREPANCY_NL), DISCREPANCY_SHARE * delivered_nl):
+    if abs(gap) <= max(Fraction(DISCREPANCY_NL), DISCREPANCY_SHARE * (delivered_nl or 0)):
         return None
     size = units.show(abs(gap), units.VOLUME, "mL", places=2)
+    if delivered_nl is None:
+        return "%s %s withdrawn than expected: the log no longer reaches back to the last refill, so it is not known whether that is above 15 %% of what was delivered" % (
+            size, "less" if gap > 0 else "more")
     if gap > 0:
         return "%s less withdrawn than expected: over-infusion, leak, pocket fill last time or theft" % size
     return "%s more withdrawn than expected: under-delivery, occlusion or stall" % size

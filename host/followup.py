@@ -100,7 +100,7 @@ class FollowUp:
         """What the syringe took out against what the book expects, in words (alarms.md 4). Raises RequestInvalid for a volume that is none."""
         taken_nl, status, implant = units.volume_nl(volume, "withdrawn"), self.pump.status(), _commissioned(self.pump.implant())
         expected_nl = max(0, status.reservoir_computed_nl - implant.residual_ul * NL_PER_UL)
-        given_nl = review.delivered_since_refill_nl(status, self.pump.log(), implant) or 0
+        given_nl = review.delivered_since_refill_nl(status, self.pump.log(), implant)
         odd = discrepancy(expected_nl, taken_nl, given_nl)
         self.difference = "%s withdrawn, %s expected: %s" % (
             screen.ml(taken_nl), screen.ml(expected_nl), odd or "within the pump's accuracy of 1 mL or 15 % of what was delivered")

@@ -23,6 +23,7 @@ from .review import BolusReview, PrimeReview, RefillReview
 EVENT_TAIL = 200  # events searched for the last program change: 4 KB, 0.4 s at 115200
 PRIME_RATE = "24 mL/day"  # near 1 mL/h, the head's fastest (clinical.md 1.2)
 MAX_ORDER = 2**30 - 1
+CAP_ROW, CLOCK_LOST_ROW = 4, 12
 UNCONFIRMED = "not confirmed; nothing was sent"
 NO_BRIDGE_DUE = "no bridge is due: the catheter is empty, or the program's drugs and concentrations are those that run"
 
@@ -48,12 +49,12 @@ class Orders(Readings):
         return done
 
     def examine_clock(self, pump_s: int, seen: Seen | None = None) -> list[str]:
-        """What setting the clock to `pump_s` does to the running program's steps; nothing is sent."""
+        """What setting the clock to `pump_s` does to the running program's steps and doses; nothing is sent."""
         seen = seen or self.look()
-        return review.clock_warnings(seen.running, seen.status.time_s, pump_s)
+        return review.clock_warnings(seen.running, seen.status.time_s, pump_s, any(alarm.row == CLOCK_LOST_ROW for alarm in seen.status.alarms))
 
     def set_clock(self, pump_s: int, seen: Seen | None = None) -> OrderResult:
-        """Set the pump's clock to seconds since its epoch, 0 .. 2^30 - 1. Warnings tell which steps of the day move."""
+        """Set the pump's clock to seconds since its epoch, 0 .. 2^30 - 1. Warnings tell which steps of the day move, and what is not given or given evenly."""
         warnings = self.examine_clock(pump_s, seen)
         return replace(self._simple(catalogue.SET_CLOCK, time_s=pump_s), warnings=warnings)
 
@@ -194,9 +195,22 @@ class Orders(Readings):
         """Take the committed program up again: ends a stop, a pause and an emergency reduction."""
         return self._simple(catalogue.RESUME)
 
-    def pause(self, minutes: int = 60) -> OrderResult:
-        """Deliver nothing for 1 .. 1440 minutes (default 60, alarms.md row 24), then the program again by itself."""
-        return self._simple(catalogue.PAUSE, minutes=minutes)
+    def examine_pause(self, minutes: int, seen: Seen | None = None) -> list[str]:
+        """What a pause of so many minutes does to the patient; nothing is sent. Refuses as `pause` does."""
+        running = (seen or self.look()).running
+        warnings = review.stop_warnings(running)
+        if running is not None and running.guard.abrupt_stop and minutes * 60 > review.ABRUPT_S:
+            raise RequestInvalid("a pause of %s is longer than the %s after which no delivery is an alarm: %s; stop the pump instead, and watch the patient" % (
+                units.duration_text(minutes * 60), units.duration_text(review.ABRUPT_S), "; ".join(warnings) or "an abrupt stop is dangerous"), "minutes")
+        return warnings
+
+    def pause(self, minutes: int = 60, seen: Seen | None = None) -> OrderResult:
+        """Deliver nothing for 1 .. 1440 minutes (default 60, alarms.md row 24), then the program again by itself.
+
+        Raises RequestInvalid for one longer than the 6 h of alarm 16 where the library calls an abrupt stop dangerous.
+        """
+        warnings = self.examine_pause(minutes, seen)
+        return replace(self._simple(catalogue.PAUSE, minutes=minutes), warnings=warnings)
 
     def examine_bolus(self, dose: str, over: str, seen: Seen | None = None) -> BolusReview:
         """What this single bolus makes of the day; nothing is sent. Refuses as `bolus` does."""
@@ -226,8 +240,16 @@ class Orders(Readings):
         return self._simple(catalogue.SILENCE, row=row_number(alarm), hours=hours)
 
     def acknowledge(self, alarm: int | str = 0) -> OrderResult:
-        """Acknowledge one latched alarm or all (0); one whose cause stands stays."""
-        return self._simple(catalogue.ACKNOWLEDGE, row=row_number(alarm))
+        """Acknowledge one latched alarm or all (0); one whose cause stands stays, and of row 4 a warning says why."""
+        row = row_number(alarm)
+        done, warnings = self._simple(catalogue.ACKNOWLEDGE, row=row), []
+        if row in (0, CAP_ROW):
+            status = self.status()
+            if any(each.row == CAP_ROW for each in status.alarms):
+                warnings.append("row %s stays: the last hour holds %s of its cap of %s, the last 24 h hold %s of %s; acknowledge again when they are below" % (
+                    CAP_ROW, *(units.show(nl, units.VOLUME, "mL", places=3) for nl in (
+                        status.delivered_hour_nl, status.cap_hour_nl, status.delivered_day_nl, status.cap_day_nl))))
+        return replace(done, warnings=warnings)
 
     def alarm_test(self, critical: bool = True) -> OrderResult:
         """Sound the two-tone (or the single) alarm once, for the patient to say whether it was heard."""

@@ -71,6 +71,7 @@ class Status:
 
     `delivered_hour_nl` and `_day_nl` are what the caps count against, `cap_*_nl` the caps at the concentration at the head; `boluses_*` count the last
     24 h; `lockout_s` is left of a patient bolus's lockout. `forgeries`: wrong keys and tags since boot; `locked_s`: seconds for which nobody may change therapy because of them.
+    `given_until_s`: until then the day's dose runs evenly, since the clock went back over steps that were given; 0: they run.
     `calibration`: it may learn at refills; `trim`: thousandths by which a revolution moves more than the factory's figure, as far as it learned.
     `wasted_mj`: energy that traffic without a proof has cost since the pump was made, by the pump's own estimate (PROTOCOL.md).
     """
@@ -116,6 +117,7 @@ class Status:
     wasted_mj: int
     calibration: bool
     trim: int
+    given_until_s: int
 
     @classmethod
     def of(cls, raw: Mapping[str, Any]) -> Status:
@@ -142,6 +144,7 @@ class Status:
             calibration=bool(raw["calibration"]),
             catheter_filled=raw["catheter"] == catalogue.CATHETER_FILLED,
             temperature_c=raw["temperature_dc"] / 10,
+            given_until_s=raw["given_until_s"] if raw["given_until_s"] > raw["time_s"] else 0,
             alarms=of_bits(raw["alarms"]),
             latched=of_bits(raw["latched"]),
             reset_cause=RESET_CAUSES[cause] if cause < len(RESET_CAUSES) else "cause %d" % cause,
@@ -263,6 +266,9 @@ def _role_name(role: int) -> str:
     return ROLES[role] if 0 < role < len(ROLES) else "role %d" % role
 
 
+STALL_ROW = 7
+
+
 def _block_name(kind: int) -> str:
     return next((row[1] for row in catalogue.BLOCKS if row[0] == kind), "order %d" % kind)
 
@@ -277,9 +283,9 @@ _EVENT_TEXTS = {
     catalogue.E_PRIME_END: lambda e: "%s left" % _ml(e.a),
     catalogue.E_SET_CLOCK: lambda e: "from %s to %s" % (units.pump_time_text(max(0, e.b)), units.pump_time_text(max(0, e.a))),
     catalogue.E_GAP: lambda e: "%s for %s, %s missed" % (_missed_cause(e), units.duration_text(e.a), _ml(e.b)),
-    catalogue.E_PULSE_LOST: lambda e: "%d of %d counts seen" % (e.a, e.b),
+    catalogue.E_PULSE_LOST: lambda e: "%d since this was told last; of the last one %d counts seen" % (e.a, e.b),
     catalogue.E_ALARM: _alarm_text,
-    catalogue.E_ALARM_END: _alarm_name,
+    catalogue.E_ALARM_END: lambda e: _alarm_name(e) + (", %d more pulses lost" % e.a if e.cause == STALL_ROW and e.a else ""),
     catalogue.E_CLOCK_JUMP: lambda e: "%d s" % e.a,
     catalogue.E_REFUSED: lambda e: "%s: %s" % (_block_name(e.a), reason_text(e.cause)),
     catalogue.E_STOP: lambda e: STOP_REASONS[e.cause] if e.cause < len(STOP_REASONS) else "reason %d" % e.cause,

@@ -100,7 +100,7 @@ def refill_warnings(status: Status, program: Prescription | None, fill: Fill, im
             warnings.append(bridge_sentence(needed))
     if fill.withdrawn_ul:
         expected_nl = max(0, status.reservoir_computed_nl - implant.residual_ul * NL_PER_UL)    # a syringe leaves the residual behind
-        odd = discrepancy(expected_nl, fill.withdrawn_ul * NL_PER_UL, delivered_since_refill_nl(status, events, implant) or 0)
+        odd = discrepancy(expected_nl, fill.withdrawn_ul * NL_PER_UL, delivered_since_refill_nl(status, events, implant))
         if odd:
             warnings.append(odd)
     return warnings
@@ -166,6 +166,9 @@ def delivered_since_refill_nl(status: Status, events: Sequence[Event], implant: 
     first_ever = len(refills) == 1 and events[0].seq == 0
     held_nl = refills[-1].a * NL_PER_UL + (0 if first_ever else implant.residual_ul * NL_PER_UL)
     return max(0, held_nl - status.reservoir_computed_nl)
+
+
+ABRUPT_S = 6 * 3600     # without delivery by order until alarm 16, where an abrupt stop is dangerous (alarms.md 2)
 
 
 # ---------------------------------------------------------------------------------------------------- primes
@@ -257,19 +260,44 @@ def single_bolus(program: Prescription, dose: str, over: str) -> BolusReview:
 
 
 # ---------------------------------------------------------------------------------------------------- the clock
-def clock_warnings(program: Prescription | None, old_s: int, new_s: int) -> list[str]:
-    """Which steps of the day move, and when the next one comes, when the pump's clock goes from `old_s` to `new_s`; nothing for one rate all week.
+def clock_warnings(program: Prescription | None, old_s: int, new_s: int, lost: bool = False) -> list[str]:
+    """What a clock that goes from `old_s` to `new_s` does to steps and doses; nothing for one rate all week.
 
-    The drug of 24 h stays what it was: a flight east or west moves the night's weight, not the dose (regimens.md B2).
+    The clock is wrong, not the dose (regimens.md B2): back, the pump gives no step twice (firmware/schedule.py); ahead, what it leaps over is not
+    given, and what comes next is nearer to what was given last. `lost`: row 12 stands, so that an even rate was given and no step.
     """
     if program is None or old_s == new_s or len({step.rate_nl_day for pattern in program.patterns for step in pattern}) == 1:
         return []
+    even_until_s = min(old_s, new_s + units.DAY_S) if new_s < old_s and not lost else new_s
     way = "later" if new_s < old_s else "earlier"
-    before, after = program.next_step_s(old_s), program.next_step_s(new_s)
+    before, after = program.next_step_s(old_s), program.next_step_s(even_until_s)
     told = ["the program's steps move: they come %s %s than by the old clock" % (units.duration_text(abs(new_s - old_s)), way),
             "the next step (%s) comes in %s; by the old clock the next one was %s in %s" % (
                 units.pump_time_text(after)[11:16], units.duration_text(after - new_s), units.pump_time_text(before)[11:16], units.duration_text(before - old_s))]
     rates = program.rate_at(old_s), program.rate_at(new_s)
+    if even_until_s > new_s:
+        rates = rates[0], int(program.daily_nl(new_s // units.DAY_S % 7))
+        told.append("no step is given twice: until the pump's clock shows %s the day's dose runs evenly" % units.pump_time_text(even_until_s))
+    elif new_s > old_s:
+        skipped = min(old_s + units.DAY_S, new_s)
+        told.append("what lies between is leapt over: %s is not given%s, and what comes next is so much nearer to what was given last" % (
+            units.show(_due_nl(program, old_s, skipped), units.VOLUME, "mL", places=3), "" if skipped == new_s else " of the first day"))
     if rates[0] != rates[1]:
         told.append("the rate changes at once, from %s to %s" % (show_flow(rates[0]), show_flow(rates[1])))
     return told
+
+
+def _due_nl(program: Prescription, at_s: int, until_s: int) -> Fraction:
+    """What the steps between two pump times give."""
+    total = Fraction(0)
+    while at_s < until_s:
+        end_s = min(until_s, program.next_step_s(at_s))
+        total += Fraction(program.rate_at(at_s) * (end_s - at_s), units.DAY_S)
+        at_s = end_s
+    return total
+
+
+def stop_warnings(program: Prescription | None) -> list[str]:
+    """What a stop or a pause does to this patient."""
+    return ["stopping %s abruptly is dangerous: withdrawal" % item.name for item in (program.ingredients if program else ())
+            if item.drug and item.drug.abrupt_stop_dangerous]

@@ -64,6 +64,7 @@ _MESSAGES = (
     b" boluses_granted:u8 boluses_refused:u8 lockout_s:u32 catheter:u8:1"
     b" temperature_dc:i32:-1000:1000 battery_mv:u16 alarms:u32 latched:u32 first_alarm:u8:28 boot_count:u32 reset_cause:u8"
     b" next_event:u32 uptime_s:u32 frames_bad:u32 forgeries:u32 locked_s:u16 wasted_mj:u32 calibration:u8:1 trim:i32:-50:50"
+    b" given_until_s:u32"
     b"\n11 file_info rcs file:u8:9 > file:u8:9 first:u32 end:u32"
     b"\n12 file_read rcs file:u8:9 offset:u32 length:u8:1:200 > file:u8:9 offset:u32 data:rest:200"
     b"\n13 stage tcsp kind:u8:1:18 total:u16:1:768 offset:u16:768 data:rest:1:200 > received:u16:768"

@@ -126,29 +126,38 @@ def test_silence_is_for_a_time_and_ends_when_the_cause_recurs(row):
     alarms = Alarms()
     alarms.set(row, True)
     loud = alarms.tone
-    alarms.silence(row, 1000)
-    alarms.watch(999)
+    alarms.silence(row, 1000, 1)
+    alarms.watch(4199)
     assert alarms.tone == S and alarms.is_active(row)
-    alarms.watch(1000)
+    alarms.watch(4600)
     assert alarms.tone == loud
-    alarms.silence(0, 5000)
+    alarms.silence(0, 5000, 1)
     alarms.set(row, False)
     assert alarms.set(row, True) and alarms.tone == loud
-    alarms.silence(row % 28 + 1, 9000)
+    alarms.silence(row % 28 + 1, 9000, 1)
     assert alarms.tone == loud, "another row's silence"
 
 
 @pytest.mark.req("TH-ALM-33")
-def test_silence_of_all_is_of_what_is_active_and_the_earlier_deadline_holds():
+@pytest.mark.parametrize("from_s", [0, 599, 150_000, 154_000, 7 * 86_400])
+def test_each_silence_is_of_its_rows_and_for_its_hours_and_the_last_one_for_a_row_holds(from_s):
     alarms = Alarms()
     alarms.set(al.STALL, True)
-    alarms.silence(0, 1000)
+    alarms.silence(0, from_s, 1)
     alarms.set(al.LOW, True)
-    assert alarms.tone == N
-    alarms.silence(al.LOW, 86400)
-    assert alarms.tone == S
-    alarms.watch(1000)
-    assert alarms.tone == C, "no row is silent for longer than was ordered"
+    assert alarms.tone == N, "of all means of what is active"
+    alarms.silence(al.LOW, from_s, 24)
+    quiet = {al.STALL: [], al.LOW: []}
+    for at_s in range(from_s, from_s + 40 * 3600, 300):
+        if at_s == from_s + 12 * 3600:
+            alarms.silence(al.STALL, at_s, 24)      # and a renewal adds
+        alarms.watch(at_s)
+        for row, seconds in quiet.items():
+            seconds += [at_s - from_s] if alarms._quiet >> row - 1 & 1 else []
+        assert (alarms.tone == C) == (from_s + quiet[al.STALL][-1] != at_s)
+    assert 24 * 3600 - 900 <= quiet[al.LOW][-1] < 24 * 3600, "never longer than ordered, and ten minutes shorter at most"
+    heard = [second for second in quiet[al.STALL] if second < 12 * 3600]
+    assert 3600 - 900 <= heard[-1] < 3600 and 36 * 3600 - 900 <= quiet[al.STALL][-1] < 36 * 3600
 
 
 def test_row_23_sounds_once_and_not_again_behind_a_silence():
@@ -157,8 +166,8 @@ def test_row_23_sounds_once_and_not_again_behind_a_silence():
     assert alarms.tone == N
     alarms.sounded()
     assert alarms.tone == S and alarms.action == al.NOBOLUS
-    alarms.silence(0, 100)
-    alarms.watch(100)
+    alarms.silence(0, 100, 1)
+    alarms.watch(3700)
     assert alarms.tone == S
     alarms.set(al.BOLUS_CUT, False)
     alarms.set(al.BOLUS_CUT, True)

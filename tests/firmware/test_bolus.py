@@ -66,7 +66,7 @@ def test_the_reasons_come_in_their_order():
     pump.infusion.extra = BOLUS
     pump.alarms.urgent = True
     pump.contents.usable_nl = lambda: 800_000 - 1
-    pump.settings.changed_s = pump.now_s
+    pump.settings.changed_s = pump.settings.steady_s + 1
     pump.caps.load(program(hour_nl=1, day_nl=1))
     found = []
 
@@ -86,10 +86,9 @@ def test_the_reasons_come_in_their_order():
     ask()
     pump.contents.usable_nl = lambda: 800_000       # 48 h of 0.4 mL/day
     ask()
-    pump.settings.changed_s = pump.now_s - DAY_S
-    pump.settings.filled_s = pump.now_s - DAY_S + 1
+    pump.settings.changed_s, pump.settings.filled_s = pump.settings.steady_s - DAY_S + 1, pump.settings.steady_s - DAY_S + 2
     ask()
-    pump.settings.filled_s = pump.now_s - DAY_S
+    pump.settings.filled_s -= 1
     ask()
     pump.settings.steady_s += 3 * HOUR_S
     ask()                                   # the interval of 4 h
@@ -128,13 +127,14 @@ def test_the_reserve_follows_the_schedule_ahead_and_only_a_fill_on_record():
 def test_fresh_is_24_h_from_a_fill_or_a_change_of_dose_unless_released():
     for name in ("filled_s", "changed_s"):
         pump = bench(released=0)
-        setattr(pump.settings, name, pump.now_s)
+        setattr(pump.settings, name, pump.settings.steady_s + 1)
+        pump.now_s += 3 * DAY_S             # the clock is no matter
         assert pump.bolus.refusal(pump) == cat.R_FRESH
-        pump.now_s += DAY_S - 1
+        pump.settings.steady_s += DAY_S - 1
         assert pump.bolus.refusal(pump) == cat.R_FRESH
-        pump.now_s += 1
+        pump.settings.steady_s += 1
         assert pump.bolus.refusal(pump) == 0
-        setattr(pump.settings, name, pump.now_s)
+        setattr(pump.settings, name, pump.settings.steady_s + 1)
         pump.bolus.load(program(**ROOM, **M3))
         assert pump.bolus.refusal(pump) == 0
 

@@ -187,7 +187,7 @@ class TestSteps:
         bench.refill(17_000, DOUBLE)
         doubled = {**simple_program(200_000), **DOUBLE, "overrides": orders_program.NO_BRIDGE, "override_why": 1, **self.LIMITS}
         assert program(bench, doubled) == 0, "half the volume of twice the concentration is the same dose"
-        assert bench.app.settings.changed_s == bench.app.now_s
+        assert bench.app.settings.changed_s == bench.app.settings.steady_s + 1
         assert program(bench, {**doubled, **simple_program(300_000), **DOUBLE, **self.LIMITS}) == cat.R_STEP
 
     def test_the_heaviest_day_counts(self, bench):
@@ -229,7 +229,7 @@ class TestSteps:
         assert bench.app.settings.changed_s < bench.app.now_s, "a longer lockout alone is none"
 
     def test_without_an_interval_a_clock_that_slipped_back_delays_no_rise(self, filled):
-        filled.app.settings.rise_s = filled.app.now_s + 290
+        filled.app.settings.rise_s = filled.app.settings.steady_s + 290
         assert program(filled, simple_program(490_000)) == 0
 
     def test_a_bridge_is_no_faster_than_the_old_day_and_its_step(self):

@@ -378,6 +378,52 @@ def test_row_16_stopped_for_long_and_again_at_48_hours(abrupt_stop, hours):
     assert active(bench) == [] and about(delivered(bench), RATE)
 
 
+@pytest.mark.req("TH-ALM-16")
+@pytest.mark.parametrize("then", ["its end", "a resume", "a stop", "an outage"])
+def test_row_16_counts_a_pause_as_it_counts_a_stop(then):
+    """No delivery by order is a withdrawal, whichever order it was."""
+    bench = running(more={"abrupt_stop": 1})
+    bench.pause(7 * 60 if then == "an outage" else 1440)
+    bench.run_s(6 * HOUR - 600)
+    assert active(bench) == []
+    if then == "a stop":
+        bench.stop()
+    bench.run_s(1200)
+    assert active(bench) == [al.STOPPED_LONG] and tones(bench, 600) != (set(), 0)
+    if then == "a resume":
+        bench.resume()
+    elif then == "its end":
+        bench.run_s(18 * HOUR)
+    elif then == "an outage":
+        missed_nl = bench.missed_nl()
+        bench.reboot(7200)
+        said = bench.status()
+        assert al.STOPPED_LONG not in active(bench) and abs(bench.missed_nl() - missed_nl - RATE // 12) <= 1000
+        assert said["missed_reset_ul"] > 0 and said["missed_fault_ul"] == 0, "behind the pause's end it was the outage"
+    else:
+        bench.run_s(HOUR)
+        assert active(bench) == [al.STOPPED_LONG]
+        return
+    bench.run_s(60)
+    assert al.STOPPED_LONG not in active(bench) and bench.app.delivering
+
+
+@pytest.mark.req("TH-ALM-16", "TH-BOL-10", "TH-LIFE-10")
+def test_no_clock_that_is_set_moves_a_stop_or_the_first_day_of_a_fill():
+    """Also one that is set to the epoch and back, where there is no time before."""
+    bench = running(more={"abrupt_stop": 1, **A_BOLUS, "released": 0})
+    bench.run_s(3 * HOUR)
+    for at_s in (60, bench.rtc_s):
+        bench.must(cat.SET_CLOCK, {"time_s": at_s})
+        assert bench.request()["reason"] == cat.R_FRESH
+    bench.stop()
+    bench.run_s(11 * HOUR // 2)
+    for at_s in (60, bench.rtc_s):
+        bench.must(cat.SET_CLOCK, {"time_s": at_s})
+    bench.run_s(HOUR)
+    assert active(bench) == [al.STOPPED_LONG]
+
+
 @pytest.mark.req("TH-ALM-17")
 def test_row_17_an_emergency_reduction_ends_after_a_day():
     bench = running()

@@ -104,7 +104,8 @@ def test_a_single_bolus_shows_its_day_and_a_patient_asks_without_a_dose(therapy,
 
 def test_a_pause(therapy, capsys):
     assert run(therapy, "pause", "--minutes", "30", "--yes") == 0
-    assert "PAUSED for 30 min" in capsys.readouterr().err and unpack(cat.PAUSE, therapy.orders[-1][1])["minutes"] == 30
+    said = capsys.readouterr().err
+    assert "PAUSED for 30 min" in said and "WARNING: stopping baclofen abruptly is dangerous: withdrawal" in said and unpack(cat.PAUSE, therapy.orders[-1][1])["minutes"] == 30
     assert run(therapy, "pause", "--minutes", "1441", "--yes") == 2
 
 

@@ -134,6 +134,9 @@ def test_a_program_that_gives_nothing_has_no_date():
     (3_000_000, 1_400_000, 10_000_000, "1.6 mL less withdrawn than expected: over-infusion"),
     (3_000_000, 4_700_000, 10_000_000, "1.7 mL more withdrawn than expected: under-delivery"),
     (15_000_000, 2_000_000, 3_000_000, "theft"),
+    (3_000_000, 2_100_000, None, None),
+    (3_000_000, 1_800_000, None, "1.2 mL less withdrawn than expected: the log no longer reaches back to the last refill, so it is not known"),
+    (3_000_000, 4_200_000, None, "1.2 mL more withdrawn than expected: the log no longer reaches back"),
 ])
 def test_refill_discrepancy_of_alarms_section_4(expected, withdrawn, delivered, words):
     said = discrepancy(expected, withdrawn, delivered)

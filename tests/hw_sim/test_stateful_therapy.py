@@ -60,6 +60,8 @@ class Ward(bare_pump.Bench):
         """The alarms that stand now: what they forbid ends, what they change is slack until the next wake."""
         model, bits = self.model, self.app.alarms.active
         before, rate = model.action(), model.basal(model.rtc_s)
+        if 7 in model.active and not bits >> 6 & 1:
+            model.stall_ended_t = model.t
         model.active, model.basal_over = {row for row in range(1, 29) if bits >> (row - 1) & 1}, self.app.alarms.is_shifted(4)
         after = model.action()
         if before != after:
@@ -183,6 +185,7 @@ class Therapy(RuleBasedStateMachine):
         ward, model = self.ward, self.model
         ward.wake()                     # at a wake, so that the books know the old time up to here
         before = model.basal(model.rtc_s)
+        model.clock_moves(jump_s)
         ward.rtc_s += jump_s
         model.rtc_s += jump_s
         if model.program:
@@ -291,15 +294,17 @@ class Therapy(RuleBasedStateMachine):
         expected = None if self.model.mode() in ("stopped", "paused") or self.model.reduced else busy
         self.ordered(self.ward.order(cat.RESUME, {}), expected, self.model.resume)
 
-    @rule()
-    def set_clock(self):
+    @rule(by_s=st.sampled_from((0, 0, -7200, -1800, -290, 290, 3600, 40_000, -100_000)))
+    def set_clock(self, by_s):
+        """To the true time, or to one that is off it by so much."""
         ward, model = self.ward, self.model
         ward.wake()
-        real_s = bare_pump.MONDAY_S + model.t
+        real_s = bare_pump.MONDAY_S + model.t + by_s
 
         def done():
-            model.slack += 3 + abs(model.basal(model.rtc_s) - model.basal(real_s)) // DAY_S
-            model.plays_again(model.rtc_s - real_s)
+            before = model.basal(model.rtc_s)
+            model.clock_moves(real_s - model.rtc_s)
+            model.slack += 3 + abs(before - model.basal(real_s)) // DAY_S
             model.rtc_s, model.jumped, model.drifted_s = real_s, False, 0
         self.ordered(ward.order(cat.SET_CLOCK, {"time_s": real_s}), None, done)
 

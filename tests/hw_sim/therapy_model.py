@@ -83,6 +83,10 @@ class Model:
         self.repeated = deque()             # (t, s, nL) of a day: what the schedule plays twice since the clock went back by up to 5 min
         self.displaced_t = -2 * DAY_S       # when it last played anything but the days that were committed: a flat rate, or hours again
         self.basal_over = False             # row 4 is told for the basal alone
+        self.given_rtc = 0                  # what the clock had shown when it went back: until then the day's dose runs evenly
+        self.idle_at = None                 # since when a stop or a pause keeps the pump from delivering
+        self.stall_ended_t = -DAY_S
+        self.unsure_s = 0                   # by which resets behind a small jump have moved how long ago things were
         self.jumped = False                 # the clock jumped by over 5 min and was not set since
         self.cut = False                    # a bolus was cut by a reset or an alarm, and its lockout runs
         self.visited_t = -DAY_S
@@ -98,12 +102,28 @@ class Model:
     def basal(self, rtc_s):
         if self.program is None:
             return 0
-        action, rate = self.action(), self.program.rate(rtc_s)
+        action, rate = self.action(), self.due(rtc_s)
         if action == FLAT:
             return self.program.daily_nl()
         if action == FALLBACK:
             return min(self.program.fallback, rate) if 17 in self.active else self.program.fallback
         return rate
+
+    def due(self, rtc_s):
+        """What the program gives: its steps, each once. What the clock had shown before it went back was given."""
+        return self.program.daily_nl() if rtc_s < self.given_rtc else self.program.rate(rtc_s)
+
+    def next_change(self, rtc_s):
+        part = self.program.next_change(rtc_s)
+        return min(part, self.given_rtc - rtc_s) if rtc_s < self.given_rtc else part
+
+    def clock_moves(self, seconds):
+        """The clock is about to move by so much, by order or by itself. Under row 12 no step was given since it jumped."""
+        if not 0 <= -seconds <= 1:
+            if not self.jumped:
+                self.given_rtc = max(self.given_rtc, self.rtc_s)
+            self.given_rtc = min(self.given_rtc, self.rtc_s + seconds + DAY_S)
+            self.plays_nearer(abs(seconds))
 
     def mode(self):
         if self.stopped_at is not None:
@@ -122,7 +142,7 @@ class Model:
             if self.pause_end is not None:
                 part = min(part, self.pause_end - self.t)
             if self.program:
-                part = min(part, self.program.next_change(self.rtc_s))
+                part = min(part, self.next_change(self.rtc_s))
             if part == 0:                   # the pause is over
                 self.pause_end = None
                 continue
@@ -136,23 +156,21 @@ class Model:
     def drift(self, seconds):
         """The clock moved by less than a jump: what ends at a time of the clock ends earlier or later."""
         self.drifted_s += seconds
-        self.plays_again(-seconds)
-        self.fresh_t -= seconds
         if self.reduced:
             self.reduced_until -= seconds
         if self.pause_end is not None:
             self.pause_end = max(self.t, self.pause_end - seconds)
 
-    def plays_again(self, seconds):
-        """The clock went back by so much (if it did), and the schedule with it.
+    def plays_nearer(self, seconds):
+        """The clock moved by so much: steps ahead come nearer to those behind, or an even rate comes between them.
 
-        Row 12 tolerates 5 min, and neither a tolerated step nor a clinician who corrects as little is a defect or a dose: what is repeated is
+        Row 12 tolerates 5 min, and neither a tolerated step nor a clinician who corrects as little is a defect or a dose: what comes of it is
         not held against a cap in execution (row 4), up to 10 min a day. More than that is the physician's dose no longer, nor is a flat
         rate (row 12) with the schedule behind it within a day: there row 4 may come, and must when a window is over.
         """
         if seconds > 300:
-            self.displaced_t = self.t
-        elif seconds > 0 and self.program:
+            self.displaced_t = self.t + seconds
+        elif self.program:
             self.repeated.append((self.t, seconds, Fraction(seconds * self.program.highest(), DAY_S)))
             while self.repeated[0][0] <= self.t - DAY_S:
                 self.repeated.popleft()
@@ -166,7 +184,7 @@ class Model:
         rate, extra = self.basal(self.rtc_s), self.extra
         if self.action() == FLAT:
             self.displaced_t = self.t + seconds
-        due = extra[2] if extra and extra[0] == "bridge" else (self.program.rate(self.rtc_s) if self.program else 0)
+        due = extra[2] if extra and extra[0] == "bridge" else (self.due(self.rtc_s) if self.program else 0)
         if self.stopped_at is not None or self.pause_end is not None:
             self.missed["stop"] += Fraction(due * seconds, DAY_S)
             return
@@ -207,7 +225,7 @@ class Model:
         """
         start, end = self.t, self.t + seconds
         while self.t < end:
-            part = min(end - self.t, self.program.next_change(self.rtc_s) if self.program else end - self.t)
+            part = min(end - self.t, self.next_change(self.rtc_s) if self.program else end - self.t)
             for until in (self.pause_end, self.reduced_until if self.reduced else None):
                 if until is not None and until > self.t:
                     part = min(part, until - self.t)
@@ -215,7 +233,7 @@ class Model:
                 self.active.discard(17)
             idle = self.stopped_at is not None or (self.pause_end is not None and self.t < self.pause_end)
             held = idle or self.action() == STOP
-            rate = self.program.rate(self.rtc_s) if held and self.program else self.basal(self.rtc_s)
+            rate = self.due(self.rtc_s) if held and self.program else self.basal(self.rtc_s)
             if self.extra and self.extra[0] == "bridge":
                 rate = self.extra[2]
             self.missed["stop" if idle else "fault" if held else "reset"] += Fraction(rate * part, DAY_S)
@@ -226,6 +244,7 @@ class Model:
         for times in self.granted + self.denied + ([self.bolus_end] if self.bolus_end else []):
             times[0] -= max(0, self.drifted_s)
             times[1] -= min(0, self.drifted_s)
+        self.unsure_s += abs(self.drifted_s)
         self.drifted_s = 0
         self.lost.clear()                   # the supervisor's memory of lost pulses is RAM
         if self.pause_end is not None and self.t >= self.pause_end:
@@ -287,6 +306,7 @@ class Model:
             self.fresh_t = self.t
         falls = program.bolus is None and not bridge and self.mode() not in ("stopped", "paused") and self.action() != STOP
         self.before = self.program if falls else None
+        self.given_rtc = 0
         self.program, self.reduced, self.commit_t, self.commit_rtc_s = program, None, self.t, self.rtc_s
         if bridge:
             self.extra = ["bridge", Fraction(bridge[0]), bridge[1]]
@@ -304,11 +324,12 @@ class Model:
 
     def stop(self):
         self.cut_bolus(self.t, alarm=False)
+        self.idle_at = self.t if self.pause_end is None else self.idle_at
         self.stopped_at, self.pause_end = self.t, None
 
     def pause(self, seconds):
         self.cut_bolus(self.t, alarm=False)
-        self.pause_end = self.t + seconds
+        self.pause_end, self.idle_at = self.t + seconds, self.t
 
     def resume(self):
         self.stopped_at = self.pause_end = self.reduced = None
@@ -336,12 +357,12 @@ class Model:
             return BUSY, False
         if any(row in PRIORITY_2 for row in self.active) or 27 in self.active:
             return ALARM, False
-        if self.volume_nl is not None and self.volume_nl < 2 * self.program.daily_nl() * Fraction(9, 10):
+        if self.volume_nl is not None and self.volume_nl < 2 * self.program.daily_nl() * Fraction(8 if self.displaced() else 9, 10):
             return RESERVE, False
         doubt = self.volume_nl is not None and self.volume_nl < 2 * self.program.highest() * Fraction(11, 10)
         if not bolus[6] and self.t - self.fresh_t < DAY_S:
-            return FRESH, doubt or DAY_S - (self.t - self.fresh_t) <= 2
-        doubt = doubt or (not bolus[6] and self.t - self.fresh_t < DAY_S + 2)
+            return FRESH, doubt or DAY_S - (self.t - self.fresh_t) <= 2 + self.unsure_s
+        doubt = doubt or (not bolus[6] and self.t - self.fresh_t < DAY_S + 2 + self.unsure_s)
         least, most = self.lockout_left()
         if most:
             return LOCKOUT, doubt or least <= 3
@@ -378,10 +399,10 @@ class Model:
 
         judge(12, self.jumped)
         judge(17, self.reduced is not None)
-        if self.stopped_at is None:
+        if self.stopped_at is None and self.pause_end is None:
             never.add(16)
         else:
-            limit_s, since_s = (6 if self.program and self.program.abrupt else 24) * HOUR_S, self.t - self.stopped_at
+            limit_s, since_s = (6 if self.program and self.program.abrupt else 24) * HOUR_S, self.t - self.idle_at
             # An idle pump looks once an hour; what rang by the rule of the program before rings until a resume.
             judge(16, since_s >= limit_s, self.t - self.commit_t <= HOUR_S or abs(since_s - limit_s) <= HOUR_S or (since_s < limit_s and since_s >= 6 * HOUR_S))
         never.update(DEFECTS)
@@ -393,7 +414,9 @@ class Model:
                 break
             in_a_row += 1
         first_lost = self.lost[-in_a_row][0] if in_a_row else self.t
-        judge(7, in_a_row >= 3, (in_a_row in (1, 2) and self.t - first_lost > 1000) or (in_a_row and self.t - self.lost[-1][0] < 2))
+        # One that comes back within two hours stands for them, and until a pulse behind them turns: at the slowest rate that is four hours more.
+        back = in_a_row < 3 and self.t - self.stall_ended_t < 7 * HOUR_S
+        judge(7, in_a_row >= 3, back or (in_a_row in (1, 2) and self.t - first_lost > 1000) or (in_a_row and self.t - self.lost[-1][0] < 2))
         judge(23, self.cut and self.lockout_left()[0] > 0, self.cut or self.lockout_left()[1] > 0 or 23 in self.active)
         many = self.recent(self.denied, DAY_S)[0] >= 3 and self.denied[-1][0] >= self.visited_t
         judge(26, many, not many and (self.recent(self.denied, DAY_S + 700)[1] >= 3 or 26 in self.active))
