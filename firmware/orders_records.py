@@ -6,7 +6,8 @@ from ..protocol import catalogue as cat
 from ..protocol.fields import MAX_SMALL
 from . import alarms as al
 from . import loading
-from .blocks import drugs_of
+from .blocks import drugs_of, values_of
+from .caps import caps_of
 from .infusion import BRIDGE
 from .ports import MAX_HOLD_MS
 
@@ -25,10 +26,14 @@ def store(app, block, changes):
     return cat.R_STORE
 
 
+_ANSWERED = bytes((al.RECORDS, al.STOPPED_LONG, al.EMERGENCY, al.PAUSE_LONG, al.DRUGS))
+
+
 def acknowledge(app):
-    """What a clinician has just looked at is acknowledged: only standing causes stay latched. An answered bolus is no alarm any more."""
-    app.alarm(al.BOLUS_CUT, False)
-    cleared = app.alarms.acknowledge(0)
+    """What a program or a resume itself has answered is acknowledged, if its cause is gone; all else waits to be seen."""
+    cleared = 0
+    for row in _ANSWERED:
+        cleared |= app.alarms.acknowledge(row)
     if cleared:
         app.log(cat.E_ACKNOWLEDGE, 0, cleared)
         app.save_state()
@@ -55,11 +60,17 @@ def residual_ul(app):
 
 
 def refill_refusal(app, block, values):
-    """A fill that fits the bellows, of drug within its life; while a bridge waits for its end, of the drug it bridges to."""
+    """A fill that fits the bellows, of drug within its life; while a bridge waits for its end, of the drug it bridges to.
+
+    And none that a program which goes on, or comes back by itself, would give above a cap: a stopped one waits for its program.
+    """
     if values["volume_ul"] > app.contents.capacity_ul - residual_ul(app) or 0 < values["expires_s"] <= app.now_s:
         return cat.R_LIMIT
     if app.infusion.bridge_left_nl() and app.fill_drugs and app.fill_drugs != drugs_of(values):
         return cat.R_BRIDGE
+    if app.program_block and not app.settings.stopped \
+            and app.worst_daily_nl() > caps_of(values_of(cat.PROGRAM, app.program_block), drugs_of(values))[1]:
+        return cat.R_CAP
     return 0
 
 

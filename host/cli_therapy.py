@@ -19,7 +19,7 @@ from .orders import NO_BRIDGE_DUE, PRIME_RATE, UNCONFIRMED, overriding
 from .outcome import OrderResult, Review
 from .prescription import Prescription
 from .programmer import Programmer
-from .review import PARTS, BolusReview, RefillReview
+from .review import PARTS, BolusReview, RefillReview, standing
 from .terminal import Session, emit_json, json_option, show_table
 
 
@@ -51,6 +51,8 @@ FILL_OPTIONS: tuple[Option, ...] = (        # what only a fill says
     click.option("--expiry", metavar="'YYYY-MM-DD HH:MM'", help="On the label."),
     click.option("--rinses", type=click.IntRange(0, 10), default=0, help="Times that the reservoir was rinsed with the new drug before."),
     click.option("--rinse-volume", default="0 mL", help="Of each rinse, e.g. '2 mL'."),
+    click.option("--rinse", is_flag=True, help="This is itself a rinse: the drug's life in the pump begins with the fill that follows."),
+    click.option("--next-refill", metavar="'YYYY-MM-DD HH:MM'", help="The appointment of the next refill: the pump reminds when it has passed."),
 )
 
 
@@ -241,7 +243,7 @@ def resume(session: Session, yes: bool, as_json: bool) -> None:
     with session.pump() as pump:
         running = pump.program_running()
         pending = "delivering " + running.dose_text() if running else "no program"
-        confirm_rows(yes, "resume", _delivery_rows(pump, pending), "Resume delivery?")
+        confirm_rows(yes, "resume", _delivery_rows(pump, pending), "Resume delivery?", standing(pump.status()))
         done = pump.resume()
     told("thecal.resume/1", done, as_json, "resumed")
 

@@ -9,7 +9,7 @@ from typing import Callable
 from ..protocol import catalogue
 from . import blocks, ordering, review, units
 from .alarms import TABLE as ALARM_ROWS
-from .errors import RequestInvalid
+from .errors import PumpRefused, RequestInvalid
 from .fill import Fill
 from .implant import Implant
 from .life import ImplantRecord, TrialRecord, trial_findings
@@ -24,6 +24,7 @@ EVENT_TAIL = 200  # events searched for the last program change: 4 KB, 0.4 s at 
 PRIME_RATE = "24 mL/day"  # near 1 mL/h, the head's fastest (clinical.md 1.2)
 MAX_ORDER = 2**30 - 1
 UNCONFIRMED = "not confirmed; nothing was sent"
+NO_FILL = "no fill is on record: the reservoir holds nothing by the pump's book; record the refill before %s"
 NO_BRIDGE_DUE = "no bridge is due: the catheter is empty, or the program's drugs and concentrations are those that run"
 
 
@@ -79,15 +80,20 @@ class Orders(Readings):
         def agreed(digest: bytes) -> bool:
             return confirm(Review(current, pending, list(found), digest.hex())) if callable(confirm) else confirm
 
-        done = self._order(catalogue.PROGRAM, lambda order: blocks.program_block(pending, order), agreed)
+        try:
+            done = self._order(catalogue.PROGRAM, lambda order: blocks.program_block(pending, order), agreed)
+        except PumpRefused as refusal:
+            raise review.cap_named(refusal, self.status(), pending, pending.worst_daily_nl(), current) from refusal
         return ProgramResult(done.kind, done.digest, done.again, done.running_digest, done.time_s, list(found), pending)
 
     def examine(self, prescription: Prescription, baseline: Baseline | None = None) -> tuple[Prescription | None, list[Finding]]:
-        """The program that runs and what is to be said of this one; nothing is sent. Refuses at hard limits as `program` does."""
+        """The program that runs and what is to be said of this one, alarms first; nothing is sent. Refuses at hard limits as `program` does."""
+        if self.contents() is None:
+            raise RequestInvalid(NO_FILL % "a program")
         current = self.program_running()
         if baseline is None:
             baseline = self._baseline(current, needs_day=has_ceiling(prescription))
-        found = check(prescription, baseline, pulse_nl=self._pulse_nl())
+        found = review.standing(self.status()) + check(prescription, baseline, pulse_nl=self._pulse_nl())
         if not baseline.doses_ng_day:
             found += trial_findings(self.trial_record(), prescription)
         return current, found + self._bridge_findings(prescription, current)
@@ -135,7 +141,7 @@ class Orders(Readings):
         status, running, implant = self.status(), self.program_running(), self.implant() or Implant()
         review.check_fits(fill, implant, status.time_s, first=self.contents() is None)
         events = self.log() if fill.withdrawn_ul else []
-        return RefillReview(status, running, implant, review.refill_warnings(status, running, fill, implant, events))
+        return RefillReview(status, running, implant, [*review.standing(status), *review.refill_warnings(status, running, fill, implant, events)])
 
     def refill(self, fill: Fill, confirm: bool | Callable[[RefillReview], bool] = True) -> OrderResult:
         """Record a refill. Warnings tell of another drug or concentration than the program's, of mixing, of a bridge due, of an odd volume.
@@ -145,8 +151,9 @@ class Orders(Readings):
         seen = self.examine_refill(fill)
         if not (confirm(seen) if callable(confirm) else confirm):
             raise RequestInvalid(UNCONFIRMED)
-        expires_s = fill.use_before_s(seen.status.time_s, first=self.contents() is None)
-        done = self._order(catalogue.REFILL, lambda order: blocks.refill_block(fill, order, expires_s))
+        contents = self.contents()
+        before, now_s = contents.drugs_before() if contents else (), seen.status.time_s
+        done = self._order(catalogue.REFILL, lambda order: blocks.refill_block(fill, order, now_s, before))
         return replace(done, warnings=seen.warnings)
 
     def empty(self, withdrawn: str) -> OrderResult:
@@ -162,6 +169,8 @@ class Orders(Readings):
 
     def examine_prime(self, what: str = "both", volume: str | None = None) -> PrimeReview:
         """What this prime would give a patient whose catheter is drug-filled; nothing is sent. Refuses as `prime` does."""
+        if self.contents() is None:
+            raise RequestInvalid(NO_FILL % "a prime")
         implant = self.implant() or Implant()
         status = self.status()
         return review.prime_review(status, self.program_running(), implant, what, _prime_nl(status, implant, what, volume))
@@ -203,7 +212,11 @@ class Orders(Readings):
         seen = self.examine_bolus(dose, over)
         if not (confirm(seen) if callable(confirm) else confirm):
             raise RequestInvalid(UNCONFIRMED)
-        done = self._simple(catalogue.BOLUS, volume_nl=seen.volume_nl, seconds=seen.seconds)
+        try:
+            done = self._simple(catalogue.BOLUS, volume_nl=seen.volume_nl, seconds=seen.seconds)
+        except PumpRefused as refusal:
+            running = self.program_running()
+            raise review.cap_named(refusal, self.status(), running, seen.volume_nl, running) if running else refusal from refusal
         return replace(done, warnings=list(seen.warnings))
 
     def request_bolus(self) -> OrderResult:
@@ -292,7 +305,7 @@ def row_number(alarm: int | str) -> int:
         return int(alarm)
     found = [row for row, known in ALARM_ROWS.items() if known.name == alarm]
     if not found:
-        raise RequestInvalid("alarm %r is neither 0 (all), a row (1 .. 28) nor a name of the table" % (alarm,), "alarm")
+        raise RequestInvalid("alarm %r is neither 0 (all), a row (1 .. %d) nor a name of the table" % (alarm, max(ALARM_ROWS)), "alarm")
     return found[0]
 
 

@@ -20,7 +20,7 @@ from therapy_model import (ALARM, BUSY, CAP, COUNT, DAY_S, FALLBACK, FRESH, HOUR
 from thecal.protocol import catalogue as cat
 
 REASONS = {cat.R_NOT_ALLOWED: NOT_ALLOWED, cat.R_BUSY: BUSY, cat.R_ALARM: ALARM, cat.R_RESERVE: RESERVE, cat.R_FRESH: FRESH, cat.R_LOCKOUT: LOCKOUT,
-           cat.R_COUNT: COUNT, cat.R_CAP: CAP, cat.R_STATE: STATE, cat.R_BRIDGE: "bridge", cat.R_DRUG: "drug", cat.R_LIMIT: "limit"}
+           cat.R_COUNT: COUNT, cat.R_DAY: COUNT, cat.R_CAP: CAP, cat.R_STATE: STATE, cat.R_BRIDGE: "bridge", cat.R_DRUG: "drug", cat.R_LIMIT: "limit"}
 STEPS = 40
 SLICE = 120             # sequences of the CI slice: a number, so that no machine's speed decides what is tried
 CAMPAIGN = int(os.environ.get("THECAL_THERAPY", "0"))
@@ -264,7 +264,7 @@ class Therapy(RuleBasedStateMachine):
         ward, model = self.ward, self.model
         ward.wake()
         if model.mode() == "bolus":
-            values = {"withdrawn_ul": 0, "volume_ul": 18_600, "expires_s": 0, "lot": bare_pump.named(b"x"), **self.drug()}
+            values = {"withdrawn_ul": 0, "volume_ul": 18_600, "expires_s": 0, "lot": bare_pump.named(b"x"), "next_s": 0, "rinse": 0, **self.drug()}
             assert ward.order(cat.REFILL, values).get("reason") == cat.R_BUSY
             return
         ward.refill(18_600, self.drug())
