@@ -24,7 +24,6 @@ EVENT_TAIL = 200  # events searched for the last program change: 4 KB, 0.4 s at 
 PRIME_RATE = "24 mL/day"  # near 1 mL/h, the head's fastest (clinical.md 1.2)
 MAX_ORDER = 2**30 - 1
 UNCONFIRMED = "not confirmed; nothing was sent"
-NO_FILL = "no fill is on record: the reservoir holds nothing by the pump's book; record the refill before %s"
 NO_BRIDGE_DUE = "no bridge is due: the catheter is empty, or the program's drugs and concentrations are those that run"
 
 
@@ -74,6 +73,7 @@ class Orders(Readings):
         tell where the patient stands. Raises RequestInvalid at a hard limit, at a soft one without `override`, before anything is sent, or without
         confirmation.
         """
+        self._needs_fill("a program")
         current, found = self.examine(prescription, baseline)
         pending = overriding(prescription, found, override)
 
@@ -88,8 +88,6 @@ class Orders(Readings):
 
     def examine(self, prescription: Prescription, baseline: Baseline | None = None) -> tuple[Prescription | None, list[Finding]]:
         """The program that runs and what is to be said of this one, alarms first; nothing is sent. Refuses at hard limits as `program` does."""
-        if self.contents() is None:
-            raise RequestInvalid(NO_FILL % "a program")
         current = self.program_running()
         if baseline is None:
             baseline = self._baseline(current, needs_day=has_ceiling(prescription))
@@ -169,8 +167,6 @@ class Orders(Readings):
 
     def examine_prime(self, what: str = "both", volume: str | None = None) -> PrimeReview:
         """What this prime would give a patient whose catheter is drug-filled; nothing is sent. Refuses as `prime` does."""
-        if self.contents() is None:
-            raise RequestInvalid(NO_FILL % "a prime")
         implant = self.implant() or Implant()
         status = self.status()
         return review.prime_review(status, self.program_running(), implant, what, _prime_nl(status, implant, what, volume))
@@ -180,6 +176,7 @@ class Orders(Readings):
 
         Raises RequestInvalid for more than the part holds, and where the catheter is on record as drug-filled for anything but the tubing.
         """
+        self._needs_fill("a prime")
         seen = self.examine_prime(what, volume)
         done = self._simple(catalogue.PRIME, what=review.PARTS.index(what) + 1, volume_nl=seen.volume_nl, rate_nl_day=round(units.flow_nl_day(rate, "rate")))
         return replace(done, warnings=seen.warnings)
@@ -249,6 +246,10 @@ class Orders(Readings):
         return self._simple(catalogue.VISIT, alarm_heard=2 if alarm_heard is None else int(alarm_heard), report=report_digest)
 
     # ---------------------------------------------------------------------------------------------- within
+    def _needs_fill(self, what: str) -> None:
+        if self.contents() is None:
+            raise RequestInvalid("no fill is on record: the reservoir holds nothing by the pump's book; record the refill before %s" % what)
+
     def _simple(self, kind: int, **values: int | bytes) -> OrderResult:
         return self._order(kind, lambda order: blocks.pack(kind, {"order_id": order, **values}))
 

@@ -150,6 +150,8 @@ def test_row_4_a_schedule_that_went_wrong_in_memory_is_over_the_committed_progra
     bench.run_s(DAY)
     assert active(bench) == [al.CAP]
     bench.program(RATE, FALLBACK)
+    assert active(bench) == [al.CAP], "what a program mends nobody has seen yet"
+    bench.must(cat.ACKNOWLEDGE, {"row": al.CAP})
     assert active(bench) == []
 
 
