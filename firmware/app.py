@@ -69,12 +69,7 @@ class App:
         self.expires_s = 0              # ... and when its drug is past its life; 0: never
         self.next_s = 0                 # ... and how long behind it the next one is due; 0: not given
         self.commission_block = b""
-        self.serial = 0
-        self.nl_per_rev = 0
-        self.steps_per_rev = 0
-        self.minimum_rate_nl_day = 0
-        self.tubing_nl = 0
-        self.dead_volume_nl = 0
+        self.serial = self.nl_per_rev = self.steps_per_rev = self.minimum_rate_nl_day = self.tubing_nl = self.dead_volume_nl = 0
         self.extra_nl = 0               # volume of the extra under way when it began
         self.prime_fills = False        # the prime under way fills the catheter, not the tubing alone
         self._ordering = False          # a block is being executed: what an alarm would cut is cut behind it

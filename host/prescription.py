@@ -26,7 +26,6 @@ NL_PER_ML = 10**6
 FALLBACK_SHARE = Fraction(1, 2)  # of the flat rate where an abrupt stop is dangerous (alarms.md 1)
 MIN_DOSE_SHARE = Fraction(1, 4)  # of the starting dose: above it the safe state is STOP (alarms.md 1)
 WEEKDAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")  # pump epoch is a Monday
-
 PULSE_NL = 1000  # the reference pulse of 1 uL (DESIGN 3)
 MAX_BOLUSES_A_DAY = 12  # of a periodic program (protocol/catalogue.py)
 GRACE_H = 1  # visits are not kept to the minute: the pump's step interval is an hour shorter than the library's [judgement of this project]
@@ -338,13 +337,12 @@ class Prescription:
 
 def _check_fallback(fallback: str, rate_nl_day: int, items: tuple[Ingredient, ...], safe_state: str) -> None:
     """What the pump would say contradicts itself, named: a fallback of nothing behind a dangerous stop, or of the minimum rate where that is still a dose."""
-    dangerous = [item.name for item in items if item.drug is not None and item.drug.abrupt_stop_dangerous]
+    dangerous = [item.name for item in items if item.drug and item.drug.abrupt_stop_dangerous]
+    least = show_flow(FLOOR_NL_DAY if safe_state == SAFE_STOP else MINIMUM_NL_DAY)
     if rate_nl_day == 0 and dangerous:
-        raise RequestInvalid("fallback %r would stop %s abruptly, which is dangerous; it needs at least %s" % (
-            fallback, dangerous[0], show_flow(FLOOR_NL_DAY if safe_state == SAFE_STOP else MINIMUM_NL_DAY)), "fallback")
+        raise RequestInvalid("fallback %r would stop %s abruptly, which is dangerous; it needs at least %s" % (fallback, dangerous[0], least), "fallback")
     if rate_nl_day == MINIMUM_NL_DAY and safe_state == SAFE_STOP:
-        raise RequestInvalid("fallback %r is the minimum rate, which is still a dose of this fill (its safe state is a stop); give 0 or at least %s" % (
-            fallback, show_flow(FLOOR_NL_DAY)), "fallback")
+        raise RequestInvalid("fallback %r is the minimum rate, still a dose of this fill (its safe state is a stop); give at least %s" % (fallback, least), "fallback")
 
 
 def _guard(items: tuple[Ingredient, ...], setting: str | None) -> Guard:
