@@ -1,4 +1,4 @@
-"""Alarms: the 28 rows of alarms.md, each with its priority, tone, one delivery action and end. Their words: host/alarms.py.
+"""Alarms: the 28 rows of alarms.md and row 29, ours, each with its priority, tone, one delivery action and end. Their words: host/alarms.py.
 
 The most restrictive action of all active rows wins. *The alarm latches, the delivery does not* where the row ends by itself: a
 latched stop after a passing cause is a withdrawal. What ends by a session stays active until a session acknowledges it, and that
@@ -13,15 +13,15 @@ SILENT, NOTICE, CRITICAL, ONCE = range(4)
 
 MOTION, FREE_FLOW, RECORDS, CAP, OVER, ENCODER, STALL, EMPTY_SENSED, EMPTY_COMPUTED, UNDER = range(1, 11)
 CLOCK_LOST, WATCHDOG, STORE, BATTERY, STOPPED_LONG, EMERGENCY, OVERFULL, LOW, ERI, LEVEL_SENSOR, AMBIENT, BOLUS_CUT, \
-    PAUSE_LONG, EXPIRED, REFUSED, FIELD, LINK = range(12, 29)     # row 11 (catheter pressure) is an extension that this hardware lacks
+    PAUSE_LONG, EXPIRED, REFUSED, FIELD, LINK, DRUGS = range(12, 30)      # row 11 (catheter pressure) is an extension that this hardware lacks
 
 # A byte a row, row 1 first: action in octal's last digit, the action it shifts to in the digit before; tone, priority and end likewise.
 _ACTIONS = bytes((0o35, 0o55, 0o34, 0o31, 0o33, 0o33, 0o11, 0o55, 0o11, 0o11, 0o55, 0o22, 0o33, 0o22,
-                  0o50, 0o55, 0o53, 0o35, 0o00, 0o00, 0o00, 0o00, 0o11, 0o00, 0o00, 0o00, 0o11, 0o00))
+                  0o50, 0o55, 0o53, 0o35, 0o00, 0o00, 0o00, 0o00, 0o11, 0o00, 0o00, 0o00, 0o11, 0o00, 0o11))
 # tone * 64 + (priority - 1) * 16 + end
 _KINDS = bytes((0x81, 0x81, 0x81, 0x81, 0x81, 0x81, 0x90, 0x92, 0x92, 0x91, 0x90, 0x93, 0x91, 0x91,
-                0x94, 0x95, 0x98, 0x96, 0x62, 0x64, 0x61, 0x30, 0xE0, 0x60, 0x62, 0x37, 0x30, 0x30))
-ROWS = 28
+                0x94, 0x95, 0x98, 0x96, 0x62, 0x64, 0x61, 0x30, 0xE0, 0x60, 0x62, 0x37, 0x30, 0x30, 0x92))
+ROWS = 29
 
 
 def action_of(row, shifted=False):

@@ -67,13 +67,9 @@ class App:
         self.program_drugs = ()         # see blocks.drugs_of
         self.fill_drugs = ()            # of the last fill; () when it is not on record
         self.expires_s = 0              # ... and when its drug is past its life; 0: never
+        self.next_s = 0                 # ... and how long behind it the next one is due; 0: not given
         self.commission_block = b""
-        self.serial = 0
-        self.nl_per_rev = 0
-        self.steps_per_rev = 0
-        self.minimum_rate_nl_day = 0
-        self.tubing_nl = 0
-        self.dead_volume_nl = 0
+        self.serial = self.nl_per_rev = self.steps_per_rev = self.minimum_rate_nl_day = self.tubing_nl = self.dead_volume_nl = 0
         self.extra_nl = 0               # volume of the extra under way when it began
         self.prime_fills = False        # the prime under way fills the catheter, not the tubing alone
         self._ordering = False          # a block is being executed: what an alarm would cut is cut behind it
@@ -148,6 +144,10 @@ class App:
     def line_nl(self):
         """What was pushed into the line since it was last empty: tubing first, then the catheter."""
         return (self.ledger.pulses - self.settings.line_pulses) * self.ledger.pulse_nl
+
+    def misfit(self):
+        """True when the program is written for other drugs than the last fill holds, or for other concentrations."""
+        return self.program_drugs != self.fill_drugs and len(self.program_drugs) == len(self.fill_drugs)
 
     def catheter_filled(self):
         """True when there is drug in the catheter: by record, or because the line has taken its whole volume."""

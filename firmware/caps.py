@@ -17,9 +17,9 @@ reset what was delivered before the clock went back seems so much younger: a win
 
 from array import array
 
-from ..protocol.catalogue import R_CAP
+from ..protocol.catalogue import PROGRAM, R_CAP
 from .alarms import CAP
-from .blocks import DRUGS, bolus_rate_nl_day, drugs_of
+from .blocks import DRUGS, bolus_rate_nl_day, drugs_of, values_of
 from .infusion import BOLUS, PRIME
 from .limits import CLOCK_JUMP_S, DAY_S, SMALL, WEEK_S
 
@@ -33,14 +33,20 @@ assert (BUCKETS + 1) * MOST_NL < SMALL
 assert BUCKETS * BUCKET_S == DAY_S
 
 
-def caps_of(values):
-    """(nL an hour, nL a day) of a program block's values: of the drug that is met first; SMALL - 1 where no cap is given."""
+def caps_of(values, fill=()):
+    """(nL an hour, nL a day) of a program block's values: of the drug that is met first; SMALL - 1 where no cap is given.
+
+    `fill`: blocks.drugs_of what is in the reservoir. Where a drug is stronger there than in the program, that is what the head gives.
+    """
     caps = [SMALL - 1, SMALL - 1]
     for index in DRUGS:
+        drug, strength = values["drug_" + index], values["concentration_%s_ng_ml" % index]
+        if drug in fill:
+            strength = max(strength, fill[fill.index(drug) + 1])
         for at in (0, 1):
             cap_ng = values[("cap_hour_%s_ng", "cap_day_%s_ng")[at] % index]
             if cap_ng:
-                caps[at] = min(caps[at], cap_ng * 1000000 // values["concentration_%s_ng_ml" % index])
+                caps[at] = min(caps[at], cap_ng * 1000000 // strength)
     return caps
 
 
@@ -164,6 +170,12 @@ class Caps:
         if self._eased:
             self._blind_s = self._now_s
         self.release_old()
+
+    def refilled(self, values, fill):
+        """Another fill under the program of `values`: its caps hold as masses, see caps_of. While a bridge runs they wait for its end."""
+        self._hour_nl, self._day_nl = caps_of(values, fill)
+        if not self._share:
+            self.release_old()
 
     def hold_old(self, hour_nl, day_nl, share):
         """While a bridge runs, also behind a reset: the old drug is in the head, so the old caps count. `share`: share_of(old, new)."""
@@ -320,7 +332,10 @@ class Caps:
         rate = bolus_rate_nl_day(volume_nl, values["bolus_s"]) if volume_nl else 0
         pad_s = BUCKET_S if volume_nl else 0
         own_nl = caps_of(values)
-        for seconds, cap_nl, old_nl in ((HOUR_S, own_nl[0], self.hour_nl), (DAY_S, own_nl[1], self.day_nl)):
+        line_nl = self.hour_nl, self.day_nl
+        if app.program_block and not self._share:
+            line_nl = caps_of(values_of(PROGRAM, app.program_block))    # the line holds what the program says, whatever was filled since
+        for seconds, cap_nl, old_nl in ((HOUR_S, own_nl[0], line_nl[0]), (DAY_S, own_nl[1], line_nl[1])):
             window_s = seconds + pad_s
             most = worst(schedule, window_s) + (pulses_nl * DAY_S if volume_nl else 0)
             for start in app.bolus.starts(values, window_s, 0, False):

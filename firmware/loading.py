@@ -59,4 +59,6 @@ def fill(app, block):
     """What the reservoir was filled with, from a canonical refill block."""
     values = values_of(cat.REFILL, block)
     app.fill_drugs = drugs_of(values) if values["drug_1"][0] else ()
-    app.expires_s = values["expires_s"]
+    app.expires_s, app.next_s = values["expires_s"], values["next_s"]
+    if app.program_block:
+        app.caps.refilled(values_of(cat.PROGRAM, app.program_block), app.fill_drugs)

@@ -27,8 +27,11 @@ def refusal(app, block):
     mode = app.mode
     if mode == modes.SHELF and modes.leads_to(mode, kind) == modes.REFUSE:
         return cat.R_NOT_COMMISSIONED
-    if kind == cat.RESUME and app.settings.reduction:
-        return 0                        # it ends an emergency reduction, whatever the mode
+    if kind == cat.RESUME:
+        if app.settings.stopped and app.misfit():
+            return cat.R_DRUG           # a program for this fill comes first
+        if app.settings.reduction:
+            return 0                    # it ends an emergency reduction, whatever the mode
     reason = 0
     if role == SERVICE and kind == cat.SET_CLOCK and mode > modes.IDLE and mode != modes.STOPPED:
         return cat.R_STATE              # it moves the steps of the day
@@ -62,6 +65,8 @@ def _prime_refusal(app, block, values):
         return cat.R_CATHETER
     if app.alarms.action >= al.NOBOLUS:
         return cat.R_ALARM
+    if values["volume_nl"] > app.contents.usable_nl():
+        return cat.R_RESERVE            # nor anything from a pump without a fill
     if values["what"] == cat.PRIME_TUBING:
         most_nl = tubing_left_nl
     else:
@@ -76,7 +81,7 @@ def _bolus_refusal(app, block, values):
     volume_nl, seconds = values["volume_nl"], values["seconds"]
     if app.alarms.action >= al.NOBOLUS:
         return cat.R_ALARM
-    if app.fill_drugs and app.fill_drugs != app.program_drugs:
+    if app.misfit():
         return cat.R_DRUG
     if app.schedule.most_rate_nl_day + bolus_rate_nl_day(volume_nl, seconds) > MAX_RATE_NL_DAY:
         return beyond(block, "volume_nl")
@@ -132,7 +137,6 @@ def _resume(app, block, values):
     if reason:
         return reason
     app.alarm(al.STOPPED_LONG, False)
-    app.alarm(al.MOTION, False)
     emergency.end(app)
     acknowledge(app)
     if paused_until_s:

@@ -8,7 +8,7 @@ from ..protocol import catalogue as cat
 from . import alarms as al
 from . import emergency, loading
 from .blocks import DRUGS, drugs_of, values_of
-from .caps import ONE, behind, bridged, share_of
+from .caps import ONE, behind, bridged, caps_of, share_of
 from .infusion import BRIDGE
 from .limits import DAY_S
 from .orders_records import acknowledge, store
@@ -20,6 +20,8 @@ NO_BRIDGE, STEP = 0x0001, 0x0002       # bits of `overrides`: without the bridge
 def refusal(app, block, values):
     """0, or the R_* reason why this program may not follow the one that runs."""
     drugs, old, overrides = drugs_of(values), app.program_block, values["overrides"]
+    if app.ledger.base_nl == 0:
+        return cat.R_RESERVE            # there is nothing to program
     if app.fill_drugs and drugs != app.fill_drugs:
         return cat.R_DRUG
     bridge_nl, left_nl = values["bridge_nl"], app.infusion.bridge_left_nl()
@@ -107,7 +109,8 @@ def execute(app, block, values):
     kept = (infusion.extra, infusion.extra_left_nl, infusion.extra_rate_nl_day)
     if bridge_nl:
         if not infusion.bridge_left_nl() and app.program_block:
-            changes["old_cap_hour_nl"], changes["old_cap_day_nl"], changes["bridge_share"] = app.caps.hour_nl, app.caps.day_nl, share
+            changes["old_cap_hour_nl"], changes["old_cap_day_nl"] = caps_of(values_of(cat.PROGRAM, app.program_block))
+            changes["bridge_share"] = share
             share = ONE         # the head keeps the old drug for now
         infusion.start_extra(BRIDGE, bridge_nl, values["bridge_rate_nl_day"])
     elif infusion.extra == BRIDGE:      # less than a pulse of it is left, and nobody restates that: it is over
@@ -127,6 +130,7 @@ def execute(app, block, values):
     if bridge_nl or kept[0] == BRIDGE:
         app.supervisor.allow(bridge_nl, bridge_nl > 0)
     app.alarm(al.RECORDS, False)
+    app.alarm(al.DRUGS, False)
     emergency.end(app)
     acknowledge(app)
     app.follow(app.now_s)       # the event tells the new rate

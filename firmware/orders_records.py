@@ -6,8 +6,8 @@ from ..protocol import catalogue as cat
 from ..protocol.fields import MAX_SMALL
 from . import alarms as al
 from . import loading
-from .blocks import drugs_of
-from .caps import bridged
+from .blocks import drugs_of, values_of
+from .caps import bridged, caps_of
 from .infusion import BRIDGE
 from .ports import MAX_HOLD_MS
 
@@ -26,6 +26,9 @@ def store(app, block, changes):
     return cat.R_STORE
 
 
+_ANSWERED = bytes((al.RECORDS, al.STOPPED_LONG, al.EMERGENCY, al.PAUSE_LONG, al.DRUGS))
+
+
 def _seen(app, row):
     """A clinician has seen `row` (0: all); returns the bits that were cleared. An answered bolus is no alarm any more, nor are windows below the caps."""
     caps = app.caps
@@ -37,8 +40,10 @@ def _seen(app, row):
 
 
 def acknowledge(app):
-    """What a clinician has just looked at is acknowledged: only standing causes stay latched."""
-    cleared = _seen(app, 0)
+    """What a program or a resume itself has answered is acknowledged, if its cause is gone; all else waits to be seen."""
+    cleared = 0
+    for row in _ANSWERED:
+        cleared |= app.alarms.acknowledge(row)
     if cleared:
         app.log(cat.E_ACKNOWLEDGE, 0, cleared)
         app.save_state()
@@ -74,13 +79,19 @@ def beyond(block, name):
 
 
 def refill_refusal(app, block, values):
-    """A fill that fits the bellows, of drug within its life; while a bridge waits for its end, of the drug it bridges to."""
+    """A fill that fits the bellows, of drug within its life; while a bridge waits for its end, of the drug it bridges to.
+
+    And none that a program which goes on, or comes back by itself, would give above a cap: a stopped one waits for its program.
+    """
     if values["volume_ul"] > app.contents.capacity_ul - residual_ul(app):
         return beyond(block, "volume_ul")
     if 0 < values["expires_s"] <= app.now_s:
         return beyond(block, "expires_s")
     if app.infusion.bridge_left_nl() and app.fill_drugs and app.fill_drugs != drugs_of(values):
         return cat.R_BRIDGE
+    if app.program_block and not app.settings.stopped \
+            and app.worst_daily_nl() > caps_of(values_of(cat.PROGRAM, app.program_block), drugs_of(values))[1]:
+        return cat.R_CAP
     return 0
 
 

@@ -21,7 +21,7 @@ BODY_DC, HOT_DC, COOL_DC, COLDEST_DC, HOTTEST_DC = 370, 395, 393, 200, 450
 ADC_MOST = 65535
 ERI_LOUD_DAYS, ERI_DAYS = 76, 90        # alarms.md row 20
 PROOF_S = 600               # row 1: between two proofs that the switch cuts
-HOLD_S = 1800               # rows 18, 21 and the refill: at most 30 min of a session, or to wait for its order
+HOLD_S = 1800               # rows 18, 21, 29 and the refill: at most 30 min of a session, or to wait for its order
 STUCK_SESSION_S = 4 * 3600
 FLOOD_FRAMES, FLOOD_FORGED = 104, 13    # bad ones in a round; a forged one weighs as many: eight of them lock
 AGREES = 10                 # pulses that a healed encoder must see turn
@@ -79,7 +79,7 @@ class Sensing:
         self._app.contents.refilled(withdrawn_ul, base_nl, left_nl)
         self.level_test.restart()
         self._held_s = self._late_nl = self._late_lost_nl = self._jumped_s = 0
-        for row in (al.EMPTY_SENSED, al.EMPTY_COMPUTED, al.LOW, al.OVERFULL, al.EXPIRED):
+        for row in (al.EMPTY_SENSED, al.EMPTY_COMPUTED, al.LOW, al.OVERFULL, al.EXPIRED, al.DRUGS):
             self._app.alarm(row, False)
 
     def due(self, uptime_s):
@@ -282,14 +282,17 @@ class Sensing:
             self._probe = 1
 
     def _orders(self, seconds):
-        """Rows 16, 17, 18, 23 to 26: what hangs on time."""
+        """Rows 16, 17, 18, 23 to 26 and 29: what hangs on time."""
         app, alarms, settings = self._app, self._app.alarms, self._app.settings
         if settings.reduction and app.now_s >= settings.reduction_until_s:
             emergency.end(app)
         if settings.stopped or settings.paused_until_s or alarms.active:
             self._standing(app, alarms, settings, seconds)
-        if app.expires_s and app.now_s >= app.expires_s:
+        filled_s = settings.steady_s - settings.filled_s + 1
+        if 0 < app.expires_s <= app.now_s or 0 < app.next_s <= filled_s:
             app.alarm(al.EXPIRED, True)
+        if filled_s >= HOLD_S and app.misfit():
+            app.alarm(al.DRUGS, True)
 
     def _link(self):
         """Row 28."""

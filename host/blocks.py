@@ -7,7 +7,7 @@ anything is sent, so the pump's own refusal is the second line and not the first
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any, Mapping
+from typing import Any, Collection, Mapping
 
 from ..protocol import catalogue, fields
 from ..protocol.crc import crc16
@@ -209,17 +209,20 @@ def _read_patterns(count: int, steps: bytes) -> tuple[Pattern, ...]:
     return tuple(patterns)
 
 
-def refill_block(fill: Fill, order_id: int, expires_s: int) -> bytes:
-    """The REFILL block of a fill whose drug is past its life at pump time `expires_s`. Raises RequestInvalid for a field out of its bounds."""
+def refill_block(fill: Fill, order_id: int, now_s: int, before: Collection[str] = ()) -> bytes:
+    """The REFILL block of a fill at pump time `now_s`; `before`: names of the drugs that were in the pump. Raises RequestInvalid for a field out of its bounds."""
     return pack(catalogue.REFILL, {
         "order_id": order_id, "withdrawn_ul": fill.withdrawn_ul, "volume_ul": fill.volume_ul, **_drug_fields(fill.ingredients),
-        "expires_s": expires_s, "lot": wire_text(fill.lot, "lot", catalogue.DRUG_NAME_BYTES)})
+        "expires_s": fill.use_before_s(now_s, before), "lot": wire_text(fill.lot, "lot", catalogue.DRUG_NAME_BYTES),
+        "next_s": fill.next_due_s(now_s, before),
+        "rinse": 0 if not fill.rinse else 2 if all(item.name in before for item in fill.ingredients) else 1})
 
 
 def emptied_block(held: tuple[Ingredient, ...], withdrawn_ul: int, order_id: int) -> bytes:
     """The REFILL block of a reservoir that was emptied and not filled: nothing in, and the drugs it `held` are what its residual holds."""
     return pack(catalogue.REFILL, {
-        "order_id": order_id, "withdrawn_ul": withdrawn_ul, "volume_ul": 0, **_drug_fields(held), "expires_s": 0, "lot": wire_text("", "lot", catalogue.DRUG_NAME_BYTES)})
+        "order_id": order_id, "withdrawn_ul": withdrawn_ul, "volume_ul": 0, **_drug_fields(held), "expires_s": 0,
+        "lot": wire_text("", "lot", catalogue.DRUG_NAME_BYTES), "next_s": 0, "rinse": 0})
 
 
 def stop_reason(reason: str) -> int:

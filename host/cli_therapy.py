@@ -20,7 +20,7 @@ from .outcome import OrderResult, Review
 from .prescription import Prescription
 from .programmer import Programmer
 from .readings import Seen
-from .review import PARTS, BolusReview, RefillReview, stop_warnings
+from .review import PARTS, BolusReview, RefillReview, standing, stop_warnings
 from .terminal import Session, emit_json, json_option, show_table
 
 
@@ -52,6 +52,8 @@ FILL_OPTIONS: tuple[Option, ...] = (        # what only a fill says
     click.option("--expiry", metavar="'YYYY-MM-DD HH:MM'", help="On the label."),
     click.option("--rinses", type=click.IntRange(0, 10), default=0, help="Times that the reservoir was rinsed with the new drug before."),
     click.option("--rinse-volume", default="0 mL", help="Of each rinse, e.g. '2 mL'."),
+    click.option("--rinse", is_flag=True, help="This is itself a rinse: the drug's life in the pump begins with the fill that follows."),
+    click.option("--next-refill", metavar="'YYYY-MM-DD HH:MM'", help="The appointment of the next refill: the pump reminds when it has passed."),
 )
 
 
@@ -233,7 +235,7 @@ def resume(session: Session, yes: bool, as_json: bool) -> None:
     with session.pump() as pump:
         seen = pump.look()
         pending = "delivering " + seen.running.dose_text() if seen.running else "no program"
-        confirm_rows(yes, "resume", _delivery_rows(seen, pending), "Resume delivery?")
+        confirm_rows(yes, "resume", _delivery_rows(seen, pending), "Resume delivery?", standing(seen.status))
         done = pump.resume()
     told("thecal.resume/1", done, as_json, "resumed")
 

@@ -12,7 +12,7 @@ from fractions import Fraction
 from typing import Any, Callable, Sequence
 
 from . import forecast, present, report, review, screen, units, wean
-from .errors import RequestInvalid
+from .errors import PumpRefused, RequestInvalid
 from .fill import Fill, discrepancy
 from .forecast import Battery, Reservoir
 from .implant import Implant
@@ -130,7 +130,8 @@ class FollowUp:
             found = self.pump.examine(program.with_bridge(bridge), seen=seen)[1]
             if bridge is not None:
                 warnings = [line for line in warnings if line != review.bridge_sentence(bridge)]    # it is planned
-        expires_s = fill.use_before_s(status.time_s, first=contents is None) if fill else contents.expires_s if contents else 0
+        before = contents.drugs_before() if contents else ()
+        expires_s = fill.use_before_s(status.time_s, before) if fill else contents.expires_s if contents else 0
         held_nl = (fill.volume_ul + (implant.residual_ul if contents else 0)) * NL_PER_UL if fill else status.reservoir_computed_nl
         part = prime or review.prime_due(status, implant)
         prime_nl = review.empty_nl(status, implant, part) if part else 0
@@ -144,7 +145,10 @@ class FollowUp:
 
     def carry_out(self, confirm_refill: bool | Callable[[RefillReview], bool] = True, confirm_program: bool | Callable[[Review], bool] = True,
                   override: str | None = None) -> list[OrderResult]:
-        """Do what was planned: the refill, the prime, then the program behind its bridge. Raises RequestInvalid without a plan, and as those orders do."""
+        """Do what was planned: the refill, the prime, then the program behind its bridge. Raises RequestInvalid without a plan, and as those orders do.
+
+        Where the refill is done and its program is not (not confirmed, refused), the sentence says what the pump gives now.
+        """
         plan = self.plan_made
         if plan is None:
             raise RequestInvalid("nothing is planned in this visit")
@@ -153,8 +157,24 @@ class FollowUp:
         if plan.prime is not None:
             self.done.append(self.pump.prime(plan.prime))
         if plan.program is not None:
-            self.done.append(self.pump.program(plan.program.with_bridge(plan.bridge), confirm_program, override=override))
+            try:
+                self.done.append(self.pump.program(plan.program.with_bridge(plan.bridge), confirm_program, override=override))
+            except (RequestInvalid, PumpRefused) as error:
+                raise RequestInvalid("%s%s" % (error, self._left_behind(plan)), error.field) from error
         return self.done
+
+    def _left_behind(self, plan: Plan) -> str:
+        """What a visit leaves that ends between a fill and its program: nothing to say where the old program is right for the fill."""
+        running = self.pump.program_running()
+        if plan.fill is None or running is None or same_drugs(plan.fill.ingredients, running.ingredients):
+            return ""
+        rate_nl = running.max_daily_nl()
+        doses = " + ".join("%s %s" % (item.name, item.show_dose(item.dose_ng(rate_nl))) for item in plan.fill.ingredients)
+        if self.pump.status().mode == "stopped":
+            return "; ATTENTION: THE REFILL IS DONE AND THE PROGRAM IS NOT: the pump is stopped and will not resume before a program for %s is committed" % (
+                named(plan.fill.ingredients))
+        return ("; ATTENTION: THE REFILL IS DONE AND THE PROGRAM IS NOT: the pump runs the old program (%s) on the new drug, which gives %s from the catheter's "
+                "end on; program this fill or stop the pump now" % (running.dose_text(), doses))
 
     def alarm_check(self, heard: Callable[[], bool]) -> bool:
         """Sound the two-tone alarm and ask `heard`."""

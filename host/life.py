@@ -23,13 +23,18 @@ MRI_CLASSES = ("unknown", "safe", "conditional", "unsafe")
 
 @dataclass(frozen=True)
 class Contents:
-    """The last fill: its drugs, what went in and what had been taken out (uL), the pump time at which its drug is past its life (0: not known)."""
+    """The last fill: its drugs, what went in and what had been taken out (uL), the pump time at which its drug is past its life (0: not known).
+
+    `next_s`: seconds behind it by which the next fill is due (0: not given); `rinse`: it was no fill but a rinse, 1 before a drug's first fill.
+    """
 
     ingredients: tuple[Ingredient, ...]
     volume_ul: int
     withdrawn_ul: int
     expires_s: int
     lot: str
+    next_s: int = 0
+    rinse: int = 0
 
     @classmethod
     def read(cls, data: bytes, library: dict[str, Drug]) -> Contents | None:
@@ -37,7 +42,12 @@ class Contents:
         if not data:
             return None
         values = blocks.unpack(catalogue.REFILL, data)
-        return cls(blocks.read_drugs(values, library), values["volume_ul"], values["withdrawn_ul"], values["expires_s"], read_text(values["lot"]))
+        return cls(blocks.read_drugs(values, library), values["volume_ul"], values["withdrawn_ul"], values["expires_s"], read_text(values["lot"]),
+                   values["next_s"], values["rinse"])
+
+    def drugs_before(self) -> frozenset[str]:
+        """The drugs that a next fill finds to have been in the pump: those of a rinse before their first fill have not (regimens.md 2)."""
+        return frozenset() if self.rinse == 1 else frozenset(item.name for item in self.ingredients)
 
     def text(self) -> str:
         """'baclofen 500 ug/mL, 18.6 mL, lot A1'."""
@@ -46,7 +56,7 @@ class Contents:
 
     def to_dict(self) -> dict[str, Any]:
         return {"drugs": [{"name": item.name, "concentration": item.show_concentration()} for item in self.ingredients], "volume_ul": self.volume_ul,
-                "withdrawn_ul": self.withdrawn_ul, "expires_s": self.expires_s, "lot": self.lot}
+                "withdrawn_ul": self.withdrawn_ul, "expires_s": self.expires_s, "lot": self.lot, "next_s": self.next_s, "rinse": self.rinse}
 
 
 @dataclass(frozen=True)

@@ -159,15 +159,16 @@ def has_ceiling(program: Prescription) -> bool:
 
 
 def _check_ceiling(drug: Drug, dose: Fraction, limits: Setting, baseline: Baseline) -> list[Finding]:
-    """A ceiling dose that may not be reached before a day of therapy (ziconotide: 19.2 ug/day not before day 21)."""
-    if limits.ceiling_not_before is None or dose < limits.dose_hard:
-        return []
+    """Doses above the last whole step below a ceiling are not for before a day of therapy (ziconotide: 19.2 ug/day not before day 21, so 16.8 till then)."""
+    if limits.ceiling_not_before is None or dose <= limits.dose_hard - (limits.step_hard or 0):
+        return []       # up to the last step below it: one more, of any size, is the way to the ceiling
     first_day = limits.ceiling_not_before // units.DAY_S
     if baseline.therapy_day is None:
-        return [Finding("%s %s must not be reached before day %d; the day of therapy is not known" % (drug.name, drug.show_dose(dose), first_day))]
+        return [Finding("%s %s is above %s, which must not be passed before day %d; the day of therapy is not known" % (
+            drug.name, drug.show_dose(dose), drug.show_dose(limits.dose_hard - (limits.step_hard or 0)), first_day))]
     if baseline.therapy_day < first_day:
-        raise RequestInvalid("%s %s must not be reached before day %d of therapy; this is day %d" % (
-            drug.name, drug.show_dose(dose), first_day, baseline.therapy_day), "dose")
+        raise RequestInvalid("%s %s is above %s, which must not be passed before day %d of therapy; this is day %d" % (
+            drug.name, drug.show_dose(dose), drug.show_dose(limits.dose_hard - (limits.step_hard or 0)), first_day, baseline.therapy_day), "dose")
     return []
 
 

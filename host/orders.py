@@ -9,7 +9,7 @@ from typing import Callable
 from ..protocol import catalogue
 from . import blocks, ordering, review, units
 from .alarms import TABLE as ALARM_ROWS
-from .errors import RequestInvalid
+from .errors import PumpRefused, RequestInvalid
 from .fill import Fill
 from .implant import Implant
 from .life import ImplantRecord, TrialRecord, trial_findings
@@ -83,21 +83,26 @@ class Orders(Readings):
         tell where the patient stands. Raises RequestInvalid at a hard limit, at a soft one without `override`, before anything is sent, or without
         confirmation.
         """
+        seen = seen or self.look()
+        self._needs_fill("a program")
         current, found = self.examine(prescription, baseline, seen)
         pending = overriding(prescription, found, override(found) if callable(override) else override)
 
         def agreed(digest: bytes) -> bool:
             return confirm(Review(current, pending, list(found), digest.hex())) if callable(confirm) else confirm
 
-        done = self._order(catalogue.PROGRAM, lambda order: blocks.program_block(pending, order), agreed)
+        try:
+            done = self._order(catalogue.PROGRAM, lambda order: blocks.program_block(pending, order), agreed)
+        except PumpRefused as refusal:
+            raise review.cap_named(refusal, self.status(), pending, pending.worst_daily_nl(), current) from refusal
         return ProgramResult(done.kind, done.digest, done.again, done.running_digest, done.time_s, list(found), pending)
 
     def examine(self, prescription: Prescription, baseline: Baseline | None = None, seen: Seen | None = None) -> tuple[Prescription | None, list[Finding]]:
-        """The program that runs and what is to be said of this one; nothing is sent. Refuses at hard limits as `program` does."""
+        """The program that runs and what is to be said of this one, alarms first; nothing is sent. Refuses at hard limits as `program` does."""
         seen = seen or self.look()
         if baseline is None:
             baseline = self._baseline(seen, needs_day=has_ceiling(prescription))
-        found = check(prescription, baseline, pulse_nl=(seen.implant or Implant()).pulse_nl)
+        found = review.standing(seen.status) + check(prescription, baseline, pulse_nl=(seen.implant or Implant()).pulse_nl)
         if not baseline.doses_ng_day:
             found += trial_findings(self.trial_record(), prescription)
         return seen.running, found + self._bridge_findings(prescription, seen)
@@ -144,10 +149,10 @@ class Orders(Readings):
     def examine_refill(self, fill: Fill, seen: Seen | None = None) -> RefillReview:
         """What this fill would do beside the program that runs; nothing is sent. Refuses as `refill` does."""
         seen = seen or self.look()
-        status, running, implant, first = seen.status, seen.running, seen.implant or Implant(), self.contents() is None
-        review.check_fits(fill, implant, status.time_s, first)
+        status, running, implant = seen.status, seen.running, seen.implant or Implant()
+        review.check_fits(fill, implant, status.time_s, first=self.contents() is None)
         events = self.log() if fill.withdrawn_ul else []
-        return RefillReview(status, running, implant, review.refill_warnings(status, running, fill, implant, events), fill.use_before_s(status.time_s, first))
+        return RefillReview(status, running, implant, [*review.standing(status), *review.refill_warnings(status, running, fill, implant, events)])
 
     def refill(self, fill: Fill, confirm: bool | Callable[[RefillReview], bool] = True) -> OrderResult:
         """Record a refill. Warnings tell of another drug or concentration than the program's, of mixing, of a bridge due, of an odd volume.
@@ -157,7 +162,9 @@ class Orders(Readings):
         seen = self.examine_refill(fill)
         if not (confirm(seen) if callable(confirm) else confirm):
             raise RequestInvalid(UNCONFIRMED)
-        done = self._order(catalogue.REFILL, lambda order: blocks.refill_block(fill, order, seen.use_before_s))
+        contents = self.contents()
+        before, now_s = contents.drugs_before() if contents else (), seen.status.time_s
+        done = self._order(catalogue.REFILL, lambda order: blocks.refill_block(fill, order, now_s, before))
         return replace(done, warnings=seen.warnings)
 
     def empty(self, withdrawn: str) -> OrderResult:
@@ -182,6 +189,7 @@ class Orders(Readings):
 
         Raises RequestInvalid for more than the part holds, and where the catheter is on record as drug-filled for anything but the tubing.
         """
+        self._needs_fill("a prime")
         found = self.examine_prime(what, volume, seen)
         done = self._simple(catalogue.PRIME, what=review.PARTS.index(what) + 1, volume_nl=found.volume_nl, rate_nl_day=round(units.flow_nl_day(rate, "rate")))
         return replace(done, warnings=found.warnings)
@@ -227,7 +235,11 @@ class Orders(Readings):
         found = self.examine_bolus(dose, over, seen)
         if not (confirm(found) if callable(confirm) else confirm):
             raise RequestInvalid(UNCONFIRMED)
-        done = self._simple(catalogue.BOLUS, volume_nl=found.volume_nl, seconds=found.seconds)
+        try:
+            done = self._simple(catalogue.BOLUS, volume_nl=found.volume_nl, seconds=found.seconds)
+        except PumpRefused as refusal:
+            running = seen.running if seen else self.program_running()
+            raise review.cap_named(refusal, self.status(), running, found.volume_nl, running) if running else refusal from refusal
         return replace(done, warnings=list(found.warnings))
 
     def request_bolus(self) -> OrderResult:
@@ -268,6 +280,10 @@ class Orders(Readings):
         return self._simple(catalogue.VISIT, alarm_heard=2 if alarm_heard is None else int(alarm_heard), report=report_digest)
 
     # ---------------------------------------------------------------------------------------------- within
+    def _needs_fill(self, what: str) -> None:
+        if self.contents() is None:
+            raise RequestInvalid("no fill is on record: the reservoir holds nothing by the pump's book; record the refill before %s" % what)
+
     def _simple(self, kind: int, **values: int | bytes) -> OrderResult:
         return self._order(kind, lambda order: blocks.pack(kind, {"order_id": order, **values}))
 
@@ -320,7 +336,7 @@ def row_number(alarm: int | str) -> int:
         return int(alarm)
     found = [row for row, known in ALARM_ROWS.items() if known.name == alarm]
     if not found:
-        raise RequestInvalid("alarm %r is neither 0 (all), a row (1 .. 28) nor a name of the table" % (alarm,), "alarm")
+        raise RequestInvalid("alarm %r is neither 0 (all), a row (1 .. %d) nor a name of the table" % (alarm, max(ALARM_ROWS)), "alarm")
     return found[0]
 
 

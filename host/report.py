@@ -53,6 +53,7 @@ def collect(pump: Programmer, host_s: int | None = None, since: int | None = Non
         "reservoir": reservoir.to_dict() if reservoir else None,
         "battery": battery.to_dict() if battery else None,
         "contents": contents.to_dict() if contents else None,
+        "next_refill": units.pump_time_text(refills[-1].time_s + contents.next_s) if contents and contents.next_s and refills else None,
         "contents_note": _contents_note(contents, program),
         "implant_record": record.to_dict() if record else None,
         "trial": {**trial.to_dict(), "lines": trial.lines()} if trial else None,

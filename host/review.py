@@ -1,43 +1,39 @@
 """What a refill, a prime or a bridge would do to this patient, judged from what the pump has on record; nothing is sent here.
 
-The pump keeps the drug of its *program* and not that of a fill: the moment of the refill is the only one at which both are known,
-so it is here that they are compared. Scripts and the command line get the same sentences.
+The pump compares the drugs of its program with those of the fill by itself (row 29); what that means in doses only the host can say, and does
+before the syringe is touched. Scripts and the command line get the same sentences.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Sequence
 
 from ..protocol import catalogue
-from . import units
-from .bolus import LEAST_NL, volume_of
+from . import caps, units
+from .bolus import LEAST_NL, no_bolus, volume_of
 from .drug_library import Drug
-from .errors import RequestInvalid
+from .errors import PumpRefused, RequestInvalid
 from .fill import Fill, discrepancy
 from .implant import Implant
 from .limits import Finding, check_daily, check_start
-from .prescription import CEILING_NL_DAY, Bridge, Ingredient, Prescription, same_drugs, show_flow
+from .prescription import CEILING_NL_DAY, PULSE_NL, Bridge, Ingredient, Prescription, same_drugs, show_flow
 from .records import Event, Status
 
 NL_PER_UL = 1000
 SINGLE_MOST_NL = 5_000_000  # of a clinician's bolus, protocol/catalogue.py
-DELIVERING = ("running", "priming", "bridging", "bolus")  # modes in which a fill is given at once
+DELIVERING = ("running", "priming", "bridging", "bolus", "paused")  # modes in which a fill is given at once, or when a pause has ended by itself
 
 
 @dataclass(frozen=True)
 class RefillReview:
-    """What a clinician signs at a refill: the pump as it is, and every sentence about what the fill does to the running program.
-
-    `use_before_s`: pump time at which the drug is past its life, 0 where that is not known.
-    """
+    """What a clinician signs at a refill: the pump as it is, and every sentence about what the fill does to the running program."""
 
     status: Status
     running: Prescription | None
     implant: Implant
     warnings: list[str]
-    use_before_s: int
 
 
 @dataclass(frozen=True)
@@ -74,6 +70,31 @@ def named(items: Sequence[Ingredient]) -> str:
     return " + ".join("%s %s" % (item.name, item.show_concentration()) for item in items)
 
 
+def standing(status: Status) -> list[Finding]:
+    """The alarms that stand, most urgent first, with what the pump does about each; behind them those that have passed and that nobody has acknowledged."""
+    active = {alarm.row for alarm in status.alarms}
+    return [Finding("ALARM %d %s (priority %d): %s" % (alarm.row, alarm.name, alarm.priority, alarm.action)) for alarm in status.alarms] + [
+        Finding("alarm %d %s has passed and is not acknowledged" % (alarm.row, alarm.name)) for alarm in status.latched if alarm.row not in active]
+
+
+def cap_named(refusal: PumpRefused, status: Status, program: Prescription, volume_nl: Fraction | int, running: Prescription | None) -> PumpRefused:
+    """A refusal for a hard cap with the drug, the window and the figures: the cap of `program` that `volume_nl` more in 24 h comes nearest to.
+
+    Any other refusal is handed back as it is. What was delivered counts at the concentration of the program that ran.
+    """
+    if refusal.code != catalogue.R_CAP:
+        return refusal
+    old = {item.name: item for item in running.ingredients} if running else {}
+    found = []
+    for item, cap in zip(program.ingredients, program.guard.caps):
+        for span, given_nl, cap_ng, more_nl in (("1 h", status.delivered_hour_nl, cap.hour_ng, Fraction(volume_nl, 24)),
+                                                ("24 h", status.delivered_day_nl, cap.day_ng, Fraction(volume_nl))):
+            given = old[item.name].dose_ng(given_nl) if item.name in old else Fraction(0)
+            found.append(((given + item.dose_ng(more_nl)) / cap_ng, "%s: %s of %s were delivered in the last %s, the cap is %s in %s" % (
+                refusal, _amount(item.drug, given), item.name, span, _amount(item.drug, Fraction(cap_ng)), span)))
+    return PumpRefused(max(found)[1], refusal.code, refusal.field) if found else refusal
+
+
 # ---------------------------------------------------------------------------------------------------- refills
 def check_fits(fill: Fill, implant: Implant, now_s: int, first: bool) -> None:
     """Raises RequestInvalid for a fill above what the reservoir takes (a pump's very first finds no residual in it), and for a label that has expired."""
@@ -84,6 +105,9 @@ def check_fits(fill: Fill, implant: Implant, now_s: int, first: bool) -> None:
     if fill.expiry_s is not None and fill.expiry_s <= now_s:
         raise RequestInvalid("the drug expired on %s by its label; the pump's clock says %s" % (
             units.pump_time_text(fill.expiry_s)[:10], units.pump_time_text(now_s)), "expiry")
+    if fill.next_refill_s is not None and fill.next_refill_s <= now_s:
+        raise RequestInvalid("the next refill on %s is not ahead; the pump's clock says %s" % (
+            units.pump_time_text(fill.next_refill_s), units.pump_time_text(now_s)), "next refill")
 
 
 def refill_warnings(status: Status, program: Prescription | None, fill: Fill, implant: Implant, events: Sequence[Event]) -> list[str]:
@@ -94,6 +118,8 @@ def refill_warnings(status: Status, program: Prescription | None, fill: Fill, im
     warnings = fill.check(program.daily_dose_ng() if program else None)
     if program is not None:
         warnings += against_program(program, fill, status.mode in DELIVERING)
+        if status.mode == "stopped" and not same_drugs(program.ingredients, fill.ingredients):
+            warnings.append("the pump stays stopped until a program for this fill is committed: it refuses to resume the one that it has")
         warnings += _mixing(program, fill, implant)
         needed = bridge_for(program, fill.ingredients, implant.dead_volume_nl)
         if needed is not None:
@@ -107,9 +133,10 @@ def refill_warnings(status: Status, program: Prescription | None, fill: Fill, im
 
 
 def against_program(program: Prescription, fill: Fill, delivering: bool = True) -> list[str]:
-    """The dose of each drug at the running rate, before and after. A pump that delivers nothing is warned about, never refused.
+    """The dose of each drug at the running rate, before and after. A pump that is stopped by order is warned about, never refused: it will not
+    resume before a program for this fill is committed. One that is paused goes on by itself.
 
-    Raises RequestInvalid naming drugs, concentrations and doses, old and new, above a daily or (a new drug) a starting hard limit.
+    Raises RequestInvalid naming drugs, concentrations and doses, old and new, above a daily or (a new drug) a starting hard limit, or a cap of the program.
     """
     old, rate_nl = {item.name: item for item in program.ingredients}, program.max_daily_nl()
     new = {item.name: item for item in fill.ingredients}
@@ -125,6 +152,7 @@ def against_program(program: Prescription, fill: Fill, delivering: bool = True) 
             "ANOTHER CONCENTRATION:" if before else "ANOTHER DRUG:", had, _at(item, rate_nl))
         try:
             found = _limits_of(item, rate_nl, before, fill.setting)
+            caps.check(replace(program, ingredients=tuple(new.get(each.name, each) for each in program.ingredients)), PULSE_NL)
         except RequestInvalid as refused:
             if delivering:
                 raise RequestInvalid("%s: %s; program this fill first, or stop the pump" % (sentence, refused), "concentration") from refused
@@ -241,10 +269,11 @@ def bridge_sentence(needed: Bridge) -> str:
 def single_bolus(program: Prescription, dose: str, over: str) -> BolusReview:
     """A clinician's single bolus of the program's first drug.
 
-    Raises RequestInvalid for a duration outside 30 s .. 24 h, a volume outside 0.2 uL .. 5 mL, a day with it that breaks a hard limit of any drug, and
-    basal and bolus together above the head's rate.
+    Raises RequestInvalid for a duration outside 30 s .. 24 h, a volume outside 0.2 uL .. 5 mL, a day with it that breaks a hard limit of any drug, a drug
+    that the library gives no bolus of, and basal and bolus together above the head's rate.
     """
     seconds, first = units.duration_s(over, "over"), program.ingredients[0]
+    no_bolus(program.ingredients)
     if not 30 <= seconds <= units.DAY_S:
         raise RequestInvalid("bolus over %r is outside 30 s .. 24 h" % over, "over")
     volume_nl = volume_of(first, dose, "bolus", LEAST_NL, SINGLE_MOST_NL)

@@ -33,10 +33,11 @@ REASONS = tuple(enumerate((
     "a bolus, prime or bridge is running",
     "the lockout since the last bolus is not over",
     "the number of boluses in this interval is used up",
-    "an alarm forbids a bolus",
+    "an alarm forbids boluses and primes",
     "the program grants no patient bolus",
     "the first 24 h after a fill or a dose change",
-    "the reservoir's last 48 h are kept for the basal rate",
+    "the reservoir does not hold it, or its last 48 h are kept for the basal rate",
+    "the number of boluses in 24 h is used up",
 ), 1))
 
 _EVENTS = (      # event; what cause, a and b are
@@ -111,6 +112,9 @@ NOTES = {       # of a field, or of OWNER.FIELD where a name means several thing
     "total": "byte",
     "received": "byte",
     "refill.expires_s": "s, pump time at which the drug is past its life; 0: not limited",
+    "refill.next_s": "s behind this order, by which the next fill is due, whatever the clock is set to; 0: not given",
+    "refill.rinse": "0 a fill, 1 a rinse before a drug's first fill, 2 a rinse with a drug that was in the pump",
+    "card_reply.other": "1: the program is written for another fill than this one",
     "counts_per_rev": "count/rev",
     "level_nl_per_count": "nL",
     "level_drift_ul": "uL a root day",

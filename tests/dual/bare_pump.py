@@ -342,7 +342,7 @@ class Bench:
 
     def refill(self, volume_ul, drug=None):
         """Empty to the residual and fill, in the bellows and by order."""
-        values = {"withdrawn_ul": 0, "volume_ul": volume_ul, "expires_s": 0, "lot": named(b"lot 1")}
+        values = {"withdrawn_ul": 0, "volume_ul": volume_ul, "expires_s": 0, "lot": named(b"lot 1"), "next_s": 0, "rinse": 0}
         values.update(DRUG if drug is None else drug)
         left_ul = 1400 if self.app.ledger.base_nl else 0        # a bellows is dry before its first fill
         reply = self.must(cat.REFILL, values)

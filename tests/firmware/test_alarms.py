@@ -7,8 +7,8 @@ import pytest
 from thecal.firmware import alarms as al
 from thecal.firmware.alarms import Alarms
 
-ROWS = range(1, 29)
-# The table of alarms.md section 2, typed from it: number: (priority, tone, delivery, what it gives way to, ends).
+ROWS = range(1, 30)
+# The table of alarms.md section 2, typed from it, and row 29, ours: number: (priority, tone, delivery, what it gives way to, ends).
 C, N, S = al.CRITICAL, al.NOTICE, al.SILENT
 REFERENCE = {
     1: (1, C, al.STOP, al.FALLBACK, al.SESSION), 2: (1, C, al.STOP, None, al.SESSION), 3: (1, C, al.MIN, al.FALLBACK, al.SESSION),
@@ -21,11 +21,13 @@ REFERENCE = {
     19: (3, N, al.CONT, None, al.REFILLED), 20: (3, N, al.CONT, None, al.REPLACED), 21: (3, N, al.CONT, None, al.SESSION),
     22: (4, S, al.CONT, None, al.AUTO), 23: (3, al.ONCE, al.NOBOLUS, None, al.AUTO), 24: (3, N, al.CONT, None, al.AUTO),
     25: (3, N, al.CONT, None, al.REFILLED), 26: (4, S, al.CONT, None, al.VISITED), 27: (4, S, al.NOBOLUS, None, al.AUTO), 28: (4, S, al.CONT, None, al.AUTO),
+    29: (2, C, al.NOBOLUS, None, al.REFILLED),
 }
 NAMED = {
     al.MOTION: 1, al.FREE_FLOW: 2, al.RECORDS: 3, al.CAP: 4, al.OVER: 5, al.ENCODER: 6, al.STALL: 7, al.EMPTY_SENSED: 8, al.EMPTY_COMPUTED: 9,
     al.UNDER: 10, al.CLOCK_LOST: 12, al.WATCHDOG: 13, al.STORE: 14, al.BATTERY: 15, al.STOPPED_LONG: 16, al.EMERGENCY: 17, al.OVERFULL: 18, al.LOW: 19,
     al.ERI: 20, al.LEVEL_SENSOR: 21, al.AMBIENT: 22, al.BOLUS_CUT: 23, al.PAUSE_LONG: 24, al.EXPIRED: 25, al.REFUSED: 26, al.FIELD: 27, al.LINK: 28,
+    al.DRUGS: 29,
 }
 
 
@@ -77,7 +79,7 @@ def test_a_session_ends_only_what_a_session_may_and_only_behind_its_cause(row):
     alarms, bit = Alarms(), 1 << row - 1
     alarms.set(row, True)
     assert alarms.acknowledge(row) == alarms.acknowledge(0) == 0 and alarms.active == bit, "the cause stands"
-    assert alarms.acknowledge(row % 28 + 1) == 0
+    assert alarms.acknowledge(row % 29 + 1) == 0
     alarms.set(row, False)
     assert alarms.active == (bit if REFERENCE[row][4] == al.SESSION else 0) and alarms.latched == bit
     assert alarms.acknowledge(row) == bit and alarms.active == alarms.latched == alarms.first == 0
@@ -134,7 +136,7 @@ def test_silence_is_for_a_time_and_ends_when_the_cause_recurs(row):
     alarms.silence(0, 5000, 1)
     alarms.set(row, False)
     assert alarms.set(row, True) and alarms.tone == loud
-    alarms.silence(row % 28 + 1, 9000, 1)
+    alarms.silence(row % 29 + 1, 9000, 1)
     assert alarms.tone == loud, "another row's silence"
 
 

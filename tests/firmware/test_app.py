@@ -249,6 +249,9 @@ def test_motion_without_an_order_drops_enable_stops_and_stays_stopped_across_a_r
     bench.stop()
     bench.resume()
     bench.run_s(3600)
+    assert active(bench) == [al.MOTION] and bench.orders == orders, "nor is a resume: it is seen in a session, by an acknowledgement"
+    bench.must(cat.ACKNOWLEDGE, {"row": al.MOTION})
+    bench.run_s(3600)
     assert not active(bench) and bench.orders > orders
 
 
@@ -323,6 +326,8 @@ def test_a_store_that_refuses_is_an_alarm_and_delivery_goes_on_flat():
     assert bench.orders - orders >= 40
     bench.store.fail = False
     bench.program(500_000)
+    assert al.STORE in active(bench), "a program does not answer it"
+    bench.must(cat.ACKNOWLEDGE, {"row": 0})
     bench.run_s(3600)
     assert al.STORE not in active(bench)
 

@@ -176,9 +176,9 @@ def test_a_clock_that_is_moved_moves_no_lockout_and_no_count(moved_s):
     pump.now_s += moved_s
     assert pump.bolus.lockout_s() == left_s == 2400 and pump.bolus.refusal(pump) == cat.R_LOCKOUT
     pump.run(2400)
-    assert pump.bolus.refusal(pump) == cat.R_COUNT
+    assert pump.bolus.refusal(pump) == cat.R_DAY
     pump.run(DAY_S - 4200 - 60)
-    assert pump.bolus.refusal(pump) == cat.R_COUNT
+    assert pump.bolus.refusal(pump) == cat.R_DAY
     pump.run(60)
     assert pump.bolus.refusal(pump) == 0
 
@@ -224,9 +224,9 @@ def test_a_lost_state_is_assumed_used_up():
     pump.bolus.assume_used()
     assert (pump.bolus.granted_day(), pump.bolus.lockout_s()) == (48, 3 * HOUR_S)
     pump.run(3 * HOUR_S)
-    assert pump.bolus.refusal(pump) == cat.R_COUNT
+    assert pump.bolus.refusal(pump) == cat.R_DAY
     pump.run(21 * HOUR_S - 60)
-    assert pump.bolus.refusal(pump) == cat.R_COUNT
+    assert pump.bolus.refusal(pump) == cat.R_DAY
     pump.run(60)
     assert pump.bolus.refusal(pump) == 0 and pump.bolus.refused_day() == 0
 
@@ -285,9 +285,10 @@ def test_any_requests_against_the_rules_as_they_are_written(found, waits, uptime
         expected = 0
         if ended_s is not None and now_s < ended_s + rules["lockout_min"] * 60:
             expected = cat.R_LOCKOUT
-        elif (rules["interval_h"] and sum(now_s - start < rules["interval_h"] * HOUR_S for start in grants) >= rules["per_interval"]) \
-                or sum(now_s - start < DAY_S for start in grants) >= rules["per_day"]:
+        elif rules["interval_h"] and sum(now_s - start < rules["interval_h"] * HOUR_S for start in grants) >= rules["per_interval"]:
             expected = cat.R_COUNT
+        elif sum(now_s - start < DAY_S for start in grants) >= rules["per_day"]:
+            expected = cat.R_DAY
         pump.caps.grant_refusal = lambda *_: 0
         assert pump.bolus.granted_day() == sum(now_s - start < DAY_S for start in grants)
         assert pump.bolus.refusal(pump) == expected
@@ -318,13 +319,13 @@ def test_starts_are_when_a_patient_who_asks_each_second_is_granted(found, waits)
         if start_s:
             pump.settings.steady_s = begin_s + start_s - 1
             if pump.settings.steady_s > begin_s:
-                assert pump.bolus.refusal(pump) in (cat.R_LOCKOUT, cat.R_COUNT)
+                assert pump.bolus.refusal(pump) in (cat.R_LOCKOUT, cat.R_COUNT, cat.R_DAY)
         pump.settings.steady_s = begin_s + start_s
         assert pump.bolus.refusal(pump) == 0
         pump.bolus.granted()
         pump.bolus.ended(begin_s + start_s + took_s)
     pump.settings.steady_s = begin_s + DAY_S + 299
-    assert pump.bolus.refusal(pump) in (cat.R_LOCKOUT, cat.R_COUNT) or (starts and starts[-1] == DAY_S + 299)
+    assert pump.bolus.refusal(pump) in (cat.R_LOCKOUT, cat.R_COUNT, cat.R_DAY) or (starts and starts[-1] == DAY_S + 299)
 
 
 def test_a_program_without_boluses_has_no_starts():

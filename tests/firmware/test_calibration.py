@@ -27,7 +27,7 @@ def refilled(bench, volume_ul=12_000, drift_ul=0, pocket_ul=0, drawn_ul=None, se
     bench.level_ul += volume_ul - pocket_ul - drawn
     bench.run_s(400)
     bench.must(cat.REFILL, {"withdrawn_ul": max(0, round(drawn if drawn_ul is None else drawn_ul)), "volume_ul": volume_ul, "expires_s": 0,
-                            "lot": named(b"lot 2"), **DRUG})
+                            "lot": named(b"lot 2"), "next_s": 0, "rinse": 0, **DRUG})
     if settle:
         bench.run_s(2 * HOUR)
 

@@ -31,7 +31,7 @@ def test_the_level_test_has_the_class_of_the_sensor_on_record_behind_a_boot_too(
 def test_an_emptied_reservoir_has_no_drug():
     bench = Bench()
     assert bench.app.fill_drugs[1] == DRUG["concentration_1_ng_ml"]
-    bench.must(cat.REFILL, {**{name: bytes(16) if name.startswith("drug") else 0 for name in DRUG}, "withdrawn_ul": 1000, "volume_ul": 0, "expires_s": 0, "lot": bytes(16)})
+    bench.must(cat.REFILL, {**{name: bytes(16) if name.startswith("drug") else 0 for name in DRUG}, "withdrawn_ul": 1000, "volume_ul": 0, "expires_s": 0, "lot": bytes(16), "next_s": 0, "rinse": 0})
     assert bench.app.fill_drugs == ()
 
 

@@ -9,7 +9,7 @@ from thecal.firmware.ports import PowerCut
 from thecal.protocol import catalogue as cat
 from thecal.protocol.session import CLINICIAN, PATIENT
 
-REFILL = {**DRUG, "withdrawn_ul": 1000, "volume_ul": 10_000, "expires_s": 0, "lot": named(b"lot 2")}
+REFILL = {**DRUG, "withdrawn_ul": 1000, "volume_ul": 10_000, "expires_s": 0, "lot": named(b"lot 2"), "next_s": 0, "rinse": 0}
 DOUBLE = {**DRUG, "concentration_1_ng_ml": 1_000_000}
 PRIME = {"what": cat.PRIME_BOTH, "volume_nl": 50_000, "rate_nl_day": 24_000_000}
 BRIDGE = {**simple_program(250_000), **DOUBLE, "bridge_nl": 375_000, "bridge_rate_nl_day": 500_000}
@@ -230,17 +230,31 @@ def test_a_clock_set_back_and_a_reset_before_the_next_pulse_are_no_clock_fault()
 
 
 @pytest.mark.req("TH-ALM-34")
-def test_an_order_acknowledges_what_has_passed_and_keeps_what_stands():
+def test_an_order_acknowledges_what_it_answers_and_nothing_else():
     bench = Bench()
     bench.program(500_000)
     bench.stalled = True
     bench.run_s(600)
     bench.stalled = False
     bench.run_s(600)
-    bench.app.alarm(al.LOW, True)
-    assert bench.status()["latched"] == 1 << al.STALL - 1 | 1 << al.LOW - 1
+    bench.app.alarm(al.OVER, True)
+    bench.app.alarm(al.OVER, False)
+    bench.pause(1)
+    bench.run_s(120)
+    seen = 1 << al.STALL - 1 | 1 << al.OVER - 1
+    assert bench.status()["latched"] == seen | 1 << al.PAUSE_LONG - 1
+    bench.pause(5)
+    bench.resume()
     bench.program(400_000)
-    assert bench.status()["latched"] == bench.status()["alarms"] == 1 << al.LOW - 1
+    bench.stop()
+    bench.run_s(49 * 3600)
+    assert bench.app.alarms.is_active(al.STOPPED_LONG)
+    bench.resume()
+    said = bench.status()
+    assert said["alarms"] == 1 << al.OVER - 1, "over-infusion is nobody's to forget: fallback until a session has seen it"
+    assert said["latched"] & seen == seen and not said["latched"] >> al.STOPPED_LONG - 1 & 1
+    bench.must(cat.ACKNOWLEDGE, {"row": 0})
+    assert not bench.status()["alarms"]
 
 
 @pytest.mark.req("TH-ALM-16", "TH-MODE-05")

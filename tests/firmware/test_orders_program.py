@@ -1,7 +1,7 @@
 """The program order beside drug, catheter, bridge, step limits and caps: what is refused, what overrides it, and what a commit leaves behind."""
 
 import pytest
-from bare_pump import A_BOLUS, DRUG, Bench, block_bytes, events, flex_program, named, simple_program
+from bare_pump import A_BOLUS, COMMISSION, DRUG, Bench, block_bytes, events, flex_program, named, simple_program
 from thecal.firmware import modes, orders_program
 from thecal.firmware.blocks import values_of
 from thecal.protocol import catalogue as cat
@@ -37,11 +37,22 @@ class TestDrugs:
         bench.reboot()
         assert program(bench, simple_program(480_000)) == cat.R_DRUG, "also behind a reset"
 
-    def test_without_a_fill_on_record_any_drug_may_be_programmed(self):
+    @pytest.mark.req("TH-PROG-23")
+    def test_a_pump_that_was_never_filled_has_nothing_to_program(self):
         bench = Bench(ready=False)
-        from bare_pump import COMMISSION
         bench.must(cat.COMMISSION, COMMISSION)
-        assert program(bench, {**simple_program(480_000), **MORPHINE}) == 0
+        assert program(bench, simple_program(480_000)) == cat.R_RESERVE and bench.app.mode == modes.IDLE
+        bench.refill(10_000)
+        assert program(bench, simple_program(480_000)) == 0
+
+    @pytest.mark.req("TH-PROG-07")
+    def test_a_mixture_is_the_same_in_whatever_order_it_is_named(self):
+        bench = Bench()
+        bench.refill(10_000, {**DRUG, "drug_2": named(b"clonidine"), "concentration_2_ng_ml": 1_000_000})
+        other = {"drug_1": named(b"clonidine"), "concentration_1_ng_ml": 1_000_000, "drug_2": named(b"baclofen"), "concentration_2_ng_ml": 500_000,
+                 "cap_hour_2_ng": 10**9, "cap_day_2_ng": 10**9}
+        assert program(bench, {**simple_program(480_000), **other}) == 0 and not bench.app.misfit()
+        assert program(bench, {**simple_program(480_000), **other, "concentration_2_ng_ml": 500_001}) == cat.R_DRUG
 
 
 class TestBridges:
@@ -138,8 +149,8 @@ class TestBridges:
 
     @pytest.mark.req("TH-CAP-06")
     def test_the_old_caps_count_while_it_runs(self, filled):
-        filled.refill(17_000, DOUBLE)
         old_nl = filled.status()["cap_day_nl"]
+        filled.refill(17_000, DOUBLE)
         assert self.change(filled, cap_day_1_ng=500_000_000, cap_hour_1_ng=500_000_000) == 0
         assert filled.status()["cap_day_nl"] == old_nl
         filled.reboot(60)

@@ -168,6 +168,8 @@ def test_row_4_a_schedule_that_went_wrong_in_memory_is_over_the_committed_progra
     bench.run_s(DAY)
     assert active(bench) == [al.CAP]
     bench.program(RATE, FALLBACK)
+    assert active(bench) == [al.CAP], "what a program mends nobody has seen yet"
+    bench.must(cat.ACKNOWLEDGE, {"row": al.CAP})
     assert active(bench) == []
 
 
@@ -583,7 +585,7 @@ def test_row_24_a_pause_over_its_limit_goes_back_to_the_program():
 @pytest.mark.req("TH-ALM-25")
 def test_row_25_a_drug_past_its_life_until_the_refill():
     bench = running()
-    values = {"withdrawn_ul": 0, "volume_ul": 15_000, "expires_s": bench.rtc_s + 2 * HOUR, "lot": bytes(16)}
+    values = {"withdrawn_ul": 0, "volume_ul": 15_000, "expires_s": bench.rtc_s + 2 * HOUR, "lot": bytes(16), "next_s": 0, "rinse": 0}
     values.update({name: value for name, value in simple_program(RATE).items() if name.startswith(("drug_", "concentration_"))})
     bench.must(cat.REFILL, values)
     bench.level_ul = 1400 + 15_000 + bench.moved_steps * 35 // 4096

@@ -80,7 +80,7 @@ ORDERS: dict[str, tuple[int, dict[str, Any]]] = {
         cat.SIMPLE, [(0, 300_000)], order_id=11, fallback_nl_day=150_000, overrides=0x0003, override_why=2, step_pct=20, step_interval_h=24,
         bolus_nl=20_000, bolus_s=300, lockout_min=120, interval_h=6, per_interval=2, per_day=4, released=1, bridge_nl=230_000,
         bridge_rate_nl_day=250_000, drug_2=named(b"clonidine"), concentration_2_ng_ml=100_000, cap_hour_2_ng=20_000, cap_day_2_ng=200_000),
-    "refill": (cat.REFILL, {"order_id": 3, "withdrawn_ul": 1_400, "volume_ul": 18_000, **_DRUGS, "expires_s": 79_056_000, "lot": named(b"L-2026-117")}),
+    "refill": (cat.REFILL, {"order_id": 3, "withdrawn_ul": 1_400, "volume_ul": 18_000, **_DRUGS, "expires_s": 79_056_000, "lot": named(b"L-2026-117"), "next_s": 0, "rinse": 0}),
     "stop": (cat.STOP, {"order_id": 4, "reason": 1}),
     "resume": (cat.RESUME, {"order_id": 5}),
     "prime": (cat.PRIME, {"order_id": 6, "what": cat.PRIME_BOTH, "volume_nl": 375_000, "rate_nl_day": 24_000_000}),

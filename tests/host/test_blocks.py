@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from thecal.firmware.blocks import Block
-from thecal.host import blocks, drug_library
+from thecal.host import blocks, drug_library, units
 from thecal.host.errors import ProtocolProblem, RequestInvalid
 from thecal.host.fill import Fill
 from thecal.host.implant import Implant
@@ -57,11 +57,13 @@ def test_two_equal_orders_differ_in_their_order_id_only():
 
 
 def test_refill_commission_and_the_rest():
-    fill = Fill("18.6 mL", "morphine", "10 mg/mL", withdrawn="2 mL", lot="A1", also={"bupivacaine": "20 mg/mL"}, library=LIBRARY)
-    data = blocks.refill_block(fill, 3, 63_000_000)
+    fill = Fill("18.6 mL", "morphine", "10 mg/mL", withdrawn="2 mL", lot="A1", next_refill="2026-02-01 09:00", also={"bupivacaine": "20 mg/mL"}, library=LIBRARY)
+    now_s = units.pump_time_s("2026-01-05 09:00", "now")
+    data = blocks.refill_block(fill, 3, now_s, ("morphine",))
     assert accepted(cat.REFILL, data) == data
     values = blocks.unpack(cat.REFILL, data)
-    assert (values["volume_ul"], values["withdrawn_ul"], values["expires_s"], read_text(values["lot"])) == (18_600, 2000, 63_000_000, "A1")
+    assert (values["volume_ul"], values["withdrawn_ul"], values["expires_s"], read_text(values["lot"])) == (18_600, 2000, now_s + 90 * 86_400, "A1")
+    assert (values["next_s"], values["rinse"]) == (27 * 86_400, 0), "the appointment comes before the drug's end"
     emptied = blocks.unpack(cat.REFILL, accepted(cat.REFILL, blocks.emptied_block(fill.ingredients, 12_300, 4)))
     assert (emptied["volume_ul"], emptied["withdrawn_ul"]) == (0, 12_300) and blocks.read_drugs(emptied, LIBRARY) == fill.ingredients
     assert blocks.read_drugs(values, LIBRARY) == fill.ingredients

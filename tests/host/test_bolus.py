@@ -66,8 +66,8 @@ def test_the_bounds_themselves_are_taken(dose, over, lockout, per_day):
 
 
 @pytest.mark.parametrize("drug, concentration, also, words", [
-    ("baclofen", "2000 ug/mL", None, "grants no patient bolus of baclofen"), ("ziconotide", "25 ug/mL", None, "grants no patient bolus of ziconotide"),
-    ("morphine", "10 mg/mL", {"ziconotide": "25 ug/mL"}, "grants no patient bolus of ziconotide"),
+    ("baclofen", "2000 ug/mL", None, "grants no patient bolus of baclofen"), ("ziconotide", "25 ug/mL", None, "allows no bolus of ziconotide: it is given as a continuous infusion only"),
+    ("morphine", "10 mg/mL", {"ziconotide": "25 ug/mL"}, "allows no bolus of ziconotide"),
     ("clonidine", "500 ug/mL", None, "grants no patient bolus of clonidine alone")])
 def test_drugs_that_no_patient_may_ask_for(drug, concentration, also, words):
     with pytest.raises(RequestInvalid, match=words):

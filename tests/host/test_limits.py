@@ -64,6 +64,16 @@ def test_soft_limits_warn(pending, baseline, words):
     assert any(words in line for line in check(pending, baseline)), check(pending, baseline)
 
 
+@pytest.mark.req("TH-PROG-18")
+@pytest.mark.parametrize("dose", ["16.81 ug/day", "17 ug/day", "19.19 ug/day", "19.2 ug/day"])
+def test_the_ceiling_binds_above_the_last_step_below_it(dose):
+    found = program(dose, "ziconotide", "25 ug/mL")
+    with pytest.raises(RequestInvalid, match="is above 16.8 ug/day, which must not be passed before day 21 of therapy; this is day 16"):
+        check(found, after("16.8 ug/day", "ziconotide", day=16))
+    assert not any("day 21" in line for line in check(found, after("16.8 ug/day", "ziconotide", day=21)))
+    assert not any("day 21" in line for line in check(program("16.8 ug/day", "ziconotide", "25 ug/mL"), after("14.4 ug/day", "ziconotide", day=16)))
+
+
 def test_z2_the_ceiling_may_be_reached_on_day_24():
     said = check(program("19.2 ug/day", "ziconotide", "25 ug/mL"), after("16.8 ug/day", "ziconotide", since_s=3 * DAY, day=24))
     assert all("before day" not in line for line in said)
@@ -108,7 +118,7 @@ def test_z1_goes_up_by_half_steps_and_meets_no_limit():
 
 
 @pytest.mark.parametrize("dose, now, since_s, day, sentence", [
-    ("19.2 ug/day", "16.8 ug/day", 56 * 3600, 16, "ziconotide 19.2 ug/day must not be reached before day 21 of therapy; this is day 16"),                   # Z2
+    ("19.2 ug/day", "16.8 ug/day", 56 * 3600, 16, "ziconotide 19.2 ug/day is above 16.8 ug/day, which must not be passed before day 21 of therapy; this is day 16"),                   # Z2
     ("9.6 ug/day", None, 0, 0, "starting dose of ziconotide 9.6 ug/day is above the hard limit of 2.4 ug/day (setting non-cancer)"),                          # Z3
     ("168 ug/day", "16.8 ug/day", 3 * DAY, 30, "daily dose of ziconotide 168 ug/day is above the hard limit of 19.2 ug/day (setting non-cancer)"),            # Z3
     ("2.4 ug/h", None, 0, 0, "daily dose of ziconotide 57.6 ug/day is above the hard limit of 19.2 ug/day (setting non-cancer)"),                             # Z4

@@ -67,8 +67,8 @@ def test_reasons_and_rows():
     with pytest.raises(RequestInvalid, match="reason 'none' is none of"):
         orders.override_reason("none")
     assert [orders.row_number(name) for name in (0, 19, "low reservoir", "motor stall")] == [0, 19, 19, 7]
-    for wrong in (-1, 29, "stall"):
-        with pytest.raises(RequestInvalid, match="is neither 0 .all., a row .1 .. 28. nor a name of the table"):
+    for wrong in (-1, 30, "stall"):
+        with pytest.raises(RequestInvalid, match="is neither 0 .all., a row .1 .. 29. nor a name of the table"):
             orders.row_number(wrong)
     assert orders.overriding(MORE, [Finding("to be read only")], None).guard.overrides == 0
 

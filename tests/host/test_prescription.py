@@ -92,8 +92,8 @@ def test_a_drug_nobody_knows_is_safest_stopped():
 
 def test_own_fallback():
     assert simple(fallback="0.1 mL/day").fallback_nl_day == 100_000
-    assert simple(fallback="0 mL/day").fallback_nl_day == 0
-    for text, words in (("0.4 mL/day", "highest rate"), ("0.02 mL/day", "0.048"), ("0.1 mL", "unit of volume")):
+    assert simple("morphine", "1 mg/mL", "0.3 mg/day", fallback="0 mL/day").fallback_nl_day == 0
+    for text, words in (("0.4 mL/day", "highest rate"), ("0 mL/day", "would stop baclofen abruptly, which is dangerous; it needs at least 0.006 mL/day"), ("0.02 mL/day", "0.048"), ("0.1 mL", "unit of volume")):
         with pytest.raises(RequestInvalid, match=words):
             simple(fallback=text)
 

@@ -16,12 +16,12 @@ import pytest
 from hypothesis import HealthCheck, seed, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule, run_state_machine_as_test
-from therapy_model import (ALARM, BUSY, CAP, COUNT, DAY_S, FALLBACK, FRESH, HOUR_S, LOCKOUT, NOBOLUS, NOT_ALLOWED, PULSE_NL, RESERVE, STATE, STOP, Model,
+from therapy_model import (ALARM, BUSY, CAP, COUNT, DAY_S, DRUG, FALLBACK, FRESH, HOUR_S, LOCKOUT, NOBOLUS, NOT_ALLOWED, PULSE_NL, RESERVE, STATE, STOP, Model,
                            Program)
 from thecal.protocol import catalogue as cat
 
 REASONS = {cat.R_NOT_ALLOWED: NOT_ALLOWED, cat.R_BUSY: BUSY, cat.R_ALARM: ALARM, cat.R_RESERVE: RESERVE, cat.R_FRESH: FRESH, cat.R_LOCKOUT: LOCKOUT,
-           cat.R_COUNT: COUNT, cat.R_CAP: CAP, cat.R_STATE: STATE, cat.R_BRIDGE: "bridge", cat.R_DRUG: "drug", cat.R_LIMIT: "limit"}
+           cat.R_COUNT: COUNT, cat.R_DAY: COUNT, cat.R_CAP: CAP, cat.R_STATE: STATE, cat.R_BRIDGE: "bridge", cat.R_DRUG: "drug", cat.R_LIMIT: "limit"}
 STEPS = 40
 SLICE = 120             # sequences of the CI slice: a number, so that no machine's speed decides what is tried
 CAMPAIGN = int(os.environ.get("THECAL_THERAPY", "0"))
@@ -62,7 +62,7 @@ class Ward(bare_pump.Bench):
         before, rate = model.action(), model.basal(model.rtc_s)
         if 7 in model.active and not bits >> 6 & 1:
             model.stall_ended_t = model.t
-        model.active, model.basal_over = {row for row in range(1, 29) if bits >> (row - 1) & 1}, self.app.alarms.is_shifted(4)
+        model.active, model.basal_over = {row for row in range(1, 30) if bits >> (row - 1) & 1}, self.app.alarms.is_shifted(4)
         after = model.action()
         if before != after:
             model.slack += 3 + abs(rate - model.basal(model.rtc_s)) * 300 // DAY_S
@@ -163,7 +163,7 @@ class Therapy(RuleBasedStateMachine):
         ward.app, ward.session = None, None
         model.outage(outage_s)
         ward.reboot(outage_s)
-        model.active, model.basal_over = {row for row in range(1, 29) if ward.app.alarms.active >> (row - 1) & 1}, ward.app.alarms.is_shifted(4)
+        model.active, model.basal_over = {row for row in range(1, 30) if ward.app.alarms.active >> (row - 1) & 1}, ward.app.alarms.is_shifted(4)
         nl, rem = ward.demanded()
         books = Fraction(nl * DAY_S + rem, DAY_S)
         missed = self.missed()
@@ -214,12 +214,14 @@ class Therapy(RuleBasedStateMachine):
         mode = model.mode()
         if mode == "bolus":
             expected = BUSY
+        elif model.misfit():
+            expected = DRUG
         elif left > 2 and not bridge:
             expected = "bridge" if left > PULSE_NL + 2 else {"bridge", None}
         else:
             expected = {None, CAP} if roomy and not left else None
         reply = ward.order(cat.PROGRAM, blocks_of(program, bridge, self.drug()))
-        if roomy and not left and mode != "bolus" and "reason" in reply:
+        if roomy and not left and mode != "bolus" and not model.misfit() and "reason" in reply:
             self.cap_is_near(program, reply)
         self.ordered(reply, expected, lambda: model.commit(program, bridge))
 
@@ -243,6 +245,8 @@ class Therapy(RuleBasedStateMachine):
             expected = BUSY
         elif model.action() >= NOBOLUS:
             expected = ALARM
+        elif model.misfit():
+            expected = DRUG
         else:
             surely, possibly = model.rises_above(nl, nl * DAY_S // seconds)
             expected = CAP if surely else {None, CAP} if possibly else None
@@ -258,7 +262,7 @@ class Therapy(RuleBasedStateMachine):
         ward, model = self.ward, self.model
         self.strength = 2_000_000 if self.strength == 500_000 else 500_000
         ward.refill(18_600, self.drug())
-        model.volume_nl, model.fresh_t = 18_600_000, model.t
+        model.filled(self.strength)
         program.drug = self.strength
         reply = ward.order(cat.PROGRAM, blocks_of(program, None, self.drug()))
         assert reply.get("reason") == cat.R_BRIDGE, reply
@@ -269,11 +273,20 @@ class Therapy(RuleBasedStateMachine):
         ward, model = self.ward, self.model
         ward.wake()
         if model.mode() == "bolus":
-            values = {"withdrawn_ul": 0, "volume_ul": 18_600, "expires_s": 0, "lot": bare_pump.named(b"x"), **self.drug()}
+            values = {"withdrawn_ul": 0, "volume_ul": 18_600, "expires_s": 0, "lot": bare_pump.named(b"x"), "next_s": 0, "rinse": 0, **self.drug()}
             assert ward.order(cat.REFILL, values).get("reason") == cat.R_BUSY
             return
         ward.refill(18_600, self.drug())
-        model.volume_nl, model.fresh_t = 18_600_000, model.t
+        model.filled(self.strength)
+
+    # A program without caps, so that none of them refuses the fill: tests/firmware/test_misfit.py has those.
+    @precondition(lambda self: self.model.program.hour_nl is None and self.model.mode() != "bolus" and not (self.model.extra or self.ward.app.infusion.bridge_left_nl()))
+    @rule()
+    def odd_fill(self):
+        """Another concentration is filled, and nobody programs it: until the program's own is filled again."""
+        other = 2_000_000 if self.strength == 500_000 else 500_000
+        self.ward.refill(18_600, dict(self.drug(), concentration_1_ng_ml=other))
+        self.model.filled(other)
 
     @rule()
     def stop(self):
@@ -292,6 +305,8 @@ class Therapy(RuleBasedStateMachine):
         self.ward.wake()
         busy = {"bolus": BUSY, "bridging": BUSY}.get(self.model.mode(), STATE)
         expected = None if self.model.mode() in ("stopped", "paused") or self.model.reduced else busy
+        if self.model.mode() == "stopped" and self.model.misfit():
+            expected = DRUG
         self.ordered(self.ward.order(cat.RESUME, {}), expected, self.model.resume)
 
     @rule(by_s=st.sampled_from((0, 0, -7200, -1800, -290, 290, 3600, 40_000, -100_000)))

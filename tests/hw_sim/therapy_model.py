@@ -12,11 +12,11 @@ DAY_S, HOUR_S = 86_400, 3600
 PULSE_NL = 1000
 CONT, NOBOLUS, FLAT, FALLBACK, MIN, STOP = range(6)
 ACTIONS = {4: NOBOLUS, 5: FALLBACK, 6: FALLBACK, 7: NOBOLUS, 8: STOP, 9: NOBOLUS, 10: NOBOLUS, 12: FLAT, 13: FALLBACK, 14: FLAT, 17: FALLBACK,
-           23: NOBOLUS, 27: NOBOLUS}        # alarms.md 2; rows that the machine's faults cannot bring are left out
-PRIORITY_2 = range(1, 19)                   # rows 1..18 have priority 1 or 2
+           23: NOBOLUS, 27: NOBOLUS, 29: NOBOLUS}        # alarms.md 2; rows that the machine's faults cannot bring are left out
+PRIORITY_2 = (*range(1, 19), 29)            # rows of priority 1 or 2; 29 is ours: the fill is not what the program says
 DEFECTS = (1, 2, 3, 4, 5, 6, 8, 9, 11, 13, 14, 15, 18, 20, 21, 22, 25, 27)     # nothing that is done to this pump may bring one of these
-NOT_ALLOWED, BUSY, ALARM, RESERVE, FRESH, LOCKOUT, COUNT, CAP, STATE = (
-    "not allowed", "busy", "alarm", "reserve", "fresh", "lockout", "count", "cap", "state")
+NOT_ALLOWED, BUSY, ALARM, RESERVE, FRESH, LOCKOUT, COUNT, CAP, STATE, DRUG = (
+    "not allowed", "busy", "alarm", "reserve", "fresh", "lockout", "count", "cap", "state", "drug")
 
 
 class Program:
@@ -77,6 +77,7 @@ class Model:
         self.changed_t = -2 * DAY_S         # when that became another ...
         self.changed_before_t = -4 * DAY_S  # ... and the time before
         self.fresh_t = self.commit_t = 0
+        self.fill, self.filled_t = None, 0  # concentration of the last fill, and when that was
         self.pulses = deque()               # (t, nL times concentration) of a day and a bit, as ordered of the motor
         self.lost = deque()                 # ... and which of them did not turn
         self.drifted_s = 0
@@ -331,6 +332,13 @@ class Model:
         self.cut_bolus(self.t, alarm=False)
         self.pause_end, self.idle_at = self.t + seconds, self.t
 
+    def filled(self, concentration):
+        self.fill, self.filled_t, self.fresh_t, self.volume_nl = concentration, self.t, self.t, 18_600_000
+
+    def misfit(self):
+        """The program is written for another concentration than that of the last fill."""
+        return self.program is not None and self.fill is not None and self.fill != self.program.drug
+
     def resume(self):
         self.stopped_at = self.pause_end = self.reduced = None
 
@@ -357,6 +365,8 @@ class Model:
             return BUSY, False
         if any(row in PRIORITY_2 for row in self.active) or 27 in self.active:
             return ALARM, False
+        if self.misfit():
+            return DRUG, False
         if self.volume_nl is not None and self.volume_nl < 2 * self.program.daily_nl() * Fraction(8 if self.displaced() else 9, 10):
             return RESERVE, False
         doubt = self.volume_nl is not None and self.volume_nl < 2 * self.program.highest() * Fraction(11, 10)
@@ -405,6 +415,8 @@ class Model:
             limit_s, since_s = (6 if self.program and self.program.abrupt else 24) * HOUR_S, self.t - self.idle_at
             # An idle pump looks once an hour; what rang by the rule of the program before rings until a resume.
             judge(16, since_s >= limit_s, self.t - self.commit_t <= HOUR_S or abs(since_s - limit_s) <= HOUR_S or (since_s < limit_s and since_s >= 6 * HOUR_S))
+        since_s = self.t - self.filled_t
+        judge(29, self.misfit() and since_s >= 1800, self.misfit() and 1500 <= since_s <= 1800 + 700)
         never.update(DEFECTS)
         if self.displaced():
             never.discard(4)
