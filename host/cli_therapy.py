@@ -263,7 +263,7 @@ def prime(session: Session, what: str, volume: str | None, rate: str, yes: bool,
         rows = [*_delivery_rows(pump, "priming %s at %s" % (what, amount)),
                 ("if the catheter is drug-filled, the patient gets", present.NONE, seen.text(pump.program_running())),
                 ("the catheter", "on record as %s" % ("drug-filled" if seen.filled else "empty"), present.NONE)]
-        confirm_rows(yes, "prime", rows, "Prime?", seen.warnings)
+        confirm_rows(yes, "prime", rows, "Prime?", [*standing(pump.status()), *seen.warnings])
         done = pump.prime(what, volume, rate)
     told("thecal.prime/1", done, as_json, "priming %s" % what)
 
@@ -287,7 +287,7 @@ def bolus(session: Session, dose: str | None, over: str | None, yes: bool, as_js
     with session.pump() as pump:
         def confirm(seen: BolusReview) -> bool:
             rows = [*_delivery_rows(pump, "%s over %s on top of it" % (dose, over)), ("a day with it", present.NONE, seen.day)]
-            side_by_side("single bolus", rows, seen.warnings)
+            side_by_side("single bolus", rows, [*standing(pump.status()), *seen.warnings])
             if seen.warnings and not agree(yes, "A soft limit is met. Go on?"):
                 return False
             return agree(yes, "Give this bolus?")
