@@ -256,7 +256,7 @@ def prime(session: Session, what: str, volume: str | None, rate: str, yes: bool,
         rows = [*_delivery_rows(seen, "priming %s at %s" % (what, amount)),
                 ("if the catheter is drug-filled, the patient gets", present.NONE, found.text(seen.running)),
                 ("the catheter", "on record as %s" % ("drug-filled" if found.filled else "empty"), present.NONE)]
-        confirm_rows(yes, "prime", rows, "Prime?", found.warnings)
+        confirm_rows(yes, "prime", rows, "Prime?", [*standing(seen.status), *found.warnings])
         done = pump.prime(what, volume, rate, seen)
     told("thecal.prime/1", done, as_json, "priming %s" % what)
 
@@ -282,7 +282,7 @@ def bolus(session: Session, dose: str | None, over: str | None, yes: bool, as_js
 
         def confirm(found: BolusReview) -> bool:
             rows = [*_delivery_rows(seen, "%s over %s on top of it" % (dose, over)), ("a day with it", present.NONE, found.day)]
-            side_by_side("single bolus", rows, found.warnings)
+            side_by_side("single bolus", rows, [*standing(seen.status), *found.warnings])
             if found.warnings and not agree(yes, "A soft limit is met. Go on?"):
                 return False
             return agree(yes, "Give this bolus?")
