@@ -50,6 +50,7 @@ class LevelTest:
     def __init__(self):
         self._hourly_nl = 0         # ordered in an hour, over some 16: pulses of 1 uL are too few in one to tell a slow program's rate
         self._class = CLASSES[0]
+        self._judged = False
         self.restart()
 
     def commission(self, drift_ul):
@@ -125,11 +126,17 @@ class LevelTest:
         self._leak = max(0, self._leak + least * (x - least * seconds // HOUR_S) // 20)
         weight = 0
         self._hourly_nl += (ordered_nl // seconds * HOUR_S + ordered_nl % seconds * HOUR_S // seconds - self._hourly_nl) >> 4
-        if self._hourly_nl > BLIND_NL_DAY // 24:
-            weight = min(least, ordered_nl * 3 // 1000 * HOUR_S // seconds)     # 30 %, in 0.1 uL an hour
+        # once judged, down to 5 % less: at the limit itself it would flicker all the same
+        if self._hourly_nl > BLIND_NL_DAY // (25 if self._judged else 24):
+            self._judged = True
+            # 30 %, in 0.1 uL an hour; of a steady sensor by the smoothed rate: two pulses or three weigh its readings' noise too differently
+            weight = min(least, ordered_nl * 3 // 1000 * HOUR_S // seconds if slope else self._hourly_nl * 3 // 1000)
             expected = weight * seconds // HOUR_S
             self._over = max(0, self._over + weight * (x - expected) // 20)
             self._under = max(0, self._under + weight * (lack - expected) // 20)
+        else:
+            self._judged = False
+            self._over = self._under = 0
         if self._dead > DEAD_MOST + lost * lost // 25:
             self._dead = 0
             return ENCODER

@@ -10,6 +10,7 @@ import random
 import pytest
 from thecal.firmware import level_test as lt
 from thecal.firmware.level_test import ENCODER, FREE, HOUR_S, OVER, QUIET, SENSOR, UNDER, LevelTest
+from thecal.hw_sim.detection import STEADIER, quiet_years
 
 SIGMA_UL, QUANTUM_UL, DRIFT_UL = 50.0, 10.0, 50.0       # DESIGN 8; drift per root day
 DAY_S, YEAR_H = 86_400, 8766
@@ -267,6 +268,13 @@ def test_a_sensor_commissioned_as_steady_has_a_class_of_its_own(rate_ul_day, gai
                               step_s=288 if rate_ul_day == 100 else 173))
     assert {found for _, found in cases} == {OVER}
     assert spread(cases)[0] <= mean_h and max(hours for hours, _ in cases) <= worst_h
+
+
+@pytest.mark.req("TH-SUP-12", "TH-RULE-12")
+@pytest.mark.parametrize("rate_nl_day", [50_000, 52_000])
+def test_a_steady_sensor_at_the_declared_limit_is_not_judged_by_its_readings_noise(rate_nl_day):
+    """Two pulses or three a mean, and a rate that hovers about the limit: it had 22 false alarms a year, found by `bench detection`."""
+    assert sum(quiet_years(rate_nl_day, 20, STEADIER).findings.values()) <= 4
 
 
 @pytest.mark.parametrize(("drift_ul", "number"), [(1, 1), (15, 1), (16, 0), (50, 0)])
