@@ -149,10 +149,11 @@ class Orders(Readings):
     def examine_refill(self, fill: Fill, seen: Seen | None = None) -> RefillReview:
         """What this fill would do beside the program that runs; nothing is sent. Refuses as `refill` does."""
         seen = seen or self.look()
-        status, running, implant = seen.status, seen.running, seen.implant or Implant()
-        review.check_fits(fill, implant, status.time_s, first=self.contents() is None)
+        status, running, implant, contents = seen.status, seen.running, seen.implant or Implant(), self.contents()
+        review.check_fits(fill, implant, status.time_s, first=contents is None)
         events = self.log() if fill.withdrawn_ul else []
-        return RefillReview(status, running, implant, [*review.standing(status), *review.refill_warnings(status, running, fill, implant, events)])
+        return RefillReview(status, running, implant, [*review.standing(status), *review.refill_warnings(status, running, fill, implant, events)],
+                            contents.drugs_before() if contents else ())
 
     def refill(self, fill: Fill, confirm: bool | Callable[[RefillReview], bool] = True) -> OrderResult:
         """Record a refill. Warnings tell of another drug or concentration than the program's, of mixing, of a bridge due, of an odd volume.
@@ -162,9 +163,7 @@ class Orders(Readings):
         seen = self.examine_refill(fill)
         if not (confirm(seen) if callable(confirm) else confirm):
             raise RequestInvalid(UNCONFIRMED)
-        contents = self.contents()
-        before, now_s = contents.drugs_before() if contents else (), seen.status.time_s
-        done = self._order(catalogue.REFILL, lambda order: blocks.refill_block(fill, order, now_s, before))
+        done = self._order(catalogue.REFILL, lambda order: blocks.refill_block(fill, order, seen.status.time_s, seen.before))
         return replace(done, warnings=seen.warnings)
 
     def empty(self, withdrawn: str) -> OrderResult:

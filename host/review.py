@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from fractions import Fraction
-from typing import Sequence
+from typing import Collection, Sequence
 
 from ..protocol import catalogue
 from . import caps, units
@@ -28,12 +28,16 @@ DELIVERING = ("running", "priming", "bridging", "bolus", "paused")  # modes in w
 
 @dataclass(frozen=True)
 class RefillReview:
-    """What a clinician signs at a refill: the pump as it is, and every sentence about what the fill does to the running program."""
+    """What a clinician signs at a refill: the pump as it is, and every sentence about what the fill does to the running program.
+
+    `before`: names of the drugs that were in the pump.
+    """
 
     status: Status
     running: Prescription | None
     implant: Implant
     warnings: list[str]
+    before: Collection[str]
 
 
 @dataclass(frozen=True)

@@ -222,9 +222,9 @@ class TestSteps:
         assert program(bench, few) == 0
         bench.run_s(DAY_S + 60)
         assert program(bench, {**few, "bolus_nl": 5 * A_BOLUS["bolus_nl"]}) == cat.R_STEP, "the day with all boluses rises by more than 30 %"
-        assert bench.app.settings.changed_s < bench.app.now_s
+        assert bench.app.settings.changed_s < bench.app.settings.steady_s
         assert program(bench, {**few, "per_day": 3}) == 0
-        assert bench.app.settings.rise_s == bench.app.settings.changed_s == bench.app.now_s, "from here the first 24 h count"
+        assert bench.app.settings.rise_s == bench.app.settings.changed_s == bench.app.settings.steady_s + 1, "from here the first 24 h count"
         assert bench.request()["reason"] == cat.R_FRESH
 
     def test_a_larger_bolus_or_a_shorter_lockout_is_a_change_even_where_the_day_holds_no_more(self):
@@ -234,10 +234,10 @@ class TestSteps:
             bench.run_s(600)
             rules = {**rules, **change}
             assert program(bench, rules) == 0
-            assert bench.app.settings.changed_s == bench.app.now_s
+            assert bench.app.settings.changed_s == bench.app.settings.steady_s + 1
         bench.run_s(600)
         assert program(bench, {**rules, "lockout_min": 90}) == 0
-        assert bench.app.settings.changed_s < bench.app.now_s, "a longer lockout alone is none"
+        assert bench.app.settings.changed_s < bench.app.settings.steady_s, "a longer lockout alone is none"
 
     def test_without_an_interval_a_clock_that_slipped_back_delays_no_rise(self, filled):
         filled.app.settings.rise_s = filled.app.settings.steady_s + 290

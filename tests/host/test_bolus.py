@@ -5,7 +5,7 @@ import pytest
 from thecal.host import drug_library, units
 from thecal.host.bolus import LEAST_NL, MOST_NL, PatientBolus, volume_of
 from thecal.host.errors import RequestInvalid
-from thecal.host.limits import DAILY, Baseline, check, overridden
+from thecal.host.limits import DAILY, STEP, Baseline, check, overridden
 from thecal.host.prescription import Prescription, ingredients_of
 
 LIBRARY = drug_library.load()
@@ -86,7 +86,8 @@ def test_minutes_typed_where_hours_are_meant_trip_the_soft_limit():
     meant, typed = BASAL.with_bolus("0.3 mg", "10 min", "20 h", 40), BASAL.with_bolus("0.3 mg", "10 min", "20 min", 40)
     assert overridden(check(meant, RUNNING)) == 0 and meant.worst_daily_nl() == 460_000
     found = check(typed, RUNNING)
-    assert overridden(found) == DAILY
+    assert overridden(found) == DAILY | STEP, "with a usual count the step alone would: six a day are 45 % more"
+    assert overridden(check(BASAL.with_bolus("0.3 mg", "10 min", "20 min", 6), RUNNING)) == STEP
     assert any("day with all patient boluses of morphine 16 mg/day is above the usual limit of 15 mg/day" in line for line in found)
     with pytest.raises(RequestInvalid, match="day with all patient boluses of morphine 23.2 mg/day is above the hard limit of 20 mg/day"):
         check(BASAL.with_bolus("0.4 mg", "10 min", "20 min", 48), RUNNING)

@@ -214,8 +214,8 @@ def test_an_order_the_pump_had_done_before_is_said(therapy, capsys):
 
 # ---------------------------------------------------------------------------------------------------- what it costs on the wire
 @pytest.mark.parametrize(("args", "files", "statuses"), [
-    ([*PROGRAM, "--dose", "180 ug/day"], 3, 2),                         # program, end of the log, read-back
-    (["prime", "tubing"], 2, 2),                                        # program, read-back
+    ([*PROGRAM, "--dose", "180 ug/day"], 4, 2),                         # program, last fill, end of the log, read-back
+    (["prime", "tubing"], 3, 2),                                        # program, last fill, read-back
     (["bolus", "30 ug", "--over", "10 min"], 2, 2), (["stop"], 2, 2), (["resume"], 2, 2), (["pause"], 2, 2), (["clock"], 2, 2),
     ([*REFILL, "--concentration", "500 ug/mL"], 3, 2),                  # program, last fill, read-back
 ], ids=lambda value: value[0] if isinstance(value, list) else str(value))
