@@ -63,7 +63,7 @@ def test_a_refusal_in_the_middle_is_kept_and_the_day_goes_on():
     with new_world(scenario, runtime="inprocess") as world:
         clinician = Clinician(scenario, world, oracle_for(scenario.start_pump_s, world.plant.params))
         clinician.do(scenario.events[3])                    # a program before the implant
-        assert clinician.refused[0].startswith("event 4 (program): the pump refused") and clinician.oracle.demanded_nl(10**9) == 0
+        assert clinician.refused[0].startswith("event 4 (program): no fill is on record") and clinician.oracle.demanded_nl(10**9) == 0
         clinician.do(scenario.events[0])
         assert len(clinician.refused) == 1 and clinician.status().mode == "idle" and clinician.prescribed == []
 
