@@ -34,7 +34,6 @@ class App:
 
     def __init__(self, ports):
         self.ports = ports
-        self._clock = ports.clock
         self._uart = ports.uart
         self._encoder = ports.encoder
         self._motor = ports.motor
@@ -241,7 +240,7 @@ class App:
     # ------------------------------------------------------------------------------------------------ step
     def step(self):
         """Act on one snapshot of the inputs; returns milliseconds until the next step is due, 1..3,600,000."""
-        elapsed_ms = self._clock.elapsed_ms()
+        elapsed_ms = self.ports.clock.elapsed_ms()
         seconds = self._ms + elapsed_ms
         self._ms = seconds % 1000
         seconds //= 1000
@@ -249,7 +248,7 @@ class App:
         self.uptime_s = uptime_s
         self.settings.steady_s += seconds
         self.caps.tick(uptime_s)
-        self.now_s = self._clock.now_s() + self.settings.clock_offset_s
+        self.now_s = self.ports.clock.now_s() + self.settings.clock_offset_s
         outcome = supervisor.look(self._encoder.angle(), elapsed_ms)
         if outcome and (outcome != MOVED or self.alarms.active):
             self.sensing.look(outcome)
