@@ -127,11 +127,10 @@ class Alarms:
 
     def silence(self, row, uptime_s, hours):
         """No tone for `row` (0: all that are active) for 1 to 24 hours from now, up to 10 min less: a session's order. The last one for a row holds."""
-        rows = self.active if row == 0 else 1 << (row - 1)
         for each in range(ROWS):
-            if rows >> each & 1:
+            if each == row - 1 or (row == 0 and self.active >> each & 1):
                 self._until[each] = uptime_s // TONE_CRITICAL_S + hours * 6 & 255
-        self._quiet |= rows
+                self._quiet |= 1 << each
         self._derive()
 
     def watch(self, uptime_s):

@@ -22,7 +22,7 @@ from .limits import DAY_S, MAX_PULSE_NL, MAX_RATE_NL_DAY, STALL_PULSES
 from .schedule import Schedule
 from .sensing import Sensing
 from .settings import Settings
-from .supervisor import LOST, MOVED, Supervisor
+from .supervisor import MOVED, Supervisor
 from .telemetry import Telemetry
 from .trim import Trim
 
@@ -34,7 +34,6 @@ class App:
 
     def __init__(self, ports):
         self.ports = ports
-        self._clock = ports.clock
         self._uart = ports.uart
         self._encoder = ports.encoder
         self._motor = ports.motor
@@ -73,9 +72,6 @@ class App:
         self.extra_nl = 0               # volume of the extra under way when it began
         self.prime_fills = False        # the prime under way fills the catheter, not the tubing alone
         self._ordering = False          # a block is being executed: what an alarm would cut is cut behind it
-        self._lost = 0                  # pulses lost since the log told of one,
-        self._lost_s = 0                # ... the uptime from which it may tell of the next ...
-        self._stall_s = 0               # ... and from which a stall may end: see `_motion`
         self._denied = b""              # digest of the patient's request that was refused last
         self._tone_due_s = 0
         self.reset_cause = ports.system.reset_cause()
@@ -244,7 +240,7 @@ class App:
     # ------------------------------------------------------------------------------------------------ step
     def step(self):
         """Act on one snapshot of the inputs; returns milliseconds until the next step is due, 1..3,600,000."""
-        elapsed_ms = self._clock.elapsed_ms()
+        elapsed_ms = self.ports.clock.elapsed_ms()
         seconds = self._ms + elapsed_ms
         self._ms = seconds % 1000
         seconds //= 1000
@@ -252,10 +248,10 @@ class App:
         self.uptime_s = uptime_s
         self.settings.steady_s += seconds
         self.caps.tick(uptime_s)
-        self.now_s = self._clock.now_s() + self.settings.clock_offset_s
+        self.now_s = self.ports.clock.now_s() + self.settings.clock_offset_s
         outcome = supervisor.look(self._encoder.angle(), elapsed_ms)
         if outcome and (outcome != MOVED or self.alarms.active):
-            self._motion(outcome)
+            self.sensing.look(outcome)
         if seconds:
             self._demand(seconds)
         if not supervisor.busy and self.infusion.pulse_due():
@@ -277,30 +273,6 @@ class App:
             self.alarms.sounded()
         self.history.tick(self)
         return self._delay_ms()
-
-    def _motion(self, outcome):
-        """A pulse was judged, or the rotor turned unasked.
-
-        The rings must last: lost pulses are told by their count, twelve times a day, and a stall that comes back within two hours stands for them.
-        """
-        supervisor, uptime_s = self.supervisor, self.uptime_s
-        if outcome == MOVED:
-            if uptime_s >= self._stall_s and self.alarms.is_active(al.STALL):
-                self._stall_s = uptime_s + DAY_S // 12
-                self.alarm(al.STALL, False, self._lost)
-                self._lost = 0
-        elif outcome == LOST:
-            self.ledger.lose_pulse()
-            self._lost += 1
-            if uptime_s >= self._lost_s:
-                self._lost_s = uptime_s + DAY_S // 12
-                self.log(cat.E_PULSE_LOST, 0, self._lost, supervisor.seen, True)
-                self._lost = 0
-            self.save_state()
-            if supervisor.stalled:
-                self.alarm(al.STALL, True, supervisor.lost_in_a_row, supervisor.seen)
-        else:
-            self.alarm(al.MOTION, True, supervisor.seen)
 
     def _demand(self, seconds):
         """Integrate the seconds since the last step over the schedule: demanded while permitted, else missed."""

@@ -57,9 +57,7 @@ class Schedule:
         if 0 <= back_s <= 1:
             return 0
         self._ahead_s -= back_s
-        if not flat:
-            self.given_s = max(self.given_s, now_s + back_s)
-        self.given_s = min(self.given_s, now_s + DAY_S)
+        self.given_s = min(max(self.given_s, 0 if flat else now_s + back_s), now_s + DAY_S)
         return back_s
 
     def _index(self, pattern, second):

@@ -11,6 +11,7 @@ from .contents import DIFFERS, NOT_YET, REST_UL, TARED
 from .limits import CHECK_S, DAY_S, IDLE_CHECK_S, STOPPED_LONG_S
 from .loading import FACTORY, LEARNED
 from .slots import COPY
+from .supervisor import LOST, MOVED
 
 STEADY_ROUNDS = 3           # a battery or a level has to be out of bounds in as many rounds
 STUCK_ROUNDS, STUCK_COUNTS = 24, 10     # the same reading to the bit, while ten counts were ordered
@@ -48,11 +49,13 @@ class Sensing:
         self._weak = self._worn = self._bad = self._same = self._same_nl = 0
         self._raw = -1
         self._late_nl = self._late_lost_nl = 0      # ordered, and not seen to turn, while nothing was judged
-        self._session_s = 0
-        self._held_s = 0                # seconds that row 18 has held
+        self._session_s = self._held_s = 0      # seconds of an open session, and that row 18 has held
         self._jumped_s = 0              # since the level jumped, but for a young session's; 0: it did not
         self._paused_s = 0
         self._frames_bad = 0
+        self._lost = 0                  # pulses lost since the log told of one,
+        self._lost_s = 0                # ... the uptime from which it may tell of the next ...
+        self._stall_s = 0               # ... and from which a stall may end: see `look`
 
     def commission(self, values):
         """Take the sensors' constants: the values of a commissioning block."""
@@ -121,6 +124,31 @@ class Sensing:
         self._link()
         if app.uptime_s >= self._test_s:
             self._self_test()
+
+    def look(self, outcome):
+        """A pulse was judged, or the rotor turned unasked (supervisor.py): rows 1 and 7.
+
+        The rings must last: lost pulses are told by their count, twelve times a day, and a stall that comes back within two hours stands for them.
+        """
+        app, uptime_s = self._app, self._app.uptime_s
+        supervisor = app.supervisor
+        if outcome == MOVED:
+            if uptime_s >= self._stall_s and app.alarms.is_active(al.STALL):
+                self._stall_s = uptime_s + DAY_S // 12
+                app.alarm(al.STALL, False, self._lost)
+                self._lost = 0
+        elif outcome == LOST:
+            app.ledger.lose_pulse()
+            self._lost += 1
+            if uptime_s >= self._lost_s:
+                self._lost_s = uptime_s + DAY_S // 12
+                app.log(cat.E_PULSE_LOST, 0, self._lost, supervisor.seen, True)
+                self._lost = 0
+            app.save_state()
+            if supervisor.stalled:
+                app.alarm(al.STALL, True, supervisor.lost_in_a_row, supervisor.seen)
+        else:
+            app.alarm(al.MOTION, True, supervisor.seen)
 
     # ------------------------------------------------------------------------------------------------ tools
     def _event(self, row, a=0, b=0):

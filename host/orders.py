@@ -257,9 +257,9 @@ class Orders(Readings):
         if row in (0, CAP_ROW):
             status = self.status()
             if any(each.row == CAP_ROW for each in status.alarms):
-                warnings.append("row %s stays: the last hour holds %s of its cap of %s, the last 24 h hold %s of %s; acknowledge again when they are below" % (
-                    CAP_ROW, *(units.show(nl, units.VOLUME, "mL", places=3) for nl in (
-                        status.delivered_hour_nl, status.cap_hour_nl, status.delivered_day_nl, status.cap_day_nl))))
+                held = [units.show(nl, units.VOLUME, "mL", places=3) for nl in (
+                    status.delivered_hour_nl, status.cap_hour_nl, status.delivered_day_nl, status.cap_day_nl)]
+                warnings.append("row 4 stays: the last hour holds %s of its cap of %s, the last 24 h hold %s of %s; acknowledge again when they are below" % tuple(held))
         return replace(done, warnings=warnings)
 
     def alarm_test(self, critical: bool = True) -> OrderResult:
