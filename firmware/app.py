@@ -4,11 +4,9 @@ Order within a step: time, the supervisor's look at the rotor, demand, the pulse
 in whole seconds of the steady tick; the RTC only says which step of the week's schedule is due.
 """
 
-import sys
-
 from ..protocol import catalogue as cat
 from . import alarms as al
-from . import daybook, modes, orders
+from . import daybook, loading, modes, orders
 from .alarms import Alarms
 from .bolus import REFUSED_MANY, PatientBolus
 from .caps import Caps, behind
@@ -26,9 +24,6 @@ from .supervisor import MOVED, Supervisor
 from .telemetry import Telemetry
 from .trim import Trim
 
-HOST = sys.implementation.name == "cpython"
-
-
 class App:
     """One pump. `ports` is the bundle of firmware/ports.py; building it boots the pump from its store."""
 
@@ -36,7 +31,6 @@ class App:
         self.ports = ports
         self._uart = ports.uart
         self._encoder = ports.encoder
-        self._motor = ports.motor
         self.ledger = Ledger()
         self.infusion = Infusion(self.ledger)
         self.settings = Settings(ports.store, self.ledger, self.infusion)
@@ -77,12 +71,9 @@ class App:
         self.reset_cause = ports.system.reset_cause()
         self.sensing = Sensing(self)
         self.settings.rings = (self.events, self.faults, self.history)
-        from .boot import boot      # not above: a pump runs it once and gets its memory back; a CPython of many pumps keeps the module
+        from .boot import boot      # not above: it is forgotten behind it
         boot(self)
-        if not HOST:
-            package = __name__.rpartition(".")[0]
-            del sys.modules[package + ".boot"]
-            del sys.modules[package].boot
+        loading.forget("boot")
 
     # ------------------------------------------------------------------------------------------------ state
     @property
@@ -357,7 +348,7 @@ class App:
         hold_ms = self.infusion.hold_ms(steps)
         self._intend()
         if self.supervisor.lease(steps, hold_ms):
-            self._motor.order(steps, hold_ms)
+            self.ports.motor.order(steps, hold_ms)
         else:
             self.alarm(al.MOTION, True, steps)
         caps.note(self.ledger.pulse_nl, self.infusion.extra)

@@ -1,10 +1,23 @@
 """Canonical blocks into the running pump: what the store holds of head, program and fill, at boot and behind each order."""
 
+import sys
+
 from ..protocol import catalogue as cat
 from .blocks import drugs_of, values_of
 from .caps import ONE
 
 OFF, ON, LEARNED, FACTORY = range(4)        # cause of E_CALIBRATION
+
+
+def forget(name):
+    """Give a module of this package that is used once, or rarely, back to the heap; who imports it again loads it again.
+
+    On CPython it stays: many pumps share it.
+    """
+    if sys.implementation.name != "cpython":
+        package = __name__.rpartition(".")[0]
+        del sys.modules[package + "." + name]
+        delattr(sys.modules[package], name)
 
 
 def commission(app, block):

@@ -8,7 +8,7 @@ mode, and the orders that start and end delivery; the program's and the records'
 from ..protocol import catalogue as cat
 from ..protocol.session import CLINICIAN, PATIENT, SERVICE
 from . import alarms as al
-from . import emergency, modes, orders_program, orders_records
+from . import emergency, loading, modes, orders_records
 from .blocks import bolus_rate_nl_day
 from .daybook import shift
 from .infusion import BOLUS, BRIDGE, NONE, PATIENT_BOLUS, PRIME
@@ -42,7 +42,7 @@ def refusal(app, block):
     if reason:
         return reason
     if kind == cat.PROGRAM:
-        return orders_program.refusal(app, block, block.values)
+        return _program().refusal(app, block, block.values)
     if kind == cat.REFILL:
         return orders_records.refill_refusal(app, block, block.values)
     if kind == cat.PRIME:
@@ -93,6 +93,17 @@ def _bolus_refusal(app, block, values):
 def execute(app, block):
     """Store and perform a block that `refusal` let pass; returns 0 or R_STORE with nothing changed."""
     return _EXECUTE[block.kind - 1](app, block, block.values)
+
+
+def _program():
+    """The module of the program order. A pump is programmed rarely: between two programs its 4 KB of heap are free."""
+    from . import orders_program
+    loading.forget("orders_program")
+    return orders_program
+
+
+def _programmed(app, block, values):
+    return _program().execute(app, block, values)
 
 
 def _stop(app, block, values):
@@ -203,7 +214,7 @@ def _set_clock(app, block, values):
 
 # By block kind, from COMMISSION = 1 on.
 _EXECUTE = (
-    orders_records.commission, orders_program.execute, orders_records.refill, _stop, _resume, _prime, _set_clock, _bolus, _patient_bolus,
+    orders_records.commission, _programmed, orders_records.refill, _stop, _resume, _prime, _set_clock, _bolus, _patient_bolus,
     _pause, orders_records.catheter, orders_records.record, orders_records.record, orders_records.silence, orders_records.acknowledged,
     orders_records.alarm_test, orders_records.visit, orders_records.calibration)
 assert len(_EXECUTE) == cat.LAST_KIND
