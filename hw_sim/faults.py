@@ -60,8 +60,8 @@ LONGEST_S = 60 * 86_400
 _TOP = {"schema": "text!", "therapy": "tables!", "hazard": "tables!"}
 _THERAPY = {"id": "text!", "text": "text!", "sample": "duration", "fault_at": "duration", "patient": "table!", "event": "tables!",
             "reservoir": "text", "alarms": "names"}
-_ROW = {"within": "duration", "over_ul": "number", "by": "names", "also": "names", "final": "text",
-        "undetectable": "text", "run": "duration"}
+_ROW = {"within": "duration", "over_ul": "number", "by": "names", "also": "names", "final": "text", "undetectable": "text", "uncuttable": "text",
+        "run": "duration"}
 _HAZARD = {"id": "text!", "hazard": "text!", "kind": "text!", "requirement": "names!", "source": "text!", "needs": "names", "event": "tables!",
            "healthy": "tables", "both": "tables", "line": "text", "unbooked": "text", "outcome": "text",
            "in": "tables!", **_ROW}
@@ -98,7 +98,9 @@ class Row:
 
     `events`, `healthy` and `both` are (second from the fault, event). `unbooked`: why the pump's books may differ from the
     oracle's. `by` notices it, `also` may ring as its consequence: any other alarm than these and the therapy's own is a false one.
-    `outcome` "survived": a pump without telemetry is judged by delivery that resumes. `within_s` None and `undetectable` text where nothing can notice it. `run_s` is how long it is played after the fault.
+    `outcome` "survived": a pump without telemetry is judged by delivery that resumes. `within_s` None and `undetectable` text where nothing
+    can notice it. `uncuttable`: why no hand of the pump can end the flow; the run ends then when it has shown, and how much was given is not
+    judged. `run_s` is how long it is played after the fault.
     """
 
     hazard: str
@@ -121,6 +123,7 @@ class Row:
     outcome: str
     final: str
     undetectable: str
+    uncuttable: str
     run_s: int
 
     @property
@@ -133,7 +136,7 @@ class Row:
         """The bound in words, or why there is none."""
         if self.undetectable:
             return "undetectable: " + self.undetectable
-        return "by %s within %s" % (" or ".join(self.by), self.within)
+        return "by %s within %s" % (" or ".join(self.by), self.within) + ("; uncuttable: " + self.uncuttable if self.uncuttable else "")
 
 
 def load(units: Any, path: Path = DATA) -> list[Row]:
@@ -251,4 +254,5 @@ def _row(entry: Mapping[str, Any], place: Mapping[str, Any], therapies: Mapping[
                needs=tuple(entry.get("needs", ())), therapy=therapy, events=events["event"], healthy=events["healthy"], both=events["both"],
                line=entry.get("line", ""), unbooked=entry.get("unbooked", ""), within_s=within_s, within=merged.get("within", ""),
                over_ul=over_ul, by=tuple(merged.get("by", ())), also=tuple(merged.get("also", ())),
-               outcome=_among(here, "outcome", merged.get("outcome", ""), OUTCOMES), final=final, undetectable=undetectable, run_s=run_s)
+               outcome=_among(here, "outcome", merged.get("outcome", ""), OUTCOMES), final=final, undetectable=undetectable,
+               uncuttable=merged.get("uncuttable", ""), run_s=run_s)

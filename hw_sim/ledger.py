@@ -21,7 +21,7 @@ from typing import Any
 
 from . import observer as observers
 from .faults import PULSES_OVER, SURVIVED, Row, Therapy
-from .observer import ALARM, RESUMED, SAID, Course, Sign, Witness
+from .observer import ALARM, MOST_WAKES, RESUMED, SAID, WITHOUT_END, Course, Sign, Witness
 from .oracle_rows import AGREES, DEMANDED, ORDERED
 from .player import play
 from .row_checks import alarms_of, false_alarms, twin_faults, unheard, unseen
@@ -124,6 +124,8 @@ def witnessed(made: Scenario, bench: Bench) -> Played:
     world = new_world(made, recorder=witness, **bench.options())
     witness.watch(world.plant, first.name, 1e6 / float(first.concentration_ng_ml))
     result = play(made, world)
+    if result["failure"]:       # what it has given until then
+        witness.sample(world.now_us, {})
     instants = {event.number: event.at_s * SECOND_US for event in made.events}
     refused = [line["value"] for line in result["expectations"] if line["name"] == ACCEPTED]
     for t_us, sentence in observers.signs_of_visits([*result["notes"], *refused], instants):
@@ -147,7 +149,7 @@ def judged(row: Row, run: Played, twin: Played, bench: Bench) -> dict[str, Any]:
     no more than allowed, ended in the declared state, and the pump's books agree with the oracle. `why` says what failed."""
     fault_us = row.therapy.fault_at_s * SECOND_US
     fired_us, counted_us = _fired_us(row, run, twin, fault_us)
-    sign = _noticed(row, run, twin, fault_us, bench)
+    sign = _noticed(row, run, twin, counted_us if row.uncuttable else fault_us, bench)
     detect_s = None if sign is None else max(0.0, (sign.t_us - counted_us) / SECOND_US)
     errors = [(t_us, dose - twin.course.dose_at(t_us)) for t_us, dose in zip(run.course.t_us, run.course.dose_nl) if t_us >= fault_us]
     over_nl = max((error for _, error in errors), default=0.0)
@@ -155,16 +157,18 @@ def judged(row: Row, run: Played, twin: Played, bench: Bench) -> dict[str, Any]:
     worst_nl = max(until, key=lambda error: abs(error))
     pulse_nl = run.pulse_steps * run.nl_per_step
     allowed_nl = PULSES_OVER * pulse_nl if row.over_ul is None else row.over_ul * 1000
+    runs_wild = bool(row.uncuttable) and run.failure == WITHOUT_END % MOST_WAKES
     final = _final(run, twin, max(sign.t_us if sign else fault_us, run.end_us - STATE_S * SECOND_US))
     books = [line["name"] for line in run.books if line["ok"] is False and not row.unbooked]
     refused = [text for text in run.refused if not any(by.startswith(SAID) and by[len(SAID) + 1:] in text for by in row.by)]
     why = [text for text, wrong in (
-        ("the firmware failed: %s" % run.failure.splitlines()[0] if run.failure else "", bool(run.failure)),
+        ("the firmware failed: %s" % run.failure.splitlines()[0] if run.failure else "", bool(run.failure) and not runs_wild),
+        ("its flow was cut, and is declared uncuttable", bool(row.uncuttable) and not runs_wild),
         ("it never fired", fired_us is None),
         ("nothing noticed it", sign is None and not row.undetectable),
         ("noticed after %.0f s, the bound is %s s" % (detect_s or 0, row.within_s),
          detect_s is not None and row.within_s is not None and detect_s > row.within_s),
-        ("%.0f nL too much, %.0f are allowed" % (over_nl, allowed_nl), over_nl > allowed_nl),
+        ("%.0f nL too much, %.0f are allowed" % (over_nl, allowed_nl), over_nl > allowed_nl and not row.uncuttable),
         ("in the end %s, declared %s" % (" or ".join(final), row.final), bool(final) and row.final != "any" and row.final not in final),
         ("; ".join(refused), bool(refused)),
         ("the books: %s" % ", ".join(books), bool(books))) if wrong]
@@ -205,7 +209,9 @@ def _fired_us(row: Row, run: Played, twin: Played, fault_us: int) -> tuple[int |
     names = faults_of(row)
     if names:
         fired = [run.fired_us[name] for name in names if name in run.fired_us]
-        return (min(fired), max(fault_us, min(fired))) if len(fired) == len(names) else (None, fault_us)
+        if len(fired) < len(names):
+            return None, fault_us
+        return min(fired), max(fault_us, max(fired) if row.uncuttable else min(fired))      # it takes all of them to make a flow that nobody cuts
     healthy = dict(twin.prints)
     told = [t_us for t_us, print_ in run.prints if healthy.get(t_us, print_) != print_]
     pulse_nl = run.pulse_steps * run.nl_per_step

@@ -31,6 +31,7 @@ from .tones import BEGINS, DARK, ENDS, SINGLE, STANDS, TWO_TONE, Mark
 
 Observer = Callable[[int, str, Any], str | None]
 MOST_WAKES = 50_000         # between two samples, at most an hour: 24 mL/day takes a thousand, with every look of a host
+WITHOUT_END = "the pump was woken %d times between two samples: its rotor runs, or it never sleeps"
 PULSE_US = 500_000          # the hardware one-shot: a pulse is over by then
 ALARM_LOGGED, ALARM_ENDED = (next(row[1] for row in catalogue.EVENTS if row[0] == code) for code in (catalogue.E_ALARM, catalogue.E_ALARM_END))
 DARKENS = ("power cut", "brown-out", "power on")       # what the world tells: alarms stand anew behind it
@@ -120,7 +121,7 @@ class Witness(Recorder):
         """
         self._wakes += 1
         if self._wakes > MOST_WAKES:
-            raise FirmwareError("the pump was woken %d times between two samples: its rotor runs, or it never sleeps" % MOST_WAKES)
+            raise FirmwareError(WITHOUT_END % MOST_WAKES)
         self._print = zlib.crc32(reply, zlib.crc32(inputs, self._print))
 
     def sample(self, t_us: int, row: dict[str, Any]) -> None:

@@ -19,7 +19,7 @@ R12 = ["rotor-stall", "intermittent-stall", "lost-steps", "runaway", "driver-stu
        "battery-film", "battery-leak", "power-cut", "torn-write", "store-flip", "clock-jump", "time-zone", "mri", "mri-gear-bind", "reed-held",
        "telemetry-in-alarm", "line-noise", "ram-commissioning", "ram-program", "ram-copy", "ram-schedule", "ram-state", "ram-boluses", "forged-commands",
        "replayed-commits", "replayed-commands", "duplicated-commands", "changed-commands", "flood", "flood-garbage", "host-dies-in-session",
-       "host-dies-in-stage", "host-stalls", "wrong-pump"]
+       "host-dies-in-stage", "host-stalls", "wrong-pump", "switch-then-driver", "driver-then-switch"]
 
 
 @pytest.mark.req("TH-RULE-12")

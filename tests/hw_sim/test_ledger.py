@@ -6,7 +6,7 @@ import pytest
 
 from thecal.hw_sim.faults import load
 from thecal.hw_sim.ledger import Bench, Played, judged, loaded, not_applicable, run_rows, scenario_of, twin_key, witnessed
-from thecal.hw_sim.observer import Course, Sign
+from thecal.hw_sim.observer import MOST_WAKES, WITHOUT_END, Course, Sign
 from thecal.hw_sim.scenario import units
 
 ROWS = {row.id: row for row in load(units)}
@@ -57,6 +57,21 @@ def test_a_good_row():
 def test_what_fails_a_row_is_said(changes, why):
     found = line(**changes)
     assert found["ok"] is False and why in found["why"]
+
+
+WILD = WITHOUT_END % MOST_WAKES
+
+
+@pytest.mark.req("TH-ALM-01")
+@pytest.mark.parametrize("fired_s, failure, sign_s, why", [
+    ((0, 600), WILD, 600, []), ((0, 600), "", 600, ["its flow was cut, and is declared uncuttable"]), ((0, 600), "it crashed", 600, ["the firmware failed: it crashed",
+     "its flow was cut, and is declared uncuttable"]), ((0, 600), WILD, 300, ["nothing noticed it"]), ((0,), WILD, 600, ["it never fired"])])
+def test_two_faults_that_make_an_uncuttable_flow_count_from_the_second(fired_s, failure, sign_s, why):
+    row = ROWS["switch-then-driver@c05"]
+    fired = {name: DAY_US + at_s * S for name, at_s in zip(("enable_stuck", "driver_stuck_on"), fired_s)}
+    found = judged(row, played(signs=[Sign(DAY_US + sign_s * S, "enable dropped")], fired=fired, failure=failure, doses=lambda t_us: 1e6 * (t_us > DAY_US)),
+                   played(fired={}), INSIDE)
+    assert [text for text in found["why"] if "in the end" not in text and "noticed after" not in text] == why and "uncuttable" in found["declared"]
 
 
 def test_a_sign_that_the_healthy_twin_shows_too_is_not_the_faults():
