@@ -158,7 +158,7 @@ def judged(row: Row, run: Played, twin: Played, bench: Bench) -> dict[str, Any]:
     pulse_nl = run.pulse_steps * run.nl_per_step
     allowed_nl = PULSES_OVER * pulse_nl if row.over_ul is None else row.over_ul * 1000
     runs_wild = bool(row.uncuttable) and run.failure == WITHOUT_END % MOST_WAKES
-    final = _final(run, twin, max(sign.t_us if sign else fault_us, run.end_us - STATE_S * SECOND_US))
+    final = _final(run, twin, max(sign.t_us if sign else fault_us, run.end_us - STATE_S * SECOND_US), row.final)
     books = [line["name"] for line in run.books if line["ok"] is False and not row.unbooked]
     refused = [text for text in run.refused if not any(by.startswith(SAID) and by[len(SAID) + 1:] in text for by in row.by)]
     why = [text for text, wrong in (
@@ -177,7 +177,7 @@ def judged(row: Row, run: Played, twin: Played, bench: Bench) -> dict[str, Any]:
             "detected": sign is not None, "by": sign.name if sign else None, "detect_s": detect_s, "bound_s": row.within_s,
             "dose_error_nl": round(worst_nl, 1), "over_nl": round(over_nl, 1), "allowed_over_nl": round(allowed_nl, 1),
             "final_error_nl": round(errors[-1][1], 1) if errors else 0.0,
-            "final_state": row.final if row.final in final else final[0] if final else "any", "alarms": run.alarms,
+            "final_state": final[0] if final else "any", "alarms": run.alarms,
             "raised": alarms_of(run), "heard_s": next(((t_us - counted_us) / SECOND_US for t_us, _ in run.tones if t_us >= counted_us), None),
             "outcome": row.outcome if sign is not None and sign.name == RESUMED else "detected" if sign is not None else "", "ok": not why, "why": why}
 
@@ -245,10 +245,10 @@ def _counts(row: Row, name: str, bare: bool) -> bool:
     return any(by.startswith(SAID) and name.startswith(SAID) and by[len(SAID) + 1:] in name for by in row.by)
 
 
-def _final(run: Played, twin: Played, since_us: int) -> list[str]:
+def _final(run: Played, twin: Played, since_us: int, declared: str) -> list[str]:
     """What the pump does by its orders from `since_us` to the end, in one word.
 
-    Several words where they cannot be told apart, none where the time is too short.
+    Several words where they cannot be told apart, the `declared` one first; none where the time is too short.
     """
     span_us = run.end_us - since_us
     if span_us < SHORTEST_STATE_S * SECOND_US:
@@ -257,7 +257,7 @@ def _final(run: Played, twin: Played, since_us: int) -> list[str]:
         return (played.course.steps_at(run.end_us) - played.course.steps_at(since_us)) * played.nl_per_step
     found, days, pulse_nl = ordered_nl(run), span_us / SECOND_US / DAY_S, run.pulse_steps * run.nl_per_step
     wanted = {"program": ordered_nl(twin), "fallback": (run.fallback_nl_day or 0.0) * days, "minimum": MINIMUM_NL_DAY * days, "stopped": 0.0}
-    near = [name for name, volume in wanted.items() if abs(found - volume) <= max(STATE_REL * volume, STATE_PULSES * pulse_nl)]
+    near = [name for name, volume in sorted(wanted.items(), key=lambda item: item[0] != declared) if abs(found - volume) <= max(STATE_REL * volume, STATE_PULSES * pulse_nl)]
     return near or ["%.0f %% of the program" % (100 * found / wanted["program"])] if wanted["program"] else near
 
 

@@ -89,3 +89,11 @@ def test_the_whole_ledger_on_real_micropython():
     found = json.loads(done.stdout)
     assert [(row["id"], row["why"]) for row in found["rows"] if not row["ok"] or not row["fired"]] == []
     assert found["differences"] == [] and done.exit_code == 0
+
+
+def test_several_seeds_are_told_and_not_held_against_one(tmp_path):
+    done = ran("faults", *ROW, "--seeds", 2, "--out", tmp_path)
+    assert done.exit_code == 0, done.output
+    assert "2/2" in done.stdout and "--seeds 2" in done.stdout and "not as expected" not in done.stdout
+    found = json.loads((tmp_path / "ledger.json").read_text())
+    assert found["seeds"] == 2 and found["rows"][0]["seeds"]["noticed"] == 2 and "Over 2 seeds" in (tmp_path / "index.html").read_text()
