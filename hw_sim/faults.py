@@ -3,42 +3,43 @@
 **What the system survives**: therapy goes on as prescribed, or what is lost is booked as missed and never made up. A power cut of any length
 and at any store write, whole or torn; a store that dies, a flipped bit in it; a clock that jumps or is set to another zone; a field
 that holds the rotor, a gear that stays bound behind it, a reed switch closed by a phone; fever, flight and dive; a temperature or pressure
-sensor that is wrong; an interrupted bridge; every injury to the line (noise, loss, duplicates; flood, replay and forgery have campaigns
-of their own, tests/README.md), a host that dies, a session that stays open through an alarm.
+sensor that is wrong; an interrupted bridge; every injury to the line (noise, loss, duplicates, flood, replay, forgery for hours; millions of
+frames in the campaigns of tests/README.md), a host that dies or stalls, the wrong pump, a session that stays open through an alarm. A forger can
+lock the line, and with it the patient's bolus: never the program.
 
-**What it detects, by which hand, how soon.** The *encoder*, at every pulse: a stall or full occlusion in 3 pulses or 30 min (behind the
-84 uL that a closed line takes up), half the pulses or a fifth of the steps lost within 12 to 24 h, motion without an order at the first
-edge, cut in 2 pulses. The *probe* of the enable switch, at power-on, daily and at each pulse's end: a switch that no longer opens. The
-*level*, by the hour: an over-infusing head (1.3: 48 h and 300 uL at 0.5 mL/day; 3: 8 h), a worn one (4 days), a leak of the
-septum, free flow, theft, a fill that went into the pocket; and a dead encoder, told from a stall by it. The *level against itself*: stuck,
-noisy, jumped. The *two clocks*: a jump above 5 min. The *cell's voltage*: film and end of life. The *store's* own writes. The *host's*
-arithmetic, at the refill: what was withdrawn against what was expected; a fill that the reservoir cannot take; the dose per day before
-anything is sent. Each of these has a bound in time and in volume where it is declared.
+**What it detects, by which hand, how soon.** The *encoder*, at every pulse: a stall or full occlusion in 3 pulses or 30 min (behind the 84 uL
+that a closed line takes up), half the pulses or a fifth of the steps lost within 12 to 24 h, motion without an order at the first edge, cut in 2
+pulses. The *probe* of the enable switch, at power-on, daily and at each pulse's end: a switch that no longer opens. The *level*, by the hour: an
+over-infusing head (1.3: 48 h and 300 uL at 0.5 mL/day; 3: 8 h), one that wears out in days (10 days), a leak of the septum, free flow, theft, a
+fill that went into the pocket; and a dead encoder, told from a stall by it. The *level against itself*: stuck, noisy, jumped. The *two clocks*:
+a jump above 5 min. The *self-test*, daily: a bit that turned over in the commissioning block, in the program, in the supervisor's copy, which is
+taken anew from the store; the *supervisor*, within half an hour of the step that it changes, one in the schedule that is run. The *cell's
+voltage*: film and end of life. The *store's* own writes. The *host's* arithmetic, at the refill: what was withdrawn against what was expected; a
+fill that the reservoir cannot take; the dose per day before anything is sent. Each of these has a bound in time and in volume where it is
+declared.
 
 **What nothing detects**, and why; these rows run all the same, and say what the patient gets. *Behind the head there is no sensor*: a leak, a
-catheter that came off, a tip that migrated, a partial occlusion through which the rollers push on, a bubble, an injection into the
-access port. *No sensor measures a concentration*: a compounding error, a wrong label believed, adsorption to the walls. *Below the
-level's own walk*: 1.3 times too much at 0.1 mL/day and less (30 uL a day; the refill finds it), a head 10 % off, slipping rollers, a set tube, all
-inside the published accuracy of 14.5 %; lost propellant while the bellows is full. *Nobody knows*: the time zone that a clinician meant.
+catheter that came off, a tip that migrated, a partial occlusion through which the rollers push on, a bubble, an injection into the access port.
+*No CRC stands over what changes at every request*: a bit in the times of the last boluses. *No sensor measures a concentration*: a compounding
+error, a wrong label believed, adsorption to the walls. *Below the level's own walk*: 1.3 times too much at 0.1 mL/day and less (30 uL a day; the
+refill finds it), a head 10 % off, slipping rollers, a set tube, all inside the published accuracy of 14.5 %; lost propellant while the bellows
+is full. *Nobody knows*: the time zone that a clinician meant.
 
 **What it does not survive**: two independent faults of the motor's path. A switch that no longer opens is found at the first pulse and stops
-delivery, but it is proved again every 10 min, since it may have healed; a driver that sticks on during such a proof cannot be cut by
-anyone. Free flow cannot be stopped either: the pump says so, and the reservoir has to be emptied.
-
-Not played here, since the plant cannot do it to real firmware from outside (R13): a flipped bit in RAM (the CRC of the records is tested in
-tests/firmware/test_self_test.py), a host that talks to the wrong pump (TH-LINK-11, tests/host), forgery and flood (campaigns).
+delivery, a driver that sticks on likewise; both together, whichever comes first, turn the rotor without an order, say so within 10 ms and cannot
+be cut by anyone. Free flow cannot be stopped either: the pump says so, and the reservoir has to be emptied.
 
 A declared hazard says what is done to plant or wire, in which therapies, what must notice it, how soon, how much too much may be delivered until
 then, and the final state. Electrical and software faults: 2 pulses, no exceptions but those that are declared with their reason.
 """
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from . import toml_table
 from .requirements import RequirementsError
 from .requirements import load as load_requirements
 from .scenario_values import KINDS as EVENT_KINDS
@@ -141,18 +142,14 @@ class Row:
 
 def load(units: Any, path: Path = DATA) -> list[Row]:
     """Every row of the list, in its order; `units` is the host's unit reader (R2). Raises HazardsError, and only that."""
+    table = toml_table.read(path, HazardsError)
     try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
         _read(table, _TOP, path.name, units)
         if table["schema"] != SCHEMA:
             raise HazardsError("%s: schema is %r, it must be %r" % (path.name, table["schema"], SCHEMA))
         therapies = _unique("therapy", [_therapy(entry, path.name, units) for entry in table["therapy"]], path.name)
         known = {requirement.id for requirement in load_requirements().rows}
         rows = [row for entry in table["hazard"] for row in _hazard(entry, therapies, known, path.name, units)]
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise HazardsError("%s is not TOML: %s" % (path.name, error)) from error
-    except OSError as error:
-        raise HazardsError("%s cannot be read: %s" % (path.name, error.strerror)) from error
     except (ScenarioError, RequirementsError) as error:
         raise HazardsError(str(error)) from error
     _unique("row", rows, path.name)

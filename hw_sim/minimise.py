@@ -10,11 +10,11 @@ from __future__ import annotations
 
 import itertools
 import tempfile
-import tomllib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
+from . import toml_table
 from .faults import Row, Therapy
 from .ledger import Bench, loaded
 from .observer import Witness, from_outside
@@ -123,12 +123,7 @@ def minimised(table: dict[str, Any], bench: Bench, *, judged: Sequence[str] | No
 
 def read_table(path: Path) -> dict[str, Any]:
     """The tables of a scenario file, unread. Raises ScenarioError."""
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ScenarioError("%s is not TOML: %s" % (path.name, error)) from error
-    except OSError as error:
-        raise ScenarioError("%s cannot be read: %s" % (path.name, error.strerror)) from error
+    return toml_table.read(path, ScenarioError)
 
 
 def therapies(rows: Sequence[Row]) -> list[Therapy]:

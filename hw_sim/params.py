@@ -9,10 +9,11 @@ Confidence marks are those of the reference notes: R read in a source, D derived
 from __future__ import annotations
 
 import math
-import tomllib
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, TypeVar
+
+from . import toml_table
 
 PARAMS_DIR = Path(__file__).parent / "params"
 SCHEMA = "thecal.params/1"
@@ -297,10 +298,7 @@ def _read(folders: tuple[Path, ...], body: str, name: str) -> dict[str, Any]:
     if path is None:
         known = ", ".join(sorted({p.stem.removeprefix(body + "-") for folder in folders for p in folder.glob(body + "-*.toml")}))
         raise ParamError("no %s is called '%s' (known: %s)" % (body, name, known))
-    try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ParamError("%s is not TOML: %s" % (path.name, error)) from error
+    table = toml_table.read(path, ParamError)
     for key, wanted in (("schema", SCHEMA), ("body", body), ("name", name)):
         if table.pop(key, None) != wanted:
             raise ParamError("%s: %s must be '%s'" % (path.name, key, wanted))

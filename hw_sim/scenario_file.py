@@ -10,12 +10,11 @@ scenario_therapy.py, which asks the host; what a key may hold stands in scenario
 """
 from __future__ import annotations
 
-import tomllib
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from . import story
+from . import story, toml_table
 from .environment import Environment
 from .params import ParamError, PatientParams, PlantParams
 from .scenario_expect import QUANTITIES
@@ -110,12 +109,7 @@ def read(path: Path, units: Any) -> Scenario:
     Raises ScenarioError, and only that.
     """
     where = path.name
-    try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ScenarioError("%s is not TOML: %s" % (where, error)) from error
-    except OSError as error:
-        raise ScenarioError("%s cannot be read: %s" % (where, error.strerror)) from error
+    table = toml_table.read(path, ScenarioError)
     top = read_table(table, TOP, where, units)
     if table["schema"] != SCHEMA:
         raise ScenarioError("%s: schema is %r, it must be %r" % (where, table["schema"], SCHEMA))

@@ -132,7 +132,7 @@ def test_a_good_list(written):
     ('code = ["hw_sim/requirements.py"]', "code = [1]", "code is no list of paths"),
     ("There is no door.", "There is no door", "'reason' is not one sentence"),
     ("[[not_applicable]]", "[not_applicable]", "'not_applicable' is no list"),
-    ("[documents]", "[documents", "list.toml cannot be read"),
+    ("[documents]", "[documents", "list.toml is not TOML"),
 ])
 def test_a_wrong_list_is_one_sentence(written, old, new, sentence):
     with pytest.raises(rq.RequirementsError) as caught:
