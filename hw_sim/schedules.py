@@ -25,6 +25,7 @@ OVER = "no more than the therapy gives without a fault"
 SPAN_S, SETTLE_S = 3 * DAY_S, DAY_S
 SHORTEST_S, LONGEST_S = 5 * 60, DAY_S
 LEAST_SHARE = 0.1           # of a knob's default: what is weaker than a tenth of it does nothing
+HARD_SHARE = 0.5            # of the faults that a row bounds: drawn at least as hard as there
 LEVEL_CODES = (2, 5, 10, 21)        # the level test forgets nothing: judged for the first fault of a schedule only
 PITCH_UL, PULSE_UL = 8.75, 1.0      # a roller's pitch and the longest pulse: the row and its twin may stand at other angles of the head
 RECORD_BITS = 160           # of the shortest record that RAM faults turn bits of; what a pump has not it says
@@ -61,6 +62,17 @@ def drawn_event(draw: random.Random, name: str, therapy: Therapy) -> dict[str, A
     return made[name]()
 
 
+def hard_event(draw: random.Random, row: Row) -> dict[str, Any]:
+    """A row's own fault, as hard as there or up to half harder, for longer than the row's bound: one whose detection is judged if it stands alone."""
+    event = dict(row.events[0][1])
+    if isinstance(event.get("value"), float) and name_of(event) != "kink":
+        kind, normal = FAULTS[event["name"]], _normal(event["name"])
+        event["value"] = min(max(float("%.4g" % (normal + (event["value"] - normal) * draw.uniform(1.0, 1.5))), kind.low), kind.high)
+        if abs(event["value"] - normal) < abs(row.events[0][1]["value"] - normal):      # rounded to the weaker side
+            event["value"] = row.events[0][1]["value"]
+    return {**event, "for": "%d s" % ((row.within_s or 0) + FIRST_PULSE_MIN * 60 + draw.randint(60, HOUR_S))}
+
+
 def random_schedule(therapy: Therapy, seed: int, faults: int, rows: Sequence[Row] = ()) -> dict[str, Any]:
     """A scenario of `faults` faults in the mean (at least one) on `therapy`, drawn over three days behind its first.
 
@@ -76,7 +88,8 @@ def random_schedule(therapy: Therapy, seed: int, faults: int, rows: Sequence[Row
         name = draw.choice(names)
         together = {"driver_stuck_on", "enable_stuck"}
         if name not in drawn and not (name in together and drawn & together):
-            chosen.append((at_s, drawn_event(draw, name, therapy)))
+            hard = [row for row in rows if row.therapy.id == therapy.id and _bounds(row) and name_of(row.events[0][1]) == name]
+            chosen.append((at_s, hard_event(draw, draw.choice(hard)) if hard and draw.random() < HARD_SHARE else drawn_event(draw, name, therapy)))
         drawn.add(name)
     line = "loss=%.2f,dup=%.2f" % (draw.uniform(0, 0.1), draw.uniform(0, 0.1)) if draw.random() < 1 / len(names) else ""
     events: list[tuple[int, Any]] = sorted([(0, {"kind": "implant"}), *therapy.events, *chosen], key=lambda event: event[0])
@@ -122,19 +135,29 @@ def _lasts_s(event: Mapping[str, Any]) -> int:
     return int(word[0]) * {"s": 1, "min": 60, "h": HOUR_S}[word[1]]
 
 
+def _bounds(row: Row) -> bool:
+    """Whether a row is of one fault that comes at its beginning and is noticed by one alarm."""
+    alone = len(row.events) == 1 and not (row.healthy or row.both or row.line or row.events[0][0])
+    by_one = len(row.by) == 1 and row.by[0].startswith(ALARM) and not row.undetectable
+    return alone and by_one and row.events[0][1]["kind"] in ("fault", "store_dead")
+
+
+def _normal(name: str) -> float:
+    """The value of a knob at which nothing is wrong."""
+    return {"head_gain": 1.0, "temperature_c": 37.0, "ambient_kpa": 101.3}.get(name, 0.0)
+
+
 def _like(row: Row, event: Mapping[str, Any]) -> bool:
-    """Whether a row bounds this event: one event of the same fault, no harder than this one, noticed by one alarm."""
-    if len(row.events) != 1 or row.healthy or row.both or len(row.by) != 1 or not row.by[0].startswith(ALARM) or row.undetectable or row.line:
+    """Whether a row bounds this event: of the same fault, and no harder than this one."""
+    if not _bounds(row) or name_of(row.events[0][1]) != name_of(event):
         return False
     known = row.events[0][1]
-    if row.events[0][0] or name_of(known) != name_of(event) or known["kind"] not in ("fault", "store_dead"):
-        return False
     value, least = event.get("value"), known.get("value")
     if name_of(event) == "kink":
         return value == (least or 0.0)      # a conductance: 0 is closed
     if value is None or least is None:
         return value == least
-    normal = 1.0 if name_of(event) == "head_gain" else 37.0 if name_of(event) == "temperature_c" else 0.0
+    normal = _normal(name_of(event))
     return bool((value - normal) * (least - normal) > 0 and abs(value - normal) >= abs(least - normal))
 
 
