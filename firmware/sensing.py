@@ -59,6 +59,7 @@ class Sensing:
         self._empty_mv, self._eri_mv = values["battery_empty_mv"], values["battery_eri_mv"]
         self._zero, self._per_c = values["temperature_zero_counts"], values["temperature_counts_per_c"]
         self._stuck_nl = STUCK_COUNTS * values["level_nl_per_count"]
+        self.level_test.commission(values["level_drift_ul"])
 
     def note(self):
         """The records in RAM were loaded anew: take their CRC."""

@@ -10,7 +10,8 @@ lock the line, and with it the patient's bolus: never the program.
 **What it detects, by which hand, how soon.** The *encoder*, at every pulse: a stall or full occlusion in 3 pulses or 30 min (behind the 84 uL
 that a closed line takes up), half the pulses or a fifth of the steps lost within 12 to 24 h, motion without an order at the first edge, cut in 2
 pulses. The *probe* of the enable switch, at power-on, daily and at each pulse's end: a switch that no longer opens. The *level*, by the hour: an
-over-infusing head (1.3: 48 h and 300 uL at 0.5 mL/day; 3: 8 h), one that wears out in days (10 days), a leak of the septum, free flow, theft, a
+over-infusing head (1.3: 48 h and 300 uL at 0.5 mL/day; 3: 8 h; with a steady sensor 1.3 at 0.1 mL/day, in five days in the mean), one that wears
+out in days (10 days), a leak of the septum, free flow, theft, a
 fill that went into the pocket; and a dead encoder, told from a stall by it. The *level against itself*: stuck, noisy, jumped. The *two clocks*:
 a jump above 5 min. The *self-test*, daily: a bit that turned over in the commissioning block, in the program, in the supervisor's copy, which is
 taken anew from the store; the *supervisor*, within half an hour of the step that it changes, one in the schedule that is run. The *cell's
@@ -21,8 +22,8 @@ declared.
 **What nothing detects**, and why; these rows run all the same, and say what the patient gets. *Behind the head there is no sensor*: a leak, a
 catheter that came off, a tip that migrated, a partial occlusion through which the rollers push on, a bubble, an injection into the access port.
 *No CRC stands over what changes at every request*: a bit in the times of the last boluses. *No sensor measures a concentration*: a compounding
-error, a wrong label believed, adsorption to the walls. *Below the level's own walk*: 1.3 times too much at 0.1 mL/day and less (30 uL a day; the
-refill finds it), a head 10 % off, slipping rollers, a set tube, all inside the published accuracy of 14.5 %; lost propellant while the bellows
+error, a wrong label believed, adsorption to the walls. *Below the level's own walk*: 1.3 times too much at 0.1 mL/day and less with the
+default sensor (30 uL a day; the refill finds it), a head 10 % off, slipping rollers, a set tube, all inside the published accuracy of 14.5 %; lost propellant while the bellows
 is full. *Nobody knows*: the time zone that a clinician meant.
 
 **What it does not survive**: two independent faults of the motor's path. A switch that no longer opens is found at the first pulse and stops
@@ -60,7 +61,7 @@ LONGEST_S = 60 * 86_400
 
 _TOP = {"schema": "text!", "therapy": "tables!", "hazard": "tables!"}
 _THERAPY = {"id": "text!", "text": "text!", "sample": "duration", "fault_at": "duration", "patient": "table!", "event": "tables!",
-            "reservoir": "text", "alarms": "names"}
+            "reservoir": "text", "sensors": "text", "alarms": "names"}
 _ROW = {"within": "duration", "over_ul": "number", "by": "names", "also": "names", "final": "text", "undetectable": "text", "uncuttable": "text",
         "run": "duration"}
 _HAZARD = {"id": "text!", "hazard": "text!", "kind": "text!", "requirement": "names!", "source": "text!", "needs": "names", "event": "tables!",
@@ -88,6 +89,7 @@ class Therapy:
     sample_s: int
     fault_at_s: int
     reservoir: str
+    sensors: str
     patient: Mapping[str, Any]
     events: tuple[tuple[int, Mapping[str, Any]], ...]
     alarms: tuple[str, ...]
@@ -196,7 +198,7 @@ def _therapy(entry: Mapping[str, Any], where: str, units: Any) -> Therapy:
     sample = entry.get("sample", "1 h")
     return Therapy(entry["id"], entry["text"], sample, quantity(here, "sample", "duration", sample, units),
                    known.get("fault_at", quantity(here, "fault_at", "duration", FAULT_AT, units)), entry.get("reservoir", "reference-20ml"),
-                   entry["patient"], _events(entry["event"], here, units), tuple(entry.get("alarms", ())))
+                   entry.get("sensors", "reference"), entry["patient"], _events(entry["event"], here, units), tuple(entry.get("alarms", ())))
 
 
 def _events(entries: list[dict[str, Any]], here: str, units: Any) -> tuple[tuple[int, Mapping[str, Any]], ...]:

@@ -105,7 +105,7 @@ def scenario(name: str, title: str, source: str, therapy: Therapy, events: Itera
     """A scenario file's table of events (second from the implant, event) on `therapy`, with a bad `line` (impairment.py)."""
     return {**({"line": line} if line else {}), "schema": "thecal.scenario/1", "name": name, "title": title, "source": source,
             "confidence": "C: constructed", "duration": when(duration_s), "start": START, "seed": seed, "sample": therapy.sample,
-            "implant": {**IMPLANT, "reservoir": therapy.reservoir}, "patient": dict(therapy.patient),
+            "implant": {**IMPLANT, "reservoir": therapy.reservoir, "sensors": therapy.sensors}, "patient": dict(therapy.patient),
             "event": [{"at": when(at_s), **event} for at_s, event in events]}
 
 
@@ -179,13 +179,15 @@ def judged(row: Row, run: Played, twin: Played, bench: Bench) -> dict[str, Any]:
             "final_error_nl": round(errors[-1][1], 1) if errors else 0.0,
             "final_state": final[0] if final else "any", "alarms": run.alarms,
             "raised": alarms_of(run), "heard_s": next(((t_us - counted_us) / SECOND_US for t_us, _ in run.tones if t_us >= counted_us), None),
-            "outcome": row.outcome if sign is not None and sign.name == RESUMED else "detected" if sign is not None else "", "ok": not why, "why": why}
+            "outcome": row.outcome if sign is not None and sign.name == RESUMED else "detected" if sign is not None else "",
+            "ok": not why, "why": why}
 
 
 def not_applicable(row: Row, lacking: Iterable[str]) -> dict[str, Any]:
     """The line of a row that needs what this firmware declares it lacks."""
     return {**_head(row), "fired": None, "fired_s": None, "detected": None, "by": None, "detect_s": None, "bound_s": row.within_s,
-            "dose_error_nl": None, "over_nl": None, "allowed_over_nl": None, "final_error_nl": None, "final_state": None, "alarms": [], "raised": [], "heard_s": None, "outcome": "", "ok": None,
+            "dose_error_nl": None, "over_nl": None, "allowed_over_nl": None, "final_error_nl": None, "final_state": None, "alarms": [],
+            "raised": [], "heard_s": None, "outcome": "", "ok": None,
             "why": ["n/a: this firmware declares that it lacks %s" % ", ".join(lacking)]}
 
 

@@ -226,9 +226,9 @@ class PlantParams:
     drugs: dict[str, DrugParams]
 
     @classmethod
-    def load(cls, name: str = "reference", *, head: str | None = None, reservoir: str | None = None,
+    def load(cls, name: str = "reference", *, head: str | None = None, reservoir: str | None = None, sensors: str | None = None,
              catheter_cm: float | None = None, folder: Path = PARAMS_DIR, beside: Path | None = None) -> PlantParams:
-        """The pump called `name`; `head`, `reservoir` name other files, `catheter_cm` (1..200) trims the catheter.
+        """The pump called `name`; `head`, `reservoir`, `sensors` name other files, `catheter_cm` (1..200) trims the catheter.
 
         The reservoir of pump NAME is `NAME-20ml` unless another is named; files in `beside` stand for those of the same name.
         Raises ParamError.
@@ -246,7 +246,7 @@ class PlantParams:
         motor, roller = body(MotorParams, "motor", name), body(HeadParams, "head", head or name)
         _check_parts(motor, roller, head or name, vessel, reservoir or name)
         return cls(motor=motor, head=roller, reservoir=vessel, catheter=catheter, battery=body(BatteryParams, "battery", name),
-                   sensors=body(SensorParams, "sensors", name), drugs=_drugs(folders))
+                   sensors=body(SensorParams, "sensors", sensors or name), drugs=_drugs(folders))
 
 
 def _check_parts(motor: MotorParams, head: HeadParams, head_name: str, vessel: ReservoirParams, vessel_name: str) -> None:

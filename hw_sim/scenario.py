@@ -6,6 +6,7 @@ the host's names from here.
 """
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -58,7 +59,8 @@ def implant_record(scenario: Scenario, params: PlantParams) -> Implant:
         serial=scenario.implant["serial"], catheter_mm=scenario.implant["catheter"],
         nl_per_rev=round(params.head.volume_per_rev_ul * NL_PER_UL), steps_per_rev=params.motor.steps_per_rev,
         counts_per_rev=params.sensors.encoder_counts, step_hz=params.motor.steps_per_s,
-        level_nl_per_count=round(params.sensors.level_quantum_ul * NL_PER_UL), capacity_ul=round(params.reservoir.capacity_ul),
+        level_nl_per_count=round(params.sensors.level_quantum_ul * NL_PER_UL), level_drift_ul=math.ceil(params.sensors.level_drift_ul_sqrt_day),
+        capacity_ul=round(params.reservoir.capacity_ul),
         residual_ul=round(params.reservoir.residual_ul), tubing_nl=round(params.catheter.tubing_ul * NL_PER_UL),
         catheter_nl_per_mm=round(params.catheter.bore_ul_cm * NL_PER_UL / 10), contact=scenario.implant.get("contact", ""),
         temperature_zero_counts=0, temperature_counts_per_c=round(1 / params.sensors.temperature_quantum_c))

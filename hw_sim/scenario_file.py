@@ -176,7 +176,8 @@ def parts(scenario: Scenario) -> tuple[PlantParams, PatientParams]:
         if not beside.is_dir():
             raise ScenarioError("%s: [implant]: params is %r, there is no such folder beside the scenario" % (scenario.file, implant["params"]))
     try:
-        params = PlantParams.load("reference", head=implant["head"], reservoir=implant["reservoir"], catheter_cm=implant["catheter"] / 10, beside=beside)
+        params = PlantParams.load("reference", head=implant["head"], reservoir=implant["reservoir"], sensors=implant.get("sensors"),
+                                  catheter_cm=implant["catheter"] / 10, beside=beside)
         return params, PatientParams.load(patient.get("model", "adult"), sigma=patient.get("sigma"), seed=patient.get("seed", 0),
                                           beside=beside)
     except ParamError as error:

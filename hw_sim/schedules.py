@@ -49,7 +49,7 @@ def drawn_event(draw: random.Random, name: str, therapy: Therapy) -> dict[str, A
         return {"kind": "fault", "name": name, "value": min(max(float("%.4g" % value), low), high), "for": lasts}
     program: dict[str, Any] = next(dict(event) for _, event in therapy.events if event["kind"] == "program")
     made: dict[str, Callable[[], dict[str, Any]]] = {
-        "power_cut": lambda: {"kind": name, "for": lasts}, "reed_held": lambda: {"kind": name, "for": lasts}, "store_dead": lambda: {"kind": name, "for": lasts},
+        **dict.fromkeys(("power_cut", "reed_held", "store_dead"), lambda: {"kind": name, "for": lasts}),
         "clock_jump": lambda: {"kind": name, "by": "%d min" % draw.choice((draw.randint(-720, -1), draw.randint(1, 720)))},
         "store_flip": lambda: {"kind": name, "address": draw.randrange(4096), "bit": draw.randrange(8)},
         "torn_write": lambda: {"kind": name, "write": draw.randint(1, 50), "left": draw.choice(TORN)},
@@ -188,7 +188,8 @@ def bounded(table: dict[str, Any], delivered_nl: float, rows: Iterable[Row]) -> 
     more = {name_of(event) for row in rows if row.over_ul is not None for _, event in row.events}
     if drawn - known or drawn & more:
         return table
-    bound = {"name": OVER, "quantity": "delivered_ul", "from": "0 h", "to": table["duration"], "max": round(delivered_nl / 1000 + PULSES_OVER * PULSE_UL + PITCH_UL, 3)}
+    most_ul = round(delivered_nl / 1000 + PULSES_OVER * PULSE_UL + PITCH_UL, 3)
+    bound = {"name": OVER, "quantity": "delivered_ul", "from": "0 h", "to": table["duration"], "max": most_ul}
     return {**table, "expect": [*table.get("expect", []), bound]}
 
 

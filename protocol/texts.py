@@ -113,6 +113,7 @@ NOTES = {       # of a field, or of OWNER.FIELD where a name means several thing
     "refill.expires_s": "s, pump time at which the drug is past its life; 0: not limited",
     "counts_per_rev": "count/rev",
     "level_nl_per_count": "nL",
+    "level_drift_ul": "uL a root day",
     "temperature_zero_counts": "count at 0 C",
     "temperature_counts_per_c": "count/C",
     "abrupt_stop": "1: an abrupt stop is dangerous",

@@ -87,7 +87,7 @@ ORDERS: dict[str, tuple[int, dict[str, Any]]] = {
     "set clock": (cat.SET_CLOCK, {"order_id": 7, "time_s": 63_504_000}),
     "commission": (cat.COMMISSION, {
         "order_id": 8, "serial": SERIAL, "nl_per_rev": 35_000, "steps_per_rev": 4096, "counts_per_rev": 4096, "step_hz": 1000,
-        "pulse_nl": 1000, "level_nl_per_count": 10_000, "capacity_ul": 20_000, "residual_ul": 1_400, "tubing_nl": 145_000,
+        "pulse_nl": 1000, "level_nl_per_count": 10_000, "level_drift_ul": 50, "capacity_ul": 20_000, "residual_ul": 1_400, "tubing_nl": 145_000,
         "dead_volume_nl": 375_000, "minimum_rate_nl_day": 6_000, "battery_empty_mv": 2_500, "battery_eri_mv": 2_600,
         "temperature_zero_counts": 27_300, "temperature_counts_per_c": 100, "catheter_mm": 800,
         "contact": b"clinic +00 000 0000".ljust(cat.CONTACT_BYTES, b"\0")}),

@@ -99,6 +99,8 @@ def test_the_host_refuses_by_field_value_and_bound_before_the_pump_does():
     assert blocks.stop_reason("mri") == 3
     with pytest.raises(RequestInvalid, match=r"contact '0{33}' has 33 characters; allowed are 0 .. 32"):
         blocks.commission_block(Implant(contact="0" * 33), 1)
+    with pytest.raises(RequestInvalid, match=r"level_drift_ul is 51 uL a root day; allowed are 1 .. 50"):
+        blocks.commission_block(Implant(level_drift_ul=51), 1)
     for contact in ("Zürich 1", "two\nlines"):
         with pytest.raises(RequestInvalid, match="must be plain printable ascii"):
             blocks.commission_block(Implant(contact=contact), 1)

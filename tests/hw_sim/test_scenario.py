@@ -5,9 +5,22 @@ import pytest
 from thecal.host.programmer import Programmer
 from thecal.hw_sim.bedside import SECOND_US
 from thecal.hw_sim.scenario import implant_record, load_scenario, new_world, world_for
-from thecal.hw_sim.scenario_file import DAY_S, parts
+from thecal.hw_sim.scenario_file import DAY_S, ScenarioError, find, parts
 
 pytestmark = pytest.mark.thecal(scenario="baclofen", runtime="inprocess")      # of those that take `pump` and `world`
+
+
+@pytest.mark.req("TH-SUP-12")
+def test_a_pump_may_have_other_sensors_and_its_record_says_how_far_they_walk(tmp_path):
+    text = find("baclofen").read_text(encoding="utf-8")
+    for name, drift_ul in (("low-drift", 15), ("reference", 50)):
+        path = tmp_path / "baclofen.toml"
+        path.write_text(text.replace('head = "reference"', 'head = "reference"\nsensors = "%s"' % name), encoding="utf-8")
+        made = load_scenario(path)
+        assert implant_record(made, parts(made)[0]).level_drift_ul == drift_ul == parts(made)[0].sensors.level_drift_ul_sqrt_day
+    path.write_text(text.replace('head = "reference"', 'head = "reference"\nsensors = "gold"'), encoding="utf-8")
+    with pytest.raises(ScenarioError, match="no sensors is called 'gold' .known: low-drift, reference"):
+        load_scenario(path)
 
 
 def test_the_implant_record_is_made_from_the_parts():
