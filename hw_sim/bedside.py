@@ -82,7 +82,7 @@ class Bedside:
              into: str = "reservoir") -> None:
         """Rinse `rinses` times with `rinse_nl` of the new drug, then fill `volume_nl`; `content` is ng/uL per drug. Raises ValueError.
 
-        `into` "pocket": the needle missed the septum. What is not in the reservoir the oracle is not told of.
+        `into` "pocket": the needle missed the septum. The oracle is told what the reservoir has: what was withdrawn is gone, nothing came in.
         """
         plant, now_us = self.plant(), self.world.now_us
         for _ in range(rinses):
@@ -91,6 +91,7 @@ class Bedside:
             plant.withdraw()
         plant.fill(volume_nl / 1000, content, overfill, into)
         if into != "reservoir":
+            self.oracle.fill(now_us, 0, {})
             self.world.happens("pocket_fill", volume_nl / 1e6, "%.3f mL" % (volume_nl / 1e6))
         else:
             self.oracle.fill(now_us, volume_nl, content)

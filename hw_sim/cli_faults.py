@@ -20,10 +20,10 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from . import ledger, ledger_expect, ledger_page, ledger_seeds, minimise
+from . import ledger, ledger_expect, ledger_page, ledger_seeds, minimise, schedules
 from . import observer as observers
 from .cli_options import exec_words, firmware_options, source_option
-from .faults import NEEDS, HazardsError, Therapy, load
+from .faults import NEEDS, HazardsError, Row, load
 from .ledger import Bench
 from .runner import FirmwareError, RuntimeMissing
 from .scenario import ScenarioError, load_scenario, units
@@ -109,7 +109,7 @@ def _leave(sentence: str, status: int) -> None:
 @click.option("--expect", "expect_path", metavar="FILE", type=click.Path(dir_okay=False, path_type=Path),
               help="Hold the rows against FILE  [default: the committed expectation, on our own firmware with seed 1].")
 @click.option("--write-expected", is_flag=True, help="Write what was found into that file instead of comparing.")
-@click.option("--random", "schedules", metavar="N", type=click.IntRange(1, 100_000), help="Instead: N random schedules of faults from --seed on, the "
+@click.option("--random", "schedules_n", metavar="N", type=click.IntRange(1, 100_000), help="Instead: N random schedules of faults from --seed on, the "
               "oracle as judge; the first that fails is minimised and printed as a scenario.")
 @click.option("--mean", "mean_faults", type=click.IntRange(1, 100), default=5, show_default=True, help="Faults of a random schedule in the mean.")
 @click.option("--hazards", "hazards_path", metavar="FILE", type=click.Path(dir_okay=False, path_type=Path), help="A list of hazards of your own.")
@@ -118,7 +118,7 @@ def _leave(sentence: str, status: int) -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @declared
 def faults(runtime: str, firmware_dir: Path | None, exec_cmd: str | None, source_dir: Path | None, observer: str | None, lacks: tuple[str, ...],
-           seed: int, patterns: tuple[str, ...], seeds: int, jobs: int | None, expect_path: Path | None, write_expected: bool, schedules: int | None,
+           seed: int, patterns: tuple[str, ...], seeds: int, jobs: int | None, expect_path: Path | None, write_expected: bool, schedules_n: int | None,
            mean_faults: int, hazards_path: Path | None, out_dir: Path | None, as_json: bool) -> None:
     """Play every declared hazard beside a healthy twin: what is caught, how fast, at what dose error. 1 when a row fails."""
     bench = bench_of(runtime, firmware_dir, exec_cmd, source_dir, observer, lacks, seed)
@@ -127,8 +127,8 @@ def faults(runtime: str, firmware_dir: Path | None, exec_cmd: str | None, source
         raise HazardsError("no row matches %s" % ", ".join(patterns))
     if out_dir:
         out_dir.mkdir(parents=True, exist_ok=True)
-    if schedules is not None:
-        return at_random(minimise.therapies(rows), bench, schedules, mean_faults, out_dir)
+    if schedules_n is not None:
+        return at_random(rows, bench, schedules_n, mean_faults, out_dir)
     started = time.monotonic()
     with bar("hazards") as told:
         kept = out_dir / "scenarios" if out_dir else None
@@ -155,19 +155,26 @@ def faults(runtime: str, firmware_dir: Path | None, exec_cmd: str | None, source
     return None
 
 
-def at_random(therapies: list[Therapy], bench: Bench, schedules: int, mean_faults: int, out_dir: Path | None) -> None:
+def at_random(rows: list[Row], bench: Bench, schedules_n: int, mean_faults: int, out_dir: Path | None) -> None:
     """Play random schedules until one fails; minimise that and print it."""
-    for number in range(schedules):
-        table = minimise.random_schedule(therapies[number % len(therapies)], bench.seed + number, mean_faults)
+    therapies, hazards = minimise.therapies(rows), load(units)
+    healthy_nl: dict[str, float] = {}
+    for number in range(schedules_n):
+        therapy = therapies[number % len(therapies)]
+        table = schedules.random_schedule(therapy, bench.seed + number, mean_faults, hazards)
         with tempfile.TemporaryDirectory(prefix="thecal-random-") as folder:
-            failed = [name for name in minimise.failing(table, bench, Path(folder)) if name in minimise.JUDGED]
+            if therapy.id not in healthy_nl:
+                healthy_nl[therapy.id] = minimise.delivered_nl(schedules.healthy(table), reference(bench) or bench, Path(folder))
+            table = schedules.bounded(table, healthy_nl[therapy.id], hazards)
+            judged = schedules.judged_names(table, hazards)
+            failed = [name for name in minimise.failing(table, bench, Path(folder)) if name in judged]
         found = "; ".join(failed) or "ok"
-        click.echo("schedule %d of %d, seed %d, %s: %s" % (number + 1, schedules, table["seed"], table["title"], found), err=True)
+        click.echo("schedule %d of %d, seed %d, %s: %s" % (number + 1, schedules_n, table["seed"], table["title"], found), err=True)
         if failed:
-            small, wanted = minimise.minimised(table, bench, judged=minimise.JUDGED, reference=reference(bench), told=_told)
-            keep(small, wanted, table, bench, (out_dir or Path(".")) / ("%s.toml" % table["name"]) if out_dir else None)
+            small, wanted, sure = minimise.minimised(table, bench, judged=judged, reference=reference(bench), told=_told)
+            keep(small, wanted, sure, table, bench, (out_dir or Path(".")) / ("%s.toml" % table["name"]) if out_dir else None)
             click.get_current_context().exit(FAILED)
-    click.echo("%d schedules, none fails" % schedules)
+    click.echo("%d schedules, none fails" % schedules_n)
 
 
 def reference(bench: Bench) -> Bench | None:
@@ -175,16 +182,17 @@ def reference(bench: Bench) -> Bench | None:
     return replace(bench, source_dir=None) if bench.source_dir else None
 
 
-def keep(small: dict[str, Any], wanted: str, table: dict[str, Any], bench: Bench, path: Path | None) -> None:
+def keep(small: dict[str, Any], wanted: str, sure: str, table: dict[str, Any], bench: Bench, path: Path | None) -> None:
     """The minimised scenario, on stdout or in its file, with what it fails and how to run it."""
     name = path.stem if path else "minimised"
     words = shlex.split(repeat(replace(bench, seed=small["seed"]), (), "run"))
     line = shlex.join([*words[:2], str(path or name + ".toml"), *words[2:]])
-    text = text_of({**small, "name": name}, "%d of %d events of %s are left; it fails: %s\nrepeat: %s" % (
-        len(small["event"]), len(table["event"]), table["name"], wanted, line))
+    text = text_of({**small, "name": name}, "%d of %d events of %s are left; it fails: %s\n%s\nrepeat: %s" % (
+        len(small["event"]), len(table["event"]), table["name"], wanted, sure, line))
     if path:
         path.write_text(text, encoding="utf-8")
         click.echo("%s: %d of %d events are left; it fails: %s" % (path, len(small["event"]), len(table["event"]), wanted))
+        click.echo(sure)
         click.echo("repeat: " + line)
     else:
         click.echo(text, nl=False)
@@ -210,8 +218,8 @@ def minimise_command(scenario: Path, runtime: str, firmware_dir: Path | None, ex
     if click.get_current_context().get_parameter_source("seed") is ParameterSource.COMMANDLINE:
         table["seed"] = seed
     load_scenario(scenario)
-    small, wanted = minimise.minimised(table, bench, reference=reference(bench), told=_told)
-    keep(small, wanted, table, bench, out_path)
+    small, wanted, sure = minimise.minimised(table, bench, reference=reference(bench), told=_told)
+    keep(small, wanted, sure, table, bench, out_path)
 
 
 def chosen(name: str, patterns: tuple[str, ...]) -> bool:

@@ -50,8 +50,10 @@ DATA = Path(__file__).with_name("hazards.toml")
 SCHEMA = "thecal.hazards/1"
 KINDS = ("electrical", "software", "mechanical", "fluid", "sensor", "environment", "use", "link")
 # What a firmware may declare that it lacks; a row that needs it then reads n/a.
-NEEDS = ("telemetry", "encoder", "level", "inlet", "temperature", "battery", "store", "ram", "clock", "magnet", "tone")
+NEEDS = ("telemetry", "encoder", "level", "inlet", "temperature", "battery", "store", "ram", "clock", "magnet", "probe", "tone")
 FINALS = ("program", "fallback", "minimum", "stopped", "any")
+SURVIVED = "survived"
+OUTCOMES = ("", SURVIVED)
 PULSES_OVER = 2             # DESIGN 11: flow without a valid order
 FAULT_AT = "1 d"            # a healthy day first: the level test has its hours, and the bolus of a first day is past
 TAIL_S = 86_400             # after the bound: what the pump does in the end is judged over it
@@ -59,10 +61,12 @@ LONGEST_S = 60 * 86_400
 
 _TOP = {"schema": "text!", "therapy": "tables!", "hazard": "tables!"}
 _THERAPY = {"id": "text!", "text": "text!", "sample": "duration", "fault_at": "duration", "patient": "table!", "event": "tables!",
-            "reservoir": "text", "sensors": "text"}
-_ROW = {"within": "duration", "over_ul": "number", "by": "names", "final": "text", "undetectable": "text", "uncuttable": "text", "run": "duration"}
+            "reservoir": "text", "sensors": "text", "alarms": "names"}
+_ROW = {"within": "duration", "over_ul": "number", "by": "names", "also": "names", "final": "text", "undetectable": "text", "uncuttable": "text",
+        "run": "duration"}
 _HAZARD = {"id": "text!", "hazard": "text!", "kind": "text!", "requirement": "names!", "source": "text!", "needs": "names", "event": "tables!",
-           "healthy": "tables", "both": "tables", "line": "text", "unbooked": "text", "in": "tables!", **_ROW}
+           "healthy": "tables", "both": "tables", "line": "text", "unbooked": "text", "outcome": "text",
+           "in": "tables!", **_ROW}
 _IN = {"therapy": "text!", **_ROW}
 
 
@@ -74,7 +78,10 @@ class HazardsError(ValueError):
 
 @dataclass(frozen=True)
 class Therapy:
-    """What a healthy pump does. `events` as in a scenario file but for `at`, whole seconds from the implant; a fault comes at `fault_at_s`."""
+    """What a healthy pump does. `events` as in a scenario file but for `at`, whole seconds from the implant; a fault comes at `fault_at_s`.
+
+    `alarms`: what may ring in it without any fault.
+    """
 
     id: str
     text: str
@@ -85,6 +92,7 @@ class Therapy:
     sensors: str
     patient: Mapping[str, Any]
     events: tuple[tuple[int, Mapping[str, Any]], ...]
+    alarms: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -92,8 +100,10 @@ class Row:
     """One hazard in one therapy. Times in seconds from the fault; `over_ul` None for PULSES_OVER pulses.
 
     `events`, `healthy` and `both` are (second from the fault, event). `unbooked`: why the pump's books may differ from the
-    oracle's. `within_s` None and `undetectable` text where nothing can notice it. `uncuttable`: why no hand of the pump can end the flow; the
-    run ends then when it has shown, and how much was given is not judged. `run_s` is how long it is played after the fault.
+    oracle's. `by` notices it, `also` may ring as its consequence: any other alarm than these and the therapy's own is a false one.
+    `outcome` "survived": a pump without telemetry is judged by delivery that resumes. `within_s` None and `undetectable` text where nothing
+    can notice it. `uncuttable`: why no hand of the pump can end the flow; the run ends then when it has shown, and how much was given is not
+    judged. `run_s` is how long it is played after the fault.
     """
 
     hazard: str
@@ -112,6 +122,8 @@ class Row:
     within: str
     over_ul: float | None
     by: tuple[str, ...]
+    also: tuple[str, ...]
+    outcome: str
     final: str
     undetectable: str
     uncuttable: str
@@ -169,6 +181,11 @@ def _read(table: Mapping[str, Any], keys: Mapping[str, str], here: str, units: A
     return read_table({key: value for key, value in table.items() if key in plain or key not in keys}, plain, here, units)
 
 
+def _lasts_s(event: Mapping[str, Any], here: str, units: Any) -> int:
+    """Seconds for which an event goes on: its `for`, and behind a scan the gear that stays bound."""
+    return sum(quantity(here, key, "duration", event[key], units) for key in ("for", "bind") if key in event)
+
+
 def _among(here: str, key: str, value: str, names: Iterable[str]) -> str:
     if value not in names:
         raise HazardsError("%s: %s is %r, it must be one of %s" % (here, key, value, ", ".join(names)))
@@ -181,7 +198,7 @@ def _therapy(entry: Mapping[str, Any], where: str, units: Any) -> Therapy:
     sample = entry.get("sample", "1 h")
     return Therapy(entry["id"], entry["text"], sample, quantity(here, "sample", "duration", sample, units),
                    known.get("fault_at", quantity(here, "fault_at", "duration", FAULT_AT, units)), entry.get("reservoir", "reference-20ml"),
-                   entry.get("sensors", "reference"), entry["patient"], _events(entry["event"], here, units))
+                   entry.get("sensors", "reference"), entry["patient"], _events(entry["event"], here, units), tuple(entry.get("alarms", ())))
 
 
 def _events(entries: list[dict[str, Any]], here: str, units: Any) -> tuple[tuple[int, Mapping[str, Any]], ...]:
@@ -224,7 +241,7 @@ def _row(entry: Mapping[str, Any], place: Mapping[str, Any], therapies: Mapping[
         raise HazardsError("%s: key 'by' is missing: what notices it" % here)
     final = _among(here, "final", merged.get("final", "any"), FINALS)
     within_s = None if undetectable else quantity(here, "within", "duration", merged["within"], units)
-    last_s = max(at_s for at_s, _ in (*events["event"], *events["both"]))
+    last_s = max(at_s + _lasts_s(event, here, units) for at_s, event in (*events["event"], *events["both"]))
     run_s = quantity(here, "run", "duration", merged["run"], units) if "run" in merged else last_s + (within_s or 0) + TAIL_S
     if not last_s < run_s <= LONGEST_S or within_s is not None and within_s > run_s:
         raise HazardsError("%s: it is played for %s after the fault, that must reach beyond its events and its bound, and not above %s" % (
@@ -235,5 +252,6 @@ def _row(entry: Mapping[str, Any], place: Mapping[str, Any], therapies: Mapping[
     return Row(hazard=entry["id"], text=entry["hazard"], kind=entry["kind"], requirement=tuple(entry["requirement"]), source=entry["source"],
                needs=tuple(entry.get("needs", ())), therapy=therapy, events=events["event"], healthy=events["healthy"], both=events["both"],
                line=entry.get("line", ""), unbooked=entry.get("unbooked", ""), within_s=within_s, within=merged.get("within", ""),
-               over_ul=over_ul, by=tuple(merged.get("by", ())), final=final, undetectable=undetectable,
+               over_ul=over_ul, by=tuple(merged.get("by", ())), also=tuple(merged.get("also", ())),
+               outcome=_among(here, "outcome", merged.get("outcome", ""), OUTCOMES), final=final, undetectable=undetectable,
                uncuttable=merged.get("uncuttable", ""), run_s=run_s)

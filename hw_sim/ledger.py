@@ -15,17 +15,20 @@ import pickle
 import tempfile
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from . import observer as observers
-from .faults import PULSES_OVER, Row, Therapy
-from .observer import ALARM, MOST_WAKES, SAID, WITHOUT_END, Course, Sign, Witness
+from .faults import PULSES_OVER, SURVIVED, Row, Therapy
+from .observer import ALARM, MOST_WAKES, RESUMED, SAID, WITHOUT_END, Course, Sign, Witness
+from .oracle_rows import AGREES, DEMANDED, ORDERED
 from .player import play
+from .row_checks import alarms_of, false_alarms, twin_faults, unheard, unseen
 from .runner import keep_to
-from .scenario import DAY_S, MINIMUM_NL_DAY, Scenario, load_scenario, new_world
+from .scenario import ALARM_ROWS, DAY_S, MINIMUM_NL_DAY, Scenario, load_scenario, new_world
 from .scenario_text import text_of, when
+from .tones import Mark
 from .world_faults import WORLD_FAULTS
 
 SCHEMA = "thecal.ledger/1"
@@ -38,7 +41,7 @@ IMPLANT = {"head": "reference", "reservoir": "reference-20ml", "catheter": "80 c
 FIRST_PULSE_MIN = 30        # of a file's own bound, which counts from the fault: until it meets a pulse, 29 min at 0.05 mL/day
 SAME_US = 3600 * SECOND_US      # a sign that the twin shows within an hour is not the fault's
 ACCEPTED = "every event was accepted"
-BOOKS = ("demanded as the oracle at every sample", "ordered within one pulse of demanded at every sample")
+BOOKS = (AGREES, DEMANDED, ORDERED, "drug mass closes")
 
 
 @dataclass(frozen=True)
@@ -76,6 +79,8 @@ class Played:
     fired_us: dict[str, int]
     end_us: int
     alarms: list[int]
+    tones: list[tuple[int, int]] = field(default_factory=list)
+    standing: list[Mark] = field(default_factory=list)
 
 
 # ------------------------------------------------------------------------------------------------ scenarios
@@ -132,9 +137,9 @@ def witnessed(made: Scenario, bench: Bench) -> Played:
         nl_per_step=head.volume_per_rev_ul * 1000 / motor.steps_per_rev, pulse_steps=witness.longest_steps,
         fallback_nl_day=float(programs[-1].fallback_nl_day) if programs else None, deaf=result["firmware"]["version"] is None,
         failure=result["failure"], refused=refused,
-        books=[line for line in result["expectations"] if line["name"] in BOOKS],
+        books=[line for line in result["expectations"] if line["name"].removeprefix("oracle: ") in BOOKS],
         fired_us=world.fired, end_us=world.now_us,
-        alarms=sorted({alarm["code"] for alarm in result["alarms"] if alarm["cleared_s"] is None}))
+        alarms=sorted({alarm["code"] for alarm in result["alarms"] if alarm["cleared_s"] is None}), tones=witness.tones, standing=witness.standing)
 
 
 # ------------------------------------------------------------------------------------------------ judgement
@@ -167,17 +172,22 @@ def judged(row: Row, run: Played, twin: Played, bench: Bench) -> dict[str, Any]:
         ("in the end %s, declared %s" % (" or ".join(final), row.final), bool(final) and row.final != "any" and row.final not in final),
         ("; ".join(refused), bool(refused)),
         ("the books: %s" % ", ".join(books), bool(books))) if wrong]
+    why += [*unheard(row, run, ALARM_ROWS, bench.lacks), *false_alarms(row, run), *twin_faults(row, run, twin)]
     return {**_head(row), "fired": fired_us is not None, "fired_s": None if fired_us is None else (fired_us - fault_us) / SECOND_US,
             "detected": sign is not None, "by": sign.name if sign else None, "detect_s": detect_s, "bound_s": row.within_s,
             "dose_error_nl": round(worst_nl, 1), "over_nl": round(over_nl, 1), "allowed_over_nl": round(allowed_nl, 1),
-            "final_error_nl": round(errors[-1][1], 1) if errors else 0.0, "final_state": final[0] if final else "any", "alarms": run.alarms,
+            "final_error_nl": round(errors[-1][1], 1) if errors else 0.0,
+            "final_state": final[0] if final else "any", "alarms": run.alarms,
+            "raised": alarms_of(run), "heard_s": next(((t_us - counted_us) / SECOND_US for t_us, _ in run.tones if t_us >= counted_us), None),
+            "outcome": row.outcome if sign is not None and sign.name == RESUMED else "detected" if sign is not None else "",
             "ok": not why, "why": why}
 
 
 def not_applicable(row: Row, lacking: Iterable[str]) -> dict[str, Any]:
     """The line of a row that needs what this firmware declares it lacks."""
     return {**_head(row), "fired": None, "fired_s": None, "detected": None, "by": None, "detect_s": None, "bound_s": row.within_s,
-            "dose_error_nl": None, "over_nl": None, "allowed_over_nl": None, "final_error_nl": None, "final_state": None, "alarms": [], "ok": None,
+            "dose_error_nl": None, "over_nl": None, "allowed_over_nl": None, "final_error_nl": None, "final_state": None, "alarms": [],
+            "raised": [], "heard_s": None, "outcome": "", "ok": None,
             "why": ["n/a: this firmware declares that it lacks %s" % ", ".join(lacking)]}
 
 
@@ -230,6 +240,8 @@ def _noticed(row: Row, run: Played, twin: Played, fault_us: int, bench: Bench) -
 
 def _counts(row: Row, name: str, bare: bool) -> bool:
     """Whether a sign of this name notices this row; of a pump without telemetry (`bare`) any tone does, or what the user's observer says."""
+    if name == RESUMED:
+        return name in row.by or (bare and row.outcome == SURVIVED)
     if bare or name in row.by:
         return True
     return any(by.startswith(SAID) and name.startswith(SAID) and by[len(SAID) + 1:] in name for by in row.by)
@@ -260,7 +272,8 @@ def run_rows(rows: Sequence[Row], bench: Bench, *, jobs: int | None = None, told
     `told(done, total, name)` as each run ends; scenario files of the rows stay in `keep_dir`. Raises ScenarioError, RuntimeMissing,
     StagingError, ObserverError as World and loader do.
     """
-    lacking = {row.id: [need for need in row.needs if need in bench.lacks] for row in rows}
+    lacking = {row.id: [need for need in row.needs if need in bench.lacks] or ([] if bench.observer else unseen(row, ALARM_ROWS, bench.lacks))
+               for row in rows}
     played = [row for row in rows if not lacking[row.id]]
     longest: dict[Any, Row] = {}
     for row in played:

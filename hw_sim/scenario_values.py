@@ -83,7 +83,8 @@ TOP = {"schema": "text!", "name": "text!", "title": "text!", "source": "text!", 
 FIELD_ACTION = {"when": "text!", "real": "text!", "ours": "text!"}       # a recall as a scenario: what the real device did, what ours does (story.py)
 IMPLANT = {"params": "text", "head": "text!", "reservoir": "text!", "sensors": "text", "catheter": "length!", "serial": "count!", "contact": "contact"}
 PATIENT = {"model": "text", "sigma": "number", "seed": "seed", "drug": "text", "dose": "rate", "also": "doses"}
-ORACLE = {"delivered_pct": "number", "dose_pct": "number", "front_pct": "number"}
+# unjudged: why the oracle may fall silent behind an alarm whose action it cannot follow; without it such a run fails
+ORACLE = {"unjudged": "text", "delivered_pct": "number", "dose_pct": "number", "front_pct": "number"}
 EXPECT = {"name": "text!", "quantity": "quantity!", "min": "number", "max": "number", "as": "text"}
 
 

@@ -66,7 +66,7 @@ def test_a_pulse_is_on_record_before_it_moves():
     def cut(steps, hold_ms):
         raise PowerCut("between the record and the motor")
 
-    bench.app._motor.order = cut
+    bench.app.ports.motor.order = cut
     with pytest.raises(PowerCut):
         bench.run_s(100)
     bench.reboot(10)

@@ -49,6 +49,15 @@ def test_a_foreign_firmware_is_judged_and_what_it_lacks_is_not_applicable():
     assert done.exit_code == 1 and row["fired"] and not row["detected"] and row["why"] == ["nothing noticed it"]
 
 
+def test_what_a_foreign_firmware_declares_it_has_not_is_not_held_against_it():
+    words = ["--runtime", "inprocess", "--jobs", 1, "--firmware", STEADY, "--json", "--lacks", "telemetry", "--lacks", "tone", "--lacks", "probe"]
+    rows = json.loads(ran("faults", *words, "--only", "runaway@c05", "--only", "rotor-stall@c05", "--only", "power-cut@c05").stdout)["rows"]
+    found = {row["id"]: (row["ok"], row["outcome"], row["why"]) for row in rows}
+    assert found == {"power-cut@c05": (True, "survived", []),
+                     "rotor-stall@c05": (None, "", ["n/a: this firmware declares that it lacks telemetry, tone"]),
+                     "runaway@c05": (None, "", ["n/a: this firmware declares that it lacks probe"])}
+
+
 def test_lacks_of_a_foreign_pump_is_read_and_not_run(tmp_path):
     (tmp_path / "pump.py").write_text('LACKS = ("level", "clock")\nraise SystemExit\n')
     assert declared_lacks(tmp_path) == ("level", "clock")

@@ -53,6 +53,8 @@ def test_a_good_row():
     ({"signs": SEEN, "failure": "it crashed\nTraceback"}, "the firmware failed: it crashed"),
     ({"signs": SEEN, "refused": ["event 3 (program): no"]}, "event 3 (program): no"),
     ({"signs": SEEN, "books": [{"name": "demanded", "ok": False}]}, "the books: demanded"),
+    ({"signs": [*SEEN, Sign(DAY_US + 900 * S, "alarm 19")]}, "false alarms: alarm 19"),
+    ({"signs": SEEN, "standing": [(DAY_US + 600 * S, "begins", frozenset((7,)))]}, "alarm 7 stood 85800 s without its tone (two-tone, within 600 s)"),
 ])
 def test_what_fails_a_row_is_said(changes, why):
     found = line(**changes)
@@ -76,6 +78,26 @@ def test_two_faults_that_make_an_uncuttable_flow_count_from_the_second(fired_s, 
 
 def test_a_sign_that_the_healthy_twin_shows_too_is_not_the_faults():
     assert judged(STALL, played(signs=SEEN), played(signs=SEEN, fired={}), INSIDE)["detected"] is False
+
+
+def test_a_row_beside_a_sick_twin_is_not_ok():
+    sick = played(fired={}, failure="it crashed", signs=[Sign(S, "alarm 1")], books=[{"name": "demanded", "ok": False}])
+    found = judged(STALL, played(signs=SEEN), sick, INSIDE)
+    assert found["why"] == ["the healthy twin failed: it crashed", "the healthy twin's books: demanded", "false alarms: the healthy twin raises alarm 1"]
+
+
+def test_what_was_raised_and_heard_stands_in_the_line():
+    found = line(signs=SEEN, tones=[(DAY_US - S, 1), (DAY_US + 601 * S, 2)])
+    assert (found["raised"], found["heard_s"], found["outcome"]) == (["alarm 7"], 600.0, "detected")
+
+
+def test_a_power_cut_is_survived_where_a_pump_says_nothing():
+    cut = ROWS["power-cut@c05"]
+    resumed = [Sign(DAY_US + 7300 * S, "delivery resumed")]
+    found = judged(cut, played(signs=resumed, deaf=True, fired={"power_cut": DAY_US}), played(fired={}, deaf=True), INSIDE)
+    assert found["ok"] and (found["by"], found["outcome"]) == ("delivery resumed", "survived")
+    assert judged(cut, played(signs=resumed, fired={"power_cut": DAY_US}), played(fired={}), INSIDE)["why"] == ["nothing noticed it"]
+    assert judged(STALL, played(signs=resumed, deaf=True), played(fired={}, deaf=True), INSIDE)["why"] == ["nothing noticed it"]
 
 
 def test_a_pump_without_telemetry_is_judged_by_its_tone():
