@@ -109,8 +109,8 @@ def _leave(sentence: str, status: int) -> None:
 @click.option("--expect", "expect_path", metavar="FILE", type=click.Path(dir_okay=False, path_type=Path),
               help="Hold the rows against FILE  [default: the committed expectation, on our own firmware with seed 1].")
 @click.option("--write-expected", is_flag=True, help="Write what was found into that file instead of comparing.")
-@click.option("--random", "schedules_n", metavar="N", type=click.IntRange(1, 100_000), help="Instead: N random schedules of faults from --seed on, the "
-              "oracle as judge; the first that fails is minimised and printed as a scenario.")
+@click.option("--random", "schedules_n", metavar="N", type=click.IntRange(1, 100_000), help="Instead: N random schedules of faults from --seed on, judged by "
+              "oracle, detection and delivery; the first that fails is minimised and printed as a scenario.")
 @click.option("--mean", "mean_faults", type=click.IntRange(1, 100), default=5, show_default=True, help="Faults of a random schedule in the mean.")
 @click.option("--hazards", "hazards_path", metavar="FILE", type=click.Path(dir_okay=False, path_type=Path), help="A list of hazards of your own.")
 @click.option("--out", "out_dir", metavar="DIR", type=click.Path(file_okay=False, path_type=Path),

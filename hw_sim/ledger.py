@@ -22,7 +22,7 @@ from typing import Any
 from . import observer as observers
 from .faults import PULSES_OVER, SURVIVED, Row, Therapy
 from .observer import ALARM, MOST_WAKES, RESUMED, SAID, WITHOUT_END, Course, Sign, Witness
-from .oracle_rows import AGREES, DEMANDED, ORDERED
+from .oracle_rows import AGREES, DEMANDED, HEADS, ORDERED, PREFIX
 from .player import play
 from .row_checks import alarms_of, false_alarms, twin_faults, unheard, unseen
 from .runner import keep_to
@@ -41,7 +41,7 @@ IMPLANT = {"head": "reference", "reservoir": "reference-20ml", "catheter": "80 c
 FIRST_PULSE_MIN = 30        # of a file's own bound, which counts from the fault: until it meets a pulse, 29 min at 0.05 mL/day
 SAME_US = 3600 * SECOND_US      # a sign that the twin shows within an hour is not the fault's
 ACCEPTED = "every event was accepted"
-BOOKS = (AGREES, DEMANDED, ORDERED, "drug mass closes")
+BOOKS = (AGREES, DEMANDED, ORDERED, PREFIX + HEADS[1])
 
 
 @dataclass(frozen=True)
@@ -137,7 +137,7 @@ def witnessed(made: Scenario, bench: Bench) -> Played:
         nl_per_step=head.volume_per_rev_ul * 1000 / motor.steps_per_rev, pulse_steps=witness.longest_steps,
         fallback_nl_day=float(programs[-1].fallback_nl_day) if programs else None, deaf=result["firmware"]["version"] is None,
         failure=result["failure"], refused=refused,
-        books=[line for line in result["expectations"] if line["name"].removeprefix("oracle: ") in BOOKS],
+        books=[line for line in result["expectations"] if line["name"] in BOOKS],
         fired_us=world.fired, end_us=world.now_us,
         alarms=sorted({alarm["code"] for alarm in result["alarms"] if alarm["cleared_s"] is None}), tones=witness.tones, standing=witness.standing)
 

@@ -16,10 +16,12 @@ from .faults import PULSES_OVER, Row, Therapy
 from .ledger import ACCEPTED, BOOKS, FIRST_PULSE_MIN, scenario
 from .line_events import PHASES
 from .observer import ALARM
+from .oracle_rows import HEADS, ORDERED, PREFIX
 from .plant_faults import FAULTS
 from .scenario_text import DAY_S, HOUR_S, when
 from .world_faults import MOST_BITS, RAM_RECORDS, TORN, WORLD_FAULTS
 
+OWN = (ORDERED, PREFIX + HEADS[1])       # of the books: what needs no oracle is judged under any fault
 RAN = "the firmware ran to the end"
 OVER = "no more than the therapy gives without a fault"
 SPAN_S, SETTLE_S = 3 * DAY_S, DAY_S
@@ -168,13 +170,13 @@ def _harmless(name: str, code: int, rows: Iterable[Row]) -> bool:
 
 
 def judged_names(table: Mapping[str, Any], rows: Iterable[Row]) -> tuple[str, ...]:
-    """The rows of a verdict that count for this schedule: all but the books where a fault is declared unbooked, or is no row's."""
+    """The rows of a verdict that count for this schedule: all but the oracle's books where a fault is declared unbooked, or is no row's."""
     rows = list(rows)
     drawn = {name_of(event) for event in table["event"] if is_fault(event)}
     declared = {name: [row for row in rows if any(name_of(event) == name for _, event in row.events)] for name in drawn}
     unbooked = any(not of_it or any(row.unbooked for row in of_it) for of_it in declared.values())
     expects = [entry["name"] for entry in table.get("expect", [])]
-    return (*(() if unbooked else BOOKS), RAN, ACCEPTED, *expects)
+    return (*(name for name in BOOKS if not unbooked or name in OWN), RAN, ACCEPTED, *expects)
 
 
 def bounded(table: dict[str, Any], delivered_nl: float, rows: Iterable[Row]) -> dict[str, Any]:
