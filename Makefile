@@ -36,6 +36,10 @@ $(VENV)/.ready: requirements.lock pyproject.toml
 run: setup  ## six months of a pump on real MicroPython; the report goes to out/b1
 	$(BIN)/thecal-sim run $(SCENARIO) --runtime micropython --out out/b1
 
+# Where the environment forbids bytecode, every test module and each of hundreds of child processes would be compiled anew: it goes to build/.
+test test-fast: export PYTHONDONTWRITEBYTECODE :=
+test test-fast: export PYTHONPYCACHEPREFIX := $(CURDIR)/build/pycache
+
 test: setup types node  ## all tests, and the types
 	$(BIN)/pytest
 

@@ -1,4 +1,4 @@
-"""Alarms: the 28 rows of alarms.md, each with its priority, tone, one delivery action and end. Their words: host/alarms.py.
+"""Alarms: the 28 rows of alarms.md and row 29, ours, each with its priority, tone, one delivery action and end. Their words: host/alarms.py.
 
 The most restrictive action of all active rows wins. *The alarm latches, the delivery does not* where the row ends by itself: a
 latched stop after a passing cause is a withdrawal. What ends by a session stays active until a session acknowledges it, and that
@@ -13,15 +13,15 @@ SILENT, NOTICE, CRITICAL, ONCE = range(4)
 
 MOTION, FREE_FLOW, RECORDS, CAP, OVER, ENCODER, STALL, EMPTY_SENSED, EMPTY_COMPUTED, UNDER = range(1, 11)
 CLOCK_LOST, WATCHDOG, STORE, BATTERY, STOPPED_LONG, EMERGENCY, OVERFULL, LOW, ERI, LEVEL_SENSOR, AMBIENT, BOLUS_CUT, \
-    PAUSE_LONG, EXPIRED, REFUSED, FIELD, LINK = range(12, 29)     # row 11 (catheter pressure) is an extension that this hardware lacks
+    PAUSE_LONG, EXPIRED, REFUSED, FIELD, LINK, DRUGS = range(12, 30)      # row 11 (catheter pressure) is an extension that this hardware lacks
 
 # A byte a row, row 1 first: action in octal's last digit, the action it shifts to in the digit before; tone, priority and end likewise.
 _ACTIONS = bytes((0o35, 0o55, 0o34, 0o31, 0o33, 0o33, 0o11, 0o55, 0o11, 0o11, 0o55, 0o22, 0o33, 0o22,
-                  0o50, 0o55, 0o53, 0o35, 0o00, 0o00, 0o00, 0o00, 0o11, 0o00, 0o00, 0o00, 0o11, 0o00))
+                  0o50, 0o55, 0o53, 0o35, 0o00, 0o00, 0o00, 0o00, 0o11, 0o00, 0o00, 0o00, 0o11, 0o00, 0o11))
 # tone * 64 + (priority - 1) * 16 + end
 _KINDS = bytes((0x81, 0x81, 0x81, 0x81, 0x81, 0x81, 0x90, 0x92, 0x92, 0x91, 0x90, 0x93, 0x91, 0x91,
-                0x94, 0x95, 0x98, 0x96, 0x62, 0x64, 0x61, 0x30, 0xE0, 0x60, 0x62, 0x37, 0x30, 0x30))
-ROWS = 28
+                0x94, 0x95, 0x98, 0x96, 0x62, 0x64, 0x61, 0x30, 0xE0, 0x60, 0x62, 0x37, 0x30, 0x30, 0x92))
+ROWS = 29
 
 
 def action_of(row, shifted=False):
@@ -57,7 +57,7 @@ class Alarms:
         self._causes = 0            # of the active: seen now, not yet gone
         self._shifted = 0
         self._quiet = 0             # silenced, or sounded once
-        self._until_s = 0           # of the silence
+        self._until = bytearray(ROWS)       # of each row's silence, in 10 min of uptime, the last byte of it
 
     def is_active(self, row):
         """True while `row` acts."""
@@ -125,22 +125,21 @@ class Alarms:
         self._derive()
         return seen
 
-    def silence(self, row, until_uptime_s):
-        """No tone for `row` (0: all that are active) until then: a session's order, at most 24 h (catalogue).
-
-        One deadline for all: the earlier of two, so that no row is silent for longer than was ordered.
-        """
-        if self._until_s == 0 or until_uptime_s < self._until_s:
-            self._until_s = until_uptime_s
-        self._quiet |= self.active if row == 0 else 1 << (row - 1)
+    def silence(self, row, uptime_s, hours):
+        """No tone for `row` (0: all that are active) for 1 to 24 hours from now, up to 10 min less: a session's order. The last one for a row holds."""
+        for each in range(ROWS):
+            if each == row - 1 or (row == 0 and self.active >> each & 1):
+                self._until[each] = uptime_s // TONE_CRITICAL_S + hours * 6 & 255
+                self._quiet |= 1 << each
         self._derive()
 
     def watch(self, uptime_s):
         """Each round: a silence that is over ends."""
-        if self._until_s and uptime_s >= self._until_s:
-            self._until_s = 0
-            self._quiet = 0
-            self.sounded()
+        for each in range(ROWS):
+            # 144 of them are the longest silence: what is less than 112 behind is over.
+            if self._quiet >> each & 1 and each != BOLUS_CUT - 1 and uptime_s // TONE_CRITICAL_S - self._until[each] & 255 < 112:
+                self._quiet ^= 1 << each
+                self._derive()
 
     def sounded(self):
         """The tone was played: what sounds once has."""
@@ -167,7 +166,13 @@ class Alarms:
         self.action, self.urgent, self.tone = action, urgent, tone
 
     def restore(self, active, latched, first):
-        """After a reset: what was latched stays on record. What ends by itself is found anew, or not; so is a store that cannot be written."""
+        """After a reset: what was latched stays on record. What ends by itself is found anew, or not; so is a store that cannot be written.
+
+        The bit above the rows': row 4 was the basal's, and stays at the fallback.
+        """
+        if active >> ROWS:
+            active ^= 1 << ROWS
+            self._shifted = 1 << (CAP - 1)
         causes = active
         for row in range(1, ROWS + 1):
             if ends(row) == AUTO or row == STORE:

@@ -4,14 +4,12 @@ Order within a step: time, the supervisor's look at the rotor, demand, the pulse
 in whole seconds of the steady tick; the RTC only says which step of the week's schedule is due.
 """
 
-import sys
-
 from ..protocol import catalogue as cat
 from . import alarms as al
-from . import daybook, modes, orders
+from . import daybook, loading, modes, orders
 from .alarms import Alarms
 from .bolus import REFUSED_MANY, PatientBolus
-from .caps import BASAL, Caps
+from .caps import Caps, behind
 from .contents import Contents
 from .event_log import FAULTS, FAULTS_AT, DayLog, EventLog
 from .history import History
@@ -22,22 +20,17 @@ from .limits import DAY_S, MAX_PULSE_NL, MAX_RATE_NL_DAY, STALL_PULSES
 from .schedule import Schedule
 from .sensing import Sensing
 from .settings import Settings
-from .supervisor import LOST, MOVED, Supervisor
+from .supervisor import MOVED, Supervisor
 from .telemetry import Telemetry
 from .trim import Trim
-
-HOST = sys.implementation.name == "cpython"
-
 
 class App:
     """One pump. `ports` is the bundle of firmware/ports.py; building it boots the pump from its store."""
 
     def __init__(self, ports):
         self.ports = ports
-        self._clock = ports.clock
         self._uart = ports.uart
         self._encoder = ports.encoder
-        self._motor = ports.motor
         self.ledger = Ledger()
         self.infusion = Infusion(self.ledger)
         self.settings = Settings(ports.store, self.ledger, self.infusion)
@@ -67,13 +60,9 @@ class App:
         self.program_drugs = ()         # see blocks.drugs_of
         self.fill_drugs = ()            # of the last fill; () when it is not on record
         self.expires_s = 0              # ... and when its drug is past its life; 0: never
+        self.next_s = 0                 # ... and how long behind it the next one is due; 0: not given
         self.commission_block = b""
-        self.serial = 0
-        self.nl_per_rev = 0
-        self.steps_per_rev = 0
-        self.minimum_rate_nl_day = 0
-        self.tubing_nl = 0
-        self.dead_volume_nl = 0
+        self.serial = self.nl_per_rev = self.steps_per_rev = self.minimum_rate_nl_day = self.tubing_nl = self.dead_volume_nl = 0
         self.extra_nl = 0               # volume of the extra under way when it began
         self.prime_fills = False        # the prime under way fills the catheter, not the tubing alone
         self._ordering = False          # a block is being executed: what an alarm would cut is cut behind it
@@ -82,12 +71,9 @@ class App:
         self.reset_cause = ports.system.reset_cause()
         self.sensing = Sensing(self)
         self.settings.rings = (self.events, self.faults, self.history)
-        from .boot import boot      # not above: a pump runs it once and gets its memory back; a CPython of many pumps keeps the module
+        from .boot import boot      # not above: it is forgotten behind it
         boot(self)
-        if not HOST:
-            package = __name__.rpartition(".")[0]
-            del sys.modules[package + ".boot"]
-            del sys.modules[package].boot
+        loading.forget("boot")
 
     # ------------------------------------------------------------------------------------------------ state
     @property
@@ -146,6 +132,10 @@ class App:
         """What was pushed into the line since it was last empty: tubing first, then the catheter."""
         return (self.ledger.pulses - self.settings.line_pulses) * self.ledger.pulse_nl
 
+    def misfit(self):
+        """True when the program is written for other drugs than the last fill holds, or for other concentrations."""
+        return self.program_drugs != self.fill_drugs and len(self.program_drugs) == len(self.fill_drugs)
+
     def catheter_filled(self):
         """True when there is drug in the catheter: by record, or because the line has taken its whole volume."""
         return self.settings.catheter == cat.CATHETER_FILLED or self.line_nl() >= self.dead_volume_nl
@@ -161,7 +151,8 @@ class App:
     def save_state(self):
         """Write the state record; a store that refuses raises alarm 14 and nothing else. Returns True when it stands."""
         settings, alarms = self.settings, self.alarms
-        settings.active, settings.latched, settings.first_alarm = alarms.active, alarms.latched, alarms.first
+        settings.active, settings.latched, settings.first_alarm = alarms.active | alarms.is_shifted(al.CAP) << al.ROWS, alarms.latched, alarms.first
+        self.supervisor.save(settings.missing)
         try:
             settings.save_state(self.now_s)
         except OSError:
@@ -240,7 +231,7 @@ class App:
     # ------------------------------------------------------------------------------------------------ step
     def step(self):
         """Act on one snapshot of the inputs; returns milliseconds until the next step is due, 1..3,600,000."""
-        elapsed_ms = self._clock.elapsed_ms()
+        elapsed_ms = self.ports.clock.elapsed_ms()
         seconds = self._ms + elapsed_ms
         self._ms = seconds % 1000
         seconds //= 1000
@@ -248,10 +239,10 @@ class App:
         self.uptime_s = uptime_s
         self.settings.steady_s += seconds
         self.caps.tick(uptime_s)
-        self.now_s = self._clock.now_s() + self.settings.clock_offset_s
+        self.now_s = self.ports.clock.now_s() + self.settings.clock_offset_s
         outcome = supervisor.look(self._encoder.angle(), elapsed_ms)
         if outcome and (outcome != MOVED or self.alarms.active):
-            self._motion(outcome)
+            self.sensing.look(outcome)
         if seconds:
             self._demand(seconds)
         if not supervisor.busy and self.infusion.pulse_due():
@@ -274,27 +265,19 @@ class App:
         self.history.tick(self)
         return self._delay_ms()
 
-    def _motion(self, outcome):
-        supervisor = self.supervisor
-        if outcome == MOVED:
-            if self.alarms.is_active(al.STALL):
-                self.alarm(al.STALL, False)
-        elif outcome == LOST:
-            self.ledger.lose_pulse()
-            self.log(cat.E_PULSE_LOST, 0, supervisor.seen, supervisor.expected, True)
-            self.save_state()
-            if supervisor.stalled:
-                self.alarm(al.STALL, True, supervisor.lost_in_a_row, supervisor.seen)
-        else:
-            self.alarm(al.MOTION, True, supervisor.seen)
-
     def _demand(self, seconds):
         """Integrate the seconds since the last step over the schedule: demanded while permitted, else missed."""
-        at = self.supervisor.clock_jump_s(self.now_s, self.uptime_s)
-        if at:
-            daybook.clock_jumped(self, at)
-            self.follow(self.now_s - seconds)
         at = self.now_s - seconds
+        back_s = self.schedule.clock_moves(at, self.uptime_s - seconds, self.alarms.is_active(al.CLOCK_LOST))
+        jump_s = self.supervisor.clock_jump_s(self.now_s, self.uptime_s)
+        if jump_s:
+            daybook.clock_jumped(self, jump_s)
+        if back_s:
+            self.caps.clock(back_s, self.schedule.most_rate_nl_day)
+            self.settings.given_s = self.schedule.given_s
+        if jump_s or back_s > 0:
+            self.follow(at)
+            self.save_state()
         while seconds > 0:
             if at >= self._change_s:
                 self.turn(at)
@@ -322,14 +305,17 @@ class App:
         if 0 < settings.paused_until_s <= at:
             settings.paused_until_s = 0
             self.log(cat.E_PAUSE_END, 1)
+            self.alarm(al.STOPPED_LONG, False)
             self.alarm(al.PAUSE_LONG, True)
             self.save_state()
         self.follow(at)
 
     def _run(self, seconds, until_s):
-        kind = self.infusion.extra
+        kind, action = self.infusion.extra, self.alarms.action
         if kind != PRIME and kind != BRIDGE:
-            self.supervisor.permit(seconds, until_s - seconds, self.alarms.action)
+            if action < al.FLAT and until_s <= self.schedule.given_s:
+                action = al.FLAT
+            self.supervisor.permit(seconds, until_s - seconds, action)
         self.infusion.run(self.rate, seconds)
         if kind and self.infusion.extra == NONE:
             self._extra_ended(kind)
@@ -344,8 +330,9 @@ class App:
                 settings.catheter = cat.CATHETER_FILLED
             self.log(cat.E_PRIME_END)
         elif kind == BRIDGE:
+            if settings.old_cap_day_nl:
+                settings.old_share, settings.switched_s = behind(settings, settings.bridge_share), settings.steady_s
             settings.old_cap_hour_nl = settings.old_cap_day_nl = 0
-            settings.switched_s = settings.steady_s
             self.caps.release_old()
             self.log(cat.E_BRIDGE_END)
         else:
@@ -356,15 +343,12 @@ class App:
     def _pulse(self):
         """Intent first, then the lease, then the order: a reset in between counts the pulse as delivered."""
         caps = self.caps
-        over = caps.exceeded(self.ledger.pulse_nl, self.rate)
-        if over:
-            self.alarms.shift(al.CAP, over == BASAL)
-            self.alarm(al.CAP, True, caps.delivered_hour_nl, caps.delivered_day_nl)
+        caps.watch(self)
         steps = self.trim.steps(self.infusion.take_pulse())
         hold_ms = self.infusion.hold_ms(steps)
         self._intend()
         if self.supervisor.lease(steps, hold_ms):
-            self._motor.order(steps, hold_ms)
+            self.ports.motor.order(steps, hold_ms)
         else:
             self.alarm(al.MOTION, True, steps)
         caps.note(self.ledger.pulse_nl, self.infusion.extra)

@@ -29,9 +29,12 @@ def values_of(kind, canonical):
 
 
 def drugs_of(values):
-    """Name and concentration of the three drugs of a program's or a refill's values."""
-    return (values["drug_1"], values["concentration_1_ng_ml"], values["drug_2"], values["concentration_2_ng_ml"], values["drug_3"],
-            values["concentration_3_ng_ml"])
+    """Name and concentration of the three drugs of a program's or a refill's values, in one order whatever order they were named in."""
+    pairs = []
+    for index in DRUGS:
+        pairs.append((values["drug_" + index], values["concentration_%s_ng_ml" % index]))
+    pairs.sort()
+    return pairs[2] + pairs[1] + pairs[0]
 
 
 def bolus_rate_nl_day(volume_nl, seconds):

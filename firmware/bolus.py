@@ -59,15 +59,19 @@ class PatientBolus:
             return cat.R_BUSY
         if app.alarms.urgent or app.alarms.is_active(al.FIELD):     # row 23 forbids too, but for as long as the lockout
             return cat.R_ALARM
+        if app.misfit():
+            return cat.R_DRUG
         if app.ledger.base_nl and app.contents.usable_nl() * DAY_S < basal(app.schedule, now_s, now_s + 2 * DAY_S):
             return cat.R_RESERVE
         fresh_s = max(settings.filled_s, settings.changed_s)
-        if not self._released and fresh_s and now_s - fresh_s < DAY_S:
+        if not self._released and fresh_s and settings.steady_s + 1 - fresh_s < DAY_S:
             return cat.R_FRESH
         if self.lockout_s():
             return cat.R_LOCKOUT
-        if (self._per_interval and self._count(GRANTED, self._interval_s) >= self._per_interval) or self.granted_day() >= self._per_day:
+        if self._per_interval and self._count(GRANTED, self._interval_s) >= self._per_interval:
             return cat.R_COUNT
+        if self.granted_day() >= self._per_day:
+            return cat.R_DAY
         return app.caps.grant_refusal(app, self.volume_nl, self.seconds)
 
     def granted(self):

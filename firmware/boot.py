@@ -10,8 +10,8 @@ from .daybook import open_day
 from .infusion import BRIDGE
 from .ledger import MISSED_FAULT, MISSED_RESET, MISSED_STOP
 from .limits import CHECK_S, DAY_S, MAX_GAP_S
-from .settings import NO_PROGRAM
-from .slots import EVENTS, FAULTS, HISTORY, KEYS
+from .settings import NO_PROGRAM, STATE_AT
+from .slots import EVENTS, FAULTS, HISTORY, KEYS, VERSION
 
 
 def boot(app):
@@ -21,7 +21,10 @@ def boot(app):
     the next boot must find the same gap from the same last second, and the same cut.
     """
     settings = app.settings
-    whole = settings.load()
+    whole, first, other = settings.load(), bytearray(1), 0
+    app.ports.store.read(STATE_AT, first, 1)
+    if settings.boot_count == 0 and first[0] not in (0, VERSION, 0xFF):     # another firmware's records: this pump is not new, and the alarm says whose they are
+        whole, other = False, first[0]
     app.now_s = app.ports.clock.now_s() + settings.clock_offset_s
     kind, left_nl, rate = settings.extra, settings.extra_left_nl, settings.extra_rate_nl_day
     app.events.load(settings.event_head)
@@ -63,12 +66,13 @@ def boot(app):
         app.alarm(al.STORE, True, 4)
     if lost:
         app.alarms.shift(al.RECORDS, kept)
-        app.alarm(al.RECORDS, True, lost)
+        app.alarm(al.RECORDS, True, lost, other)
     if kind and kind != BRIDGE:
         app.bolus_cut(kind, left_nl, min(stored_s + silent_s, settings.steady_s))
     elif settings.cut_kind:
         app.alarm(al.BOLUS_CUT, True)
     app.supervisor.clock_set(app.now_s, 0)
+    app.schedule.clock_moves(app.now_s, 0, True)
     if not known:
         open_day(app)
     app.sensing.booted()
@@ -110,7 +114,9 @@ def _book_gap(app, gap_s):
     A senseless gap is a clock fault. An RTC that lost its power (it reads less than the last stored second) goes on from there.
     """
     settings = app.settings
-    if gap_s < 0 or gap_s > MAX_GAP_S:
+    lost = gap_s < 0 or gap_s > MAX_GAP_S
+    app.supervisor.restore(settings.missing, settings.steady_s - settings.missing_s + (0 if lost else gap_s))
+    if lost:
         if gap_s < 0:
             app.now_s -= gap_s
             settings.clock_offset_s -= gap_s
@@ -121,12 +127,15 @@ def _book_gap(app, gap_s):
         return
     at, total, cause = app.now_s - gap_s, 0, MISSED_RESET
     paused_s, reduction, reduced_s = settings.paused_until_s, settings.reduction, settings.reduction_until_s
+    idle = app.alarms.is_active(al.STOPPED_LONG)
     while at < app.now_s:
         until = min(app.schedule.next_change_s(at), app.now_s)
         if at < paused_s:
             until = min(until, paused_s)
         else:
             settings.paused_until_s = 0
+            if not settings.stopped:
+                app.alarms.set(al.STOPPED_LONG, False)
         if reduction and at < reduced_s:
             until = min(until, reduced_s)
         elif reduction:
@@ -141,4 +150,6 @@ def _book_gap(app, gap_s):
     settings.paused_until_s, settings.reduction = paused_s, reduction       # what is over by now ends aloud, when the gap is on record
     if reduction:
         app.alarms.set(al.EMERGENCY, True)
+    if idle:
+        app.alarms.set(al.STOPPED_LONG, True)
     app.log(cat.E_GAP, cause, gap_s, total)

@@ -8,15 +8,20 @@ so that it holds every exact window beginning in that bucket. Therefore, with P 
 - `grant_refusal` passes nothing that an exact rolling window refuses, and refuses nothing that stays more than B + P below the cap;
 - `commit_refusal` of a program with patient boluses is stricter by the same bucket and 2 P: no bolus that it proved is refused later;
 - without them it is exact for what the program itself can do, so that a program may run at its cap; a window that straddles the
-  commit is exact where a bucket begins, between two of these it may be over by what five minutes rise, and by 2 P of rounding.
+  commit is exact where a bucket begins, between two of these it may be over by what five minutes rise, and by P of rounding.
+
+A clock that goes back by up to 5 min, which row 12 tolerates, lets the schedule repeat as much: by so much, and no more than 10 min of
+its fastest step a day, a window may be over its cap without row 4. What a grant or a commit may add is never the more for it. Behind a
+reset what was delivered before the clock went back seems so much younger: a window that this can take above a cap is above it at boot.
 """
 
 from array import array
 
-from ..protocol.catalogue import R_CAP
-from .blocks import DRUGS, bolus_rate_nl_day, drugs_of
+from ..protocol.catalogue import PROGRAM, R_CAP
+from .alarms import CAP
+from .blocks import DRUGS, bolus_rate_nl_day, drugs_of, values_of
 from .infusion import BOLUS, PRIME
-from .limits import DAY_S, SMALL, WEEK_S
+from .limits import CLOCK_JUMP_S, DAY_S, SMALL, WEEK_S
 
 BUCKET_S = 300
 BUCKETS = DAY_S // BUCKET_S
@@ -28,14 +33,20 @@ assert (BUCKETS + 1) * MOST_NL < SMALL
 assert BUCKETS * BUCKET_S == DAY_S
 
 
-def caps_of(values):
-    """(nL an hour, nL a day) of a program block's values: of the drug that is met first; SMALL - 1 where no cap is given."""
+def caps_of(values, fill=()):
+    """(nL an hour, nL a day) of a program block's values: of the drug that is met first; SMALL - 1 where no cap is given.
+
+    `fill`: blocks.drugs_of what is in the reservoir. Where a drug is stronger there than in the program, that is what the head gives.
+    """
     caps = [SMALL - 1, SMALL - 1]
     for index in DRUGS:
+        drug, strength = values["drug_" + index], values["concentration_%s_ng_ml" % index]
+        if drug in fill:
+            strength = max(strength, fill[fill.index(drug) + 1])
         for at in (0, 1):
             cap_ng = values[("cap_hour_%s_ng", "cap_day_%s_ng")[at] % index]
             if cap_ng:
-                caps[at] = min(caps[at], cap_ng * 1000000 // values["concentration_%s_ng_ml" % index])
+                caps[at] = min(caps[at], cap_ng * 1000000 // strength)
     return caps
 
 
@@ -62,6 +73,13 @@ def behind(settings, share):
         return share
     both = _ratio((old >> 12) * (share >> 12), (old & 4095) * (share & 4095))
     return both if (both >> 12) * (share & 4095) > (share >> 12) * (both & 4095) else share
+
+
+def bridged(settings, changes):
+    """Add to `changes` ({attribute of Settings: value}) what the end of a bridge by order is for the caps. Its own end: App._extra_ended."""
+    if settings.old_cap_day_nl:
+        changes["old_share"], changes["switched_s"] = behind(settings, settings.bridge_share), settings.steady_s
+    changes["old_cap_hour_nl"] = changes["old_cap_day_nl"] = 0
 
 
 def _ratio(most, least):
@@ -141,6 +159,8 @@ class Caps:
         self._known_s = -2 * DAY_S  # uptime from which on this window was seen, not restored ...
         self._full_s = -2 * DAY_S   # ... or assumed to be full ...
         self._blind_s = -2 * DAY_S  # ... or above the caps already, for a reason that has been answered
+        self._again_nl = 0          # what the schedule may have repeated behind a clock that went back ...
+        self._again_s = -2 * DAY_S  # ... up to this uptime
         self._eased = False         # the program checked last is let into windows that are over its caps: see `falls`
 
     def load(self, values, share=ONE):
@@ -150,6 +170,12 @@ class Caps:
         if self._eased:
             self._blind_s = self._now_s
         self.release_old()
+
+    def refilled(self, values, fill):
+        """Another fill under the program of `values`: its caps hold as masses, see caps_of. While a bridge runs they wait for its end."""
+        self._hour_nl, self._day_nl = caps_of(values, fill)
+        if not self._share:
+            self.release_old()
 
     def hold_old(self, hour_nl, day_nl, share):
         """While a bridge runs, also behind a reset: the old drug is in the head, so the old caps count. `share`: share_of(old, new)."""
@@ -199,6 +225,16 @@ class Caps:
         self._running_nl = 0
         self._at = at + 1 if at + 1 < BUCKETS else 0
 
+    def clock(self, back_s, most_rate_nl_day):
+        """The clock went back, or (below 0) leapt ahead, and the schedule's fastest rate: what it brings nearer by up to 5 min is no defect."""
+        if not -CLOCK_JUMP_S <= back_s <= CLOCK_JUMP_S:
+            return
+        second_nl = most_rate_nl_day // DAY_S + 1
+        again_nl = abs(back_s) * second_nl
+        if self._now_s - self._again_s < DAY_S + BUCKET_S:
+            again_nl = min(self._again_nl + again_nl, 2 * CLOCK_JUMP_S * second_nl)
+        self._again_nl, self._again_s = again_nl, self._now_s
+
     def note(self, volume_nl, extra):
         """A pulse was ordered while `extra` ran (firmware/infusion.py). A prime fills the line: it reaches no patient."""
         if extra == PRIME:
@@ -209,8 +245,18 @@ class Caps:
         if extra >= BOLUS:
             self._bolus_s = self._now_s
 
+    def watch(self, app):
+        """Row 4, before a pulse. Once the basal alone has exceeded a cap it is the fallback's, until a session: at that rate it does no more."""
+        over = self.exceeded(app.ledger.pulse_nl, app.rate)
+        if over:
+            news = over == BASAL and app.alarms.shift(CAP, True)
+            app.alarm(CAP, True, self.delivered_hour_nl, self.delivered_day_nl)
+            if news:
+                app.follow(app.now_s)
+                app.save_state()
+
     def exceeded(self, pulse_nl, rate_nl_day):
-        """Row 4, before a pulse: 0, or BOLUSES when it exceeds a cap, or BASAL when that is the doing of the basal rate alone.
+        """0, or BOLUSES when the next pulse exceeds a cap, or BASAL when that is the doing of the basal rate alone.
 
         What the window certainly holds counts: no exact window at its cap is over it. `rate_nl_day`: of the program, boluses apart.
         """
@@ -226,6 +272,8 @@ class Caps:
         held_nl -= self._buckets[self._at - back]
         if now_s - self._known_s < seconds + BUCKET_S:      # a restored volume may stand two buckets late
             held_nl -= self._buckets[self._at - back + 1] + self._buckets[self._at - back + 2]
+        if now_s - self._again_s < seconds + BUCKET_S:
+            held_nl -= self._again_nl
         # One pulse of what is due was demanded before the window, and this one may be the last of it.
         if held_nl <= cap_nl + pulse_nl:
             return 0
@@ -236,7 +284,7 @@ class Caps:
         """Boot: the window from the delivery history; all of it assumed used when a record of it is gone."""
         settings, history = app.settings, app.history
         past_s = BUCKET_S - self._until_s + self._now_s
-        switched_s = settings.steady_s - settings.switched_s if settings.old_share and not self._share else 2 * DAY_S
+        switched_s = settings.steady_s - settings.switched_s if settings.old_share else 2 * DAY_S
         self._known_s = self._bolus_s = self._now_s
         for age_s, volume_nl in history.recent(app.now_s, app.ledger, DAY_S + BUCKET_S):
             back = max(0, (age_s - past_s + BUCKET_S - 1) // BUCKET_S)
@@ -251,7 +299,7 @@ class Caps:
             self.delivered_day_nl += volume_nl
             if back <= HOUR_BUCKETS:
                 self.delivered_hour_nl += volume_nl
-        if app.now_s - settings.changed_s < DAY_S + BUCKET_S:
+        if settings.steady_s - settings.changed_s < DAY_S + BUCKET_S:
             self._blind_s = self._now_s     # a fall may still be in the windows that it was let into
         self._excuse()
         if not history.whole:
@@ -284,7 +332,10 @@ class Caps:
         rate = bolus_rate_nl_day(volume_nl, values["bolus_s"]) if volume_nl else 0
         pad_s = BUCKET_S if volume_nl else 0
         own_nl = caps_of(values)
-        for seconds, cap_nl, old_nl in ((HOUR_S, own_nl[0], self.hour_nl), (DAY_S, own_nl[1], self.day_nl)):
+        line_nl = self.hour_nl, self.day_nl
+        if app.program_block and not self._share:
+            line_nl = caps_of(values_of(PROGRAM, app.program_block))    # the line holds what the program says, whatever was filled since
+        for seconds, cap_nl, old_nl in ((HOUR_S, own_nl[0], line_nl[0]), (DAY_S, own_nl[1], line_nl[1])):
             window_s = seconds + pad_s
             most = worst(schedule, window_s) + (pulses_nl * DAY_S if volume_nl else 0)
             for start in app.bolus.starts(values, window_s, 0, False):
@@ -294,7 +345,7 @@ class Caps:
             flow = (schedule, app.now_s, hold_s, -(-bridge * (share >> 12) // (share & 4095)), -(-bridge_rate * (share >> 12) // (share & 4095)),
                     app.bolus.starts(values, hold_s + window_s + BUCKET_S, hold_s, True), volume_nl * DAY_S, rate)
             # Two remainders of less than a nL each will have become whole when a bolus that fitted here is asked for.
-            if self._over(app, flow, window_s, cap_nl - 2 if volume_nl else cap_nl + pulses_nl, share, hold_s, falls):
+            if self._over(app, flow, window_s, cap_nl - 2 if volume_nl else cap_nl + app.ledger.pulse_nl, share, hold_s, falls):
                 return R_CAP
             if bridge and self._over(app, (schedule, 0, SMALL, bridge, bridge_rate, (), 0, 0), seconds, old_nl + pulses_nl, ONE, hold_s, falls):
                 return R_CAP

@@ -156,7 +156,7 @@ class Contents:
         if self._ledger.base_nl == 0 or daily_nl == 0 or (self.fell and self.held):
             return 0
         above_ul, spent = self.sensed_ul - self.residual_ul, self.usable_nl() <= 0
-        hours = (self._settings.time_s - self._settings.filled_s) // 3600
+        hours = (self._settings.steady_s - self._settings.filled_s) // 3600
         if not faulty and (above_ul <= 0 or (above_ul <= REST_UL and (self.fell or (spent and above_ul * above_ul * 24 <= WALK_UL2 * hours)))):
             return al.EMPTY_SENSED
         return al.EMPTY_COMPUTED if spent else 0

@@ -11,10 +11,11 @@ from .limits import DAY_S
 
 def card(app):
     """Values of card_reply: what somebody who has never seen this patient must know."""
-    drugs = app.program_drugs or (bytes(cat.DRUG_NAME_BYTES), 0) * cat.MAX_DRUGS
+    drugs = app.fill_drugs or app.program_drugs or (bytes(cat.DRUG_NAME_BYTES), 0) * cat.MAX_DRUGS
     return drugs + (
         app.schedule.daily_nl(app.now_s // DAY_S % 7), app.effective_rate(), app.mode, app.ledger.reservoir_nl(),
-        app.settings.filled_s, app.low_reservoir_days(), app.now_s, app.alarms.active,
+        app.settings.filled_s and max(0, app.now_s - app.settings.steady_s + app.settings.filled_s - 1), app.low_reservoir_days(), app.now_s, app.alarms.active,
+        int(app.misfit()),
         app.commission_block[-cat.CONTACT_BYTES:] or bytes(cat.CONTACT_BYTES))      # the block's last field
 
 

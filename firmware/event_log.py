@@ -8,7 +8,7 @@ import struct
 
 from ..protocol.catalogue import DAY_BYTES, EVENT_BYTES
 from ..protocol.crc import crc16, crc16_whole
-from ..protocol.fields import MAX_SMALL
+from ..protocol.fields import MAX_SMALL, put
 from .slots import blank
 
 EVENTS_AT, EVENTS = 0x4000, 2450
@@ -80,9 +80,7 @@ class Ring:
     def _append(self, seal):
         """Seal `_buffer` and write it as the next record."""
         buffer, size = self._buffer, self._size - 2
-        seal ^= crc16_whole(self._body)
-        buffer[size] = seal & 0xFF
-        buffer[size + 1] = seal >> 8
+        put(buffer, size, 2, seal ^ crc16_whole(self._body))
         self._store.write(self._address + self.head % self._count * self._size, buffer, size + 2)
         self.head = (self.head + 1) & MAX_SMALL        # not % 2**30: that number is no small integer on 32 bits
 
@@ -122,9 +120,7 @@ class DayLog:
         """Close `day` (days since the epoch)."""
         buffer, size = self._buffer, DAY_BYTES - 2
         struct.pack_into(_DAY, buffer, 0, day, pulses, demanded_nl, missed_nl, sensed_ul, alarms)
-        crc = crc16(buffer, 0, size)
-        buffer[size] = crc & 0xFF
-        buffer[size + 1] = crc >> 8
+        put(buffer, size, 2, crc16(buffer, 0, size))
         self._store.write(DAYS_AT + day % DAYS * DAY_BYTES, buffer, DAY_BYTES)
 
     def first_byte(self, last_day):
@@ -137,7 +133,7 @@ class DayLog:
 
 
 def _clip(value):
-    return -MAX_SMALL if value < -MAX_SMALL else MAX_SMALL if value > MAX_SMALL else value
+    return max(-MAX_SMALL, min(MAX_SMALL, value))
 
 
 def _ring_read(store, address, ring_bytes, offset, length):

@@ -1,10 +1,23 @@
 """Canonical blocks into the running pump: what the store holds of head, program and fill, at boot and behind each order."""
 
+import sys
+
 from ..protocol import catalogue as cat
 from .blocks import drugs_of, values_of
 from .caps import ONE
 
 OFF, ON, LEARNED, FACTORY = range(4)        # cause of E_CALIBRATION
+
+
+def forget(name):
+    """Give a module of this package that is used once, or rarely, back to the heap; who imports it again loads it again.
+
+    On CPython it stays: many pumps share it.
+    """
+    if sys.implementation.name != "cpython":
+        package = __name__.rpartition(".")[0]
+        del sys.modules[package + "." + name]
+        delattr(sys.modules[package], name)
 
 
 def commission(app, block):
@@ -46,9 +59,10 @@ def program(app, block, share=ONE):
     app.program_drugs = drugs_of(values)
     app.bridge_rate_nl_day = values["bridge_rate_nl_day"]
     app.schedule.load(values["weekdays"], values["patterns"], values["steps"])
+    app.schedule.given_s = settings.given_s
     app.caps.load(values, share)
     if settings.old_cap_day_nl:
-        app.caps.hold_old(settings.old_cap_hour_nl, settings.old_cap_day_nl, settings.old_share)
+        app.caps.hold_old(settings.old_cap_hour_nl, settings.old_cap_day_nl, settings.bridge_share)
     app.bolus.load(values)
     app.supervisor.load(block, len(block) - len(values["steps"]) - 8)       # weekdays and the number of patterns lie before the steps
     app.sensing.note()
@@ -58,4 +72,6 @@ def fill(app, block):
     """What the reservoir was filled with, from a canonical refill block."""
     values = values_of(cat.REFILL, block)
     app.fill_drugs = drugs_of(values) if values["drug_1"][0] else ()
-    app.expires_s = values["expires_s"]
+    app.expires_s, app.next_s = values["expires_s"], values["next_s"]
+    if app.program_block:
+        app.caps.refilled(values_of(cat.PROGRAM, app.program_block), app.fill_drugs)

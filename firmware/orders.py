@@ -8,14 +8,14 @@ mode, and the orders that start and end delivery; the program's and the records'
 from ..protocol import catalogue as cat
 from ..protocol.session import CLINICIAN, PATIENT, SERVICE
 from . import alarms as al
-from . import emergency, modes, orders_program, orders_records
+from . import emergency, loading, modes, orders_records
 from .blocks import bolus_rate_nl_day
 from .daybook import shift
 from .infusion import BOLUS, BRIDGE, NONE, PATIENT_BOLUS, PRIME
 from .limits import MAX_RATE_NL_DAY
-from .orders_records import acknowledge, store
+from .orders_records import acknowledge, beyond, store
 
-SERVICE_KINDS = (cat.COMMISSION, cat.SET_CLOCK, cat.ALARM_TEST)     # what the service role may order: nothing that a patient feels
+SERVICE_KINDS = (cat.COMMISSION, cat.SET_CLOCK, cat.ALARM_TEST)     # what the service role may order, the clock only while nothing is delivered
 
 
 def refusal(app, block):
@@ -27,9 +27,14 @@ def refusal(app, block):
     mode = app.mode
     if mode == modes.SHELF and modes.leads_to(mode, kind) == modes.REFUSE:
         return cat.R_NOT_COMMISSIONED
-    if kind == cat.RESUME and app.settings.reduction:
-        return 0                        # it ends an emergency reduction, whatever the mode
+    if kind == cat.RESUME:
+        if app.settings.stopped and app.misfit():
+            return cat.R_DRUG           # a program for this fill comes first
+        if app.settings.reduction:
+            return 0                    # it ends an emergency reduction, whatever the mode
     reason = 0
+    if role == SERVICE and kind == cat.SET_CLOCK and mode > modes.IDLE and mode != modes.STOPPED:
+        return cat.R_STATE              # it moves the steps of the day
     if modes.leads_to(mode, kind) == modes.REFUSE:
         reason = cat.R_BUSY if modes.PRIMING <= mode <= modes.BOLUS else cat.R_STATE
     if kind == cat.PATIENT_BOLUS and reason != cat.R_STATE:
@@ -37,19 +42,19 @@ def refusal(app, block):
     if reason:
         return reason
     if kind == cat.PROGRAM:
-        return orders_program.refusal(app, block, block.values)
+        return _program().refusal(app, block, block.values)
     if kind == cat.REFILL:
         return orders_records.refill_refusal(app, block, block.values)
     if kind == cat.PRIME:
-        return _prime_refusal(app, block.values)
+        return _prime_refusal(app, block, block.values)
     if kind == cat.BOLUS:
-        return _bolus_refusal(app, block.values)
+        return _bolus_refusal(app, block, block.values)
     if kind == cat.CALIBRATION:
-        return orders_records.calibration_refusal(app, block.values)
+        return orders_records.calibration_refusal(app, block, block.values)
     return 0
 
 
-def _prime_refusal(app, values):
+def _prime_refusal(app, block, values):
     """A prime fills an empty line once, part by part (alarms.md 3: a drug-filled catheter is never primed).
 
     A catheter left in place at a replacement is full while the new pump's tubing is dry: that alone may still be primed.
@@ -60,24 +65,26 @@ def _prime_refusal(app, values):
         return cat.R_CATHETER
     if app.alarms.action >= al.NOBOLUS:
         return cat.R_ALARM
+    if values["volume_nl"] > app.contents.usable_nl():
+        return cat.R_RESERVE            # nor anything from a pump without a fill
     if values["what"] == cat.PRIME_TUBING:
         most_nl = tubing_left_nl
     else:
         most_nl = max(0, app.dead_volume_nl - line_nl)
         if values["what"] == cat.PRIME_CATHETER:
             most_nl = min(most_nl, app.dead_volume_nl - app.tubing_nl)
-    return cat.R_LIMIT if values["volume_nl"] > most_nl + app.ledger.pulse_nl else 0
+    return beyond(block, "volume_nl") if values["volume_nl"] > most_nl + app.ledger.pulse_nl else 0
 
 
-def _bolus_refusal(app, values):
+def _bolus_refusal(app, block, values):
     """The clinician's single bolus: of the drug the program means, below caps and the head's most, from contents that are there."""
     volume_nl, seconds = values["volume_nl"], values["seconds"]
     if app.alarms.action >= al.NOBOLUS:
         return cat.R_ALARM
-    if app.fill_drugs and app.fill_drugs != app.program_drugs:
+    if app.misfit():
         return cat.R_DRUG
     if app.schedule.most_rate_nl_day + bolus_rate_nl_day(volume_nl, seconds) > MAX_RATE_NL_DAY:
-        return cat.R_LIMIT
+        return beyond(block, "volume_nl")
     if volume_nl > app.contents.usable_nl():
         return cat.R_RESERVE
     return app.caps.grant_refusal(app, volume_nl, seconds)
@@ -88,8 +95,19 @@ def execute(app, block):
     return _EXECUTE[block.kind - 1](app, block, block.values)
 
 
+def _program():
+    """The module of the program order. A pump is programmed rarely: between two programs its 4 KB of heap are free."""
+    from . import orders_program
+    loading.forget("orders_program")
+    return orders_program
+
+
+def _programmed(app, block, values):
+    return _program().execute(app, block, values)
+
+
 def _stop(app, block, values):
-    reason = _cut_and_store(app, block, {"stopped": 1, "stopped_at_s": app.now_s, "paused_until_s": 0})
+    reason = _cut_and_store(app, block, {"stopped": 1, "paused_until_s": 0})
     if reason == 0:
         app.log(cat.E_STOP, values["reason"])
     return reason
@@ -110,6 +128,8 @@ def _cut_and_store(app, block, changes):
     cut = kind != NONE and kind != BRIDGE
     if cut:
         infusion.cut_extra()
+    if not app.settings.paused_until_s:
+        changes["stopped_at_s"] = app.settings.steady_s     # a stop behind a pause goes on with its time
     reason = store(app, block, changes)
     if cut and reason:
         infusion.extra, infusion.extra_left_nl = kind, left_nl
@@ -128,7 +148,6 @@ def _resume(app, block, values):
     if reason:
         return reason
     app.alarm(al.STOPPED_LONG, False)
-    app.alarm(al.MOTION, False)
     emergency.end(app)
     acknowledge(app)
     if paused_until_s:
@@ -176,13 +195,17 @@ def _start(app, block, kind, volume_nl, rate_nl_day):
 
 def _set_clock(app, block, values):
     app.history.clock_moves(app)
-    old_s, app.now_s = app.now_s, values["time_s"]
+    schedule, old_s, app.now_s = app.schedule, app.now_s, values["time_s"]
+    back_s = schedule.clock_moves(app.now_s, app.uptime_s, app.alarms.is_active(al.CLOCK_LOST))
     shift(app, app.now_s - old_s)
-    reason = store(app, block, {"clock_offset_s": app.settings.clock_offset_s + app.now_s - old_s})
+    reason = store(app, block, {"clock_offset_s": app.settings.clock_offset_s + app.now_s - old_s, "given_s": schedule.given_s})
     if reason:
         shift(app, old_s - app.now_s)
         app.now_s = old_s
+        schedule.clock_moves(old_s, app.uptime_s, True)
+        schedule.given_s = app.settings.given_s
         return reason
+    app.caps.clock(back_s, schedule.most_rate_nl_day)
     app.supervisor.clock_set(app.now_s, app.uptime_s)
     app.alarm(al.CLOCK_LOST, False)
     app.log(cat.E_SET_CLOCK, 0, app.now_s, old_s)
@@ -191,7 +214,7 @@ def _set_clock(app, block, values):
 
 # By block kind, from COMMISSION = 1 on.
 _EXECUTE = (
-    orders_records.commission, orders_program.execute, orders_records.refill, _stop, _resume, _prime, _set_clock, _bolus, _patient_bolus,
+    orders_records.commission, _programmed, orders_records.refill, _stop, _resume, _prime, _set_clock, _bolus, _patient_bolus,
     _pause, orders_records.catheter, orders_records.record, orders_records.record, orders_records.silence, orders_records.acknowledged,
     orders_records.alarm_test, orders_records.visit, orders_records.calibration)
 assert len(_EXECUTE) == cat.LAST_KIND

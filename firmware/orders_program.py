@@ -8,8 +8,9 @@ from ..protocol import catalogue as cat
 from . import alarms as al
 from . import emergency, loading
 from .blocks import DRUGS, drugs_of, values_of
-from .caps import ONE, behind, share_of
+from .caps import ONE, behind, bridged, caps_of, share_of
 from .infusion import BRIDGE
+from .limits import DAY_S
 from .orders_records import acknowledge, store
 from .schedule import Schedule
 
@@ -19,6 +20,8 @@ NO_BRIDGE, STEP = 0x0001, 0x0002       # bits of `overrides`: without the bridge
 def refusal(app, block, values):
     """0, or the R_* reason why this program may not follow the one that runs."""
     drugs, old, overrides = drugs_of(values), app.program_block, values["overrides"]
+    if app.ledger.base_nl == 0:
+        return cat.R_RESERVE            # there is nothing to program
     if app.fill_drugs and drugs != app.fill_drugs:
         return cat.R_DRUG
     bridge_nl, left_nl = values["bridge_nl"], app.infusion.bridge_left_nl()
@@ -52,17 +55,22 @@ SAME, LESS, RISE, TOO_MUCH = range(4)
 def compare(app, values, schedule):
     """The new day's dose beside the running one's, drug by drug: the most of SAME, LESS, RISE and TOO_MUCH (for the step limits).
 
-    A drug that is new has no step: its start is the library's matter. A bridge compares volume with volume: it is the old drug.
+    Compared are the basal day and the day with every patient bolus granted. A drug that is new has no step: its start is the library's
+    matter. A bridge compares volume with volume: it is the old drug.
     """
     if not app.program_block:
         return RISE
     old = values_of(cat.PROGRAM, app.program_block)
-    found = SAME
+    found, granted_nl = SAME, len(app.bolus.starts(values, DAY_S, 0, False)) * values["bolus_nl"]
+    if granted_nl and (values["bolus_nl"] != old["bolus_nl"] or values["lockout_min"] < old["lockout_min"]):
+        found = LESS
     for index in DRUGS:
         for other in DRUGS:
             if values["drug_" + index][0] and values["drug_" + index] == old["drug_" + other]:
-                found = max(found, _step(app, values, schedule.most_daily_nl * values["concentration_%s_ng_ml" % index],
-                                         app.schedule.most_daily_nl * old["concentration_%s_ng_ml" % other]))
+                new, had = values["concentration_%s_ng_ml" % index], old["concentration_%s_ng_ml" % other]
+                basal_nl, basal_had_nl = schedule.most_daily_nl, app.schedule.most_daily_nl
+                found = max(found, _step(app, values, basal_nl * new, basal_had_nl * had),
+                            _step(app, values, (basal_nl + granted_nl) * new, (basal_had_nl + app.bolus.most_daily_nl) * had))
     if app.program_drugs != drugs_of(values):
         found = max(found, LESS)
     if values["bridge_nl"]:
@@ -75,7 +83,7 @@ def _step(app, values, new, old):
     if new <= old:
         return LESS if new < old else SAME
     pct, interval_h = values["step_pct"], values["step_interval_h"]
-    if (pct and new * 100 > old * (100 + pct)) or (interval_h and app.now_s - app.settings.rise_s < interval_h * 3600):
+    if (pct and new * 100 > old * (100 + pct)) or (interval_h and app.settings.steady_s + 1 - app.settings.rise_s < interval_h * 3600):
         return TOO_MUCH
     return RISE
 
@@ -92,22 +100,22 @@ def execute(app, block, values):
         return cat.R_STORE
     changes = {
         "program_slot": slot, "program_digest": block.digest, "prescriptions": settings.prescriptions + 1,
-        "fallback_nl_day": values["fallback_nl_day"], "safe_state": values["safe_state"], "abrupt_stop": values["abrupt_stop"]}
+        "given_s": 0, "fallback_nl_day": values["fallback_nl_day"], "safe_state": values["safe_state"], "abrupt_stop": values["abrupt_stop"]}
     if found >= RISE:
-        changes["rise_s"] = app.now_s
+        changes["rise_s"] = settings.steady_s + 1
     if found > SAME:
-        changes["changed_s"] = app.now_s
+        changes["changed_s"] = settings.steady_s + 1
     share, bridge_nl = share_of(app.program_drugs, drugs_of(values)), values["bridge_nl"]
     kept = (infusion.extra, infusion.extra_left_nl, infusion.extra_rate_nl_day)
     if bridge_nl:
         if not infusion.bridge_left_nl() and app.program_block:
-            changes["old_cap_hour_nl"], changes["old_cap_day_nl"], changes["old_share"] = app.caps.hour_nl, app.caps.day_nl, share
+            changes["old_cap_hour_nl"], changes["old_cap_day_nl"] = caps_of(values_of(cat.PROGRAM, app.program_block))
+            changes["bridge_share"] = share
             share = ONE         # the head keeps the old drug for now
         infusion.start_extra(BRIDGE, bridge_nl, values["bridge_rate_nl_day"])
     elif infusion.extra == BRIDGE:      # less than a pulse of it is left, and nobody restates that: it is over
         infusion.cut_extra()
-        changes["old_cap_hour_nl"] = changes["old_cap_day_nl"] = 0
-        changes["switched_s"] = settings.steady_s
+        bridged(settings, changes)
     elif share != ONE:
         changes["old_share"], changes["switched_s"] = behind(settings, share), settings.steady_s
     reason = store(app, block, changes)
@@ -122,6 +130,7 @@ def execute(app, block, values):
     if bridge_nl or kept[0] == BRIDGE:
         app.supervisor.allow(bridge_nl, bridge_nl > 0)
     app.alarm(al.RECORDS, False)
+    app.alarm(al.DRUGS, False)
     emergency.end(app)
     acknowledge(app)
     app.follow(app.now_s)       # the event tells the new rate

@@ -6,7 +6,8 @@ from ..protocol import catalogue as cat
 from ..protocol.fields import MAX_SMALL
 from . import alarms as al
 from . import loading
-from .blocks import drugs_of
+from .blocks import drugs_of, values_of
+from .caps import bridged, caps_of
 from .infusion import BRIDGE
 from .ports import MAX_HOLD_MS
 
@@ -25,10 +26,24 @@ def store(app, block, changes):
     return cat.R_STORE
 
 
+_ANSWERED = bytes((al.RECORDS, al.STOPPED_LONG, al.EMERGENCY, al.PAUSE_LONG, al.DRUGS))
+
+
+def _seen(app, row):
+    """A clinician has seen `row` (0: all); returns the bits that were cleared. An answered bolus is no alarm any more, nor are windows below the caps."""
+    caps = app.caps
+    if row == 0 or row == al.BOLUS_CUT:
+        app.alarm(al.BOLUS_CUT, False)
+    if caps.delivered_hour_nl <= caps.hour_nl and caps.delivered_day_nl <= caps.day_nl:
+        app.alarm(al.CAP, False)
+    return app.alarms.acknowledge(row)
+
+
 def acknowledge(app):
-    """What a clinician has just looked at is acknowledged: only standing causes stay latched. An answered bolus is no alarm any more."""
-    app.alarm(al.BOLUS_CUT, False)
-    cleared = app.alarms.acknowledge(0)
+    """What a program or a resume itself has answered is acknowledged, if its cause is gone; all else waits to be seen."""
+    cleared = 0
+    for row in _ANSWERED:
+        cleared |= app.alarms.acknowledge(row)
     if cleared:
         app.log(cat.E_ACKNOWLEDGE, 0, cleared)
         app.save_state()
@@ -54,12 +69,29 @@ def residual_ul(app):
     return app.contents.residual_ul if app.ledger.base_nl else 0
 
 
+def beyond(block, name):
+    """R_LIMIT for a checked block whose field `name` is beyond what this pump or its state allows: the refusal names it, as the block's own do."""
+    rows, block.field = cat.block(block.kind), 0
+    while rows[block.field][0] != name:
+        block.field += 1
+    block.value = block.values[name]
+    return cat.R_LIMIT
+
+
 def refill_refusal(app, block, values):
-    """A fill that fits the bellows, of drug within its life; while a bridge waits for its end, of the drug it bridges to."""
-    if values["volume_ul"] > app.contents.capacity_ul - residual_ul(app) or 0 < values["expires_s"] <= app.now_s:
-        return cat.R_LIMIT
+    """A fill that fits the bellows, of drug within its life; while a bridge waits for its end, of the drug it bridges to.
+
+    And none that a program which goes on, or comes back by itself, would give above a cap: a stopped one waits for its program.
+    """
+    if values["volume_ul"] > app.contents.capacity_ul - residual_ul(app):
+        return beyond(block, "volume_ul")
+    if 0 < values["expires_s"] <= app.now_s:
+        return beyond(block, "expires_s")
     if app.infusion.bridge_left_nl() and app.fill_drugs and app.fill_drugs != drugs_of(values):
         return cat.R_BRIDGE
+    if app.program_block and not app.settings.stopped \
+            and app.worst_daily_nl() > caps_of(values_of(cat.PROGRAM, app.program_block), drugs_of(values))[1]:
+        return cat.R_CAP
     return 0
 
 
@@ -72,7 +104,7 @@ def refill(app, block, values):
     except OSError:
         return cat.R_STORE
     ledger.refill((values["volume_ul"] + residual_ul(app)) * 1000)
-    reason = store(app, block, {"filled_s": app.now_s, "fill_slot": slot})
+    reason = store(app, block, {"filled_s": app.settings.steady_s + 1, "fill_slot": slot})
     if reason:
         ledger.base_nl, ledger.base_pulses, ledger.lost_pulses = before
         return reason
@@ -92,8 +124,7 @@ def catheter(app, block, values):
         left_nl = infusion.bridge_left_nl()
         if left_nl:
             infusion.cut_extra()
-            changes["old_cap_hour_nl"] = changes["old_cap_day_nl"] = 0
-            changes["switched_s"] = app.settings.steady_s
+            bridged(app.settings, changes)
     reason = store(app, block, changes)
     if reason:
         if left_nl:
@@ -123,7 +154,7 @@ def silence(app, block, values):
     """No tone of this row for some hours; a cause that comes back sounds again."""
     reason = store(app, block, {})
     if reason == 0:
-        app.alarms.silence(values["row"], app.uptime_s + values["hours"] * 3600)
+        app.alarms.silence(values["row"], app.uptime_s, values["hours"])
         app.log(cat.E_SILENCE, values["row"], values["hours"])
     return reason
 
@@ -132,9 +163,7 @@ def acknowledged(app, block, values):
     """The clinician has seen it: what has passed is latched no more."""
     reason = store(app, block, {})
     if reason == 0:
-        if values["row"] in (0, al.BOLUS_CUT):
-            app.alarm(al.BOLUS_CUT, False)
-        app.log(cat.E_ACKNOWLEDGE, values["row"], app.alarms.acknowledge(values["row"]))
+        app.log(cat.E_ACKNOWLEDGE, values["row"], _seen(app, values["row"]))
         app.save_state()
     return reason
 
@@ -158,11 +187,11 @@ def visit(app, block, values):
     return reason
 
 
-def calibration_refusal(app, values):
+def calibration_refusal(app, block, values):
     """A head whose pulse with a trim of 5 % would be half a turn, or longer than the enable one-shot, stays as commissioned."""
     steps = app.ledger.longest_pulse_steps() * 20 // 19 + 1
     if values["on"] and (2 * steps >= app.steps_per_rev or app.infusion.hold_ms(steps) > MAX_HOLD_MS):
-        return cat.R_LIMIT
+        return beyond(block, "on")
     return 0
 
 

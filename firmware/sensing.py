@@ -10,6 +10,8 @@ from . import emergency, level_test, loading, self_test
 from .contents import DIFFERS, NOT_YET, REST_UL, TARED
 from .limits import CHECK_S, DAY_S, IDLE_CHECK_S, STOPPED_LONG_S
 from .loading import FACTORY, LEARNED
+from .slots import COPY
+from .supervisor import LOST, MOVED
 
 STEADY_ROUNDS = 3           # a battery or a level has to be out of bounds in as many rounds
 STUCK_ROUNDS, STUCK_COUNTS = 24, 10     # the same reading to the bit, while ten counts were ordered
@@ -20,7 +22,7 @@ BODY_DC, HOT_DC, COOL_DC, COLDEST_DC, HOTTEST_DC = 370, 395, 393, 200, 450
 ADC_MOST = 65535
 ERI_LOUD_DAYS, ERI_DAYS = 76, 90        # alarms.md row 20
 PROOF_S = 600               # row 1: between two proofs that the switch cuts
-HOLD_S = 1800               # rows 18, 21 and the refill: at most 30 min of a session, or to wait for its order
+HOLD_S = 1800               # rows 18, 21, 29 and the refill: at most 30 min of a session, or to wait for its order
 STUCK_SESSION_S = 4 * 3600
 FLOOD_FRAMES, FLOOD_FORGED = 104, 13    # bad ones in a round; a forged one weighs as many: eight of them lock
 AGREES = 10                 # pulses that a healed encoder must see turn
@@ -47,17 +49,20 @@ class Sensing:
         self._weak = self._worn = self._bad = self._same = self._same_nl = 0
         self._raw = -1
         self._late_nl = self._late_lost_nl = 0      # ordered, and not seen to turn, while nothing was judged
-        self._session_s = 0
-        self._held_s = 0                # seconds that row 18 has held
+        self._session_s = self._held_s = 0      # seconds of an open session, and that row 18 has held
         self._jumped_s = 0              # since the level jumped, but for a young session's; 0: it did not
         self._paused_s = 0
         self._frames_bad = 0
+        self._lost = 0                  # pulses lost since the log told of one,
+        self._lost_s = 0                # ... the uptime from which it may tell of the next ...
+        self._stall_s = 0               # ... and from which a stall may end: see `look`
 
     def commission(self, values):
         """Take the sensors' constants: the values of a commissioning block."""
         self._empty_mv, self._eri_mv = values["battery_empty_mv"], values["battery_eri_mv"]
         self._zero, self._per_c = values["temperature_zero_counts"], values["temperature_counts_per_c"]
         self._stuck_nl = STUCK_COUNTS * values["level_nl_per_count"]
+        self.level_test.commission(values["level_drift_ul"])
 
     def note(self):
         """The records in RAM were loaded anew: take their CRC."""
@@ -77,7 +82,7 @@ class Sensing:
         self._app.contents.refilled(withdrawn_ul, base_nl, left_nl)
         self.level_test.restart()
         self._held_s = self._late_nl = self._late_lost_nl = self._jumped_s = 0
-        for row in (al.EMPTY_SENSED, al.EMPTY_COMPUTED, al.LOW, al.OVERFULL, al.EXPIRED):
+        for row in (al.EMPTY_SENSED, al.EMPTY_COMPUTED, al.LOW, al.OVERFULL, al.EXPIRED, al.DRUGS):
             self._app.alarm(row, False)
 
     def due(self, uptime_s):
@@ -119,6 +124,31 @@ class Sensing:
         self._link()
         if app.uptime_s >= self._test_s:
             self._self_test()
+
+    def look(self, outcome):
+        """A pulse was judged, or the rotor turned unasked (supervisor.py): rows 1 and 7.
+
+        The rings must last: lost pulses are told by their count, twelve times a day, and a stall that comes back within two hours stands for them.
+        """
+        app, uptime_s = self._app, self._app.uptime_s
+        supervisor = app.supervisor
+        if outcome == MOVED:
+            if uptime_s >= self._stall_s and app.alarms.is_active(al.STALL):
+                self._stall_s = uptime_s + DAY_S // 12
+                app.alarm(al.STALL, False, self._lost)
+                self._lost = 0
+        elif outcome == LOST:
+            app.ledger.lose_pulse()
+            self._lost += 1
+            if uptime_s >= self._lost_s:
+                self._lost_s = uptime_s + DAY_S // 12
+                app.log(cat.E_PULSE_LOST, 0, self._lost, supervisor.seen, True)
+                self._lost = 0
+            app.save_state()
+            if supervisor.stalled:
+                app.alarm(al.STALL, True, supervisor.lost_in_a_row, supervisor.seen)
+        else:
+            app.alarm(al.MOTION, True, supervisor.seen)
 
     # ------------------------------------------------------------------------------------------------ tools
     def _event(self, row, a=0, b=0):
@@ -280,14 +310,17 @@ class Sensing:
             self._probe = 1
 
     def _orders(self, seconds):
-        """Rows 16, 17, 18, 23 to 26: what hangs on time."""
+        """Rows 16, 17, 18, 23 to 26 and 29: what hangs on time."""
         app, alarms, settings = self._app, self._app.alarms, self._app.settings
         if settings.reduction and app.now_s >= settings.reduction_until_s:
             emergency.end(app)
-        if settings.stopped or alarms.active:
+        if settings.stopped or settings.paused_until_s or alarms.active:
             self._standing(app, alarms, settings, seconds)
-        if app.expires_s and app.now_s >= app.expires_s:
+        filled_s = settings.steady_s - settings.filled_s + 1
+        if 0 < app.expires_s <= app.now_s or 0 < app.next_s <= filled_s:
             app.alarm(al.EXPIRED, True)
+        if filled_s >= HOLD_S and app.misfit():
+            app.alarm(al.DRUGS, True)
 
     def _link(self):
         """Row 28."""
@@ -301,12 +334,13 @@ class Sensing:
             self._frames_bad = frames_bad
 
     def _standing(self, app, alarms, settings, seconds):
-        """What only a stopped pump or one with an alarm needs: rows 16, 18, 23 and 24."""
-        stopped_s = app.now_s - settings.stopped_at_s if settings.stopped else 0
+        """What only a stopped or paused pump or one with an alarm needs: rows 16, 18, 23 and 24."""
+        stopped = settings.stopped or settings.paused_until_s
+        stopped_s = settings.steady_s - settings.stopped_at_s if stopped else 0
         again = stopped_s >= 2 * DAY_S and stopped_s - seconds < 2 * DAY_S
-        if again or not settings.stopped:
+        if again or not stopped:
             app.alarm(al.STOPPED_LONG, False)
-        if settings.stopped:
+        if stopped:
             if stopped_s >= (STOPPED_LONG_S if settings.abrupt_stop else DAY_S):
                 app.alarm(al.STOPPED_LONG, True, stopped_s)
             if app.now_s - settings.time_s >= IDLE_CHECK_S:
@@ -332,6 +366,10 @@ class Sensing:
             self._failed = self_test.RECORDS
             app.alarm(al.RECORDS, True, self._crc)
             self._shift(al.RECORDS, app.supervisor.copy_whole())
+        elif not app.supervisor.copy_whole():
+            self._failed = self_test.RECORDS        # its twin in the store has a CRC of its own; without one the safe state is a stop
+            app.supervisor.take(app.settings.load_copy())
+            app.log(cat.E_REPAIRED, COPY, 0, 0, True)
         elif not self_test.store_works(app.ports.store, self._scratch, app.uptime_s & 0xFF):
             self._failed = self_test.STORE
             app.alarm(al.STORE, True, 5)

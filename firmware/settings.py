@@ -23,6 +23,7 @@ import struct
 from ..protocol import catalogue as cat
 from ..protocol.fields import MAX_SMALL
 from . import slots as sl
+from .limits import MISSING_BYTES
 
 NO_PROGRAM = sl.NONE
 
@@ -32,9 +33,9 @@ STATE_SLOT, COMMISSION_SLOT, INTENT_SLOT, PROGRAM_SLOT, COPY_SLOT, RECORD_SLOT =
 PAST = 17                       # one is always being written: 16 are whole at any instant
 BOLUS_STATE_BYTES = 200         # firmware/bolus.py packs itself into it
 
-_HEAD = "<BII8s8s%ds" % BOLUS_STATE_BYTES
+_HEAD = "<BII8s8s%ds%ds" % (BOLUS_STATE_BYTES, MISSING_BYTES)
 # The rest is four bytes each, in groups. A field more is a number more in its group's format, and its name in both places below.
-_ORDERS, _TIMES, _BOOKS = "<21i", "<27i", "<18i"
+_ORDERS, _TIMES, _BOOKS = "<21i", "<30i", "<18i"
 _ORDERS_AT = struct.calcsize(_HEAD)
 _TIMES_AT = _ORDERS_AT + struct.calcsize(_ORDERS)
 _BOOKS_AT = _TIMES_AT + struct.calcsize(_TIMES)
@@ -65,7 +66,7 @@ class Settings:
         self.boot_count = 0
         self.program_slot = NO_PROGRAM
         self.stopped = 0
-        self.stopped_at_s = 0           # pump time of the stop
+        self.stopped_at_s = 0           # steady second of the stop, or of the pause
         self.commissioned = 0           # 1 + the slot of the commissioning record in use; 0: none
         self.last_kind = 0
         self.order_digest = bytes(cat.DIGEST_BYTES)     # of the last executed order, whatever its kind
@@ -75,6 +76,7 @@ class Settings:
         self.last_day = 0               # the day under way, and what had been ordered and missed at its beginning
         self.day_pulses = 0
         self.day_missed_nl = 0
+        self.day_lost_nl = 0            # ... and of that by pulses that did not turn
         self.fallback_nl_day = 0
         self.safe_state = 0             # of the running program: what MIN means for this fill (alarms.md 1)
         self.abrupt_stop = 0
@@ -82,7 +84,7 @@ class Settings:
         self.level_offset_ul = 0        # what the level sensor reads above the contents, found at the last refill
         self.reduction = 0              # an emergency reduction under way: 1 fallback, 2 stop
         self.reduction_until_s = 0
-        self.filled_s = 0               # pump time of the last refill
+        self.filled_s = 0               # steady second + 1 of the last refill
         self.extra = 0                  # cat.EXTRAS: what ran beside the program when this was written ...
         self.extra_left_nl = 0          # ... and what it had left, at which rate
         self.extra_rate_nl_day = 0
@@ -95,8 +97,10 @@ class Settings:
         self.clock_offset_s = 0         # pump time minus what the RTC shows: setting the clock is an order like any other, in one record
         self.switched_s = 0             # firmware/caps.py: when the head changed to another concentration ...
         self.old_share = 0              # ... and what a nanolitre of before counts since then
-        self.rise_s = 0                 # pump time of the last rise of a dose
+        self.bridge_share = 0           # ... and will behind the bridge that runs
+        self.rise_s = 0                 # steady second + 1 of the last rise of a dose
         self.changed_s = 0              # ... of the last change of dose or drug
+        self.given_s = 0                # of firmware/schedule.py
         self.fill_slot = self.implant_slot = self.trial_slot = sl.NONE
         self.prescriptions = 0          # programs committed since the pump was made
         self.event_head = 0             # the rings' heads when this was written: they never go back behind them
@@ -104,6 +108,8 @@ class Settings:
         self.history_head = 0
         self.history_pulses = 0         # pulses in the history up to that head
         self.bolus_state = bytearray(BOLUS_STATE_BYTES)
+        self.missing = bytearray(MISSING_BYTES)     # the supervisor's window of lost pulses ...
+        self.missing_s = 0              # ... as of this steady second, at boot
         self.calibration = 0            # 1: it may learn (firmware/trim.py) ...
         self.trim = 0                   # ... and has learned so many thousandths
         self.wasted_mj = 0              # what the link cost without a proof, since the pump was made (firmware/access.py)
@@ -167,7 +173,8 @@ class Settings:
             self.history_head, self.history_pulses = history.head, history.pulses
         slots.seq = (slots.seq + 1) & MAX_SMALL
         self.time_s = time_s
-        struct.pack_into(_HEAD, buffer, 0, sl.VERSION, slots.seq, time_s, self.order_digest, self.program_digest, self.bolus_state)
+        struct.pack_into(_HEAD, buffer, 0, sl.VERSION, slots.seq, time_s, self.order_digest, self.program_digest, self.bolus_state,
+                         self.missing)
         struct.pack_into(
             _ORDERS, buffer, _ORDERS_AT, self.boot_count, self.program_slot, self.stopped, self.commissioned, self.last_kind, self.active,
             self.latched, self.fallback_nl_day, self.first_alarm, self.last_day, self.safe_state, self.abrupt_stop, self.reduction, self.extra,
@@ -177,7 +184,7 @@ class Settings:
             self.filled_s, self.extra_left_nl, self.extra_rate_nl_day, self.paused_until_s, self.line_pulses, self.old_cap_hour_nl,
             self.old_cap_day_nl, self.rise_s, self.changed_s, self.event_head, self.fault_head, self.history_head, self.history_pulses,
             self.steady_s, self.switched_s, self.old_share, self.clock_offset_s, self.watchdog_1_s, self.watchdog_2_s, self.eri_s,
-            self.wasted_mj, self.trim)
+            self.wasted_mj, self.trim, self.day_lost_nl, self.bridge_share, self.given_s)
         struct.pack_into(
             _BOOKS, buffer, _BOOKS_AT, ledger.base_nl, ledger.base_pulses, ledger.lost_pulses, ledger.pulses, ul[0], ul[1], ul[2], ul[3], ul[4],
             ul[5], nl[0], nl[1], nl[2], nl[3], nl[4], nl[5], infusion.acc_nl, infusion.demand.rem)
@@ -185,8 +192,7 @@ class Settings:
 
     def _unpack_state(self):
         ledger, infusion, buffer = self._ledger, self._infusion, self._state.buffer
-        _, _, self.time_s, self.order_digest, self.program_digest, bolus_state = struct.unpack_from(_HEAD, buffer, 0)
-        self.bolus_state[:] = bolus_state
+        _, _, self.time_s, self.order_digest, self.program_digest, self.bolus_state[:], self.missing[:] = struct.unpack_from(_HEAD, buffer, 0)
         (self.boot_count, self.program_slot, self.stopped, self.commissioned, self.last_kind, self.active,
          self.latched, self.fallback_nl_day, self.first_alarm, self.last_day, self.safe_state, self.abrupt_stop, self.reduction, self.extra,
          self.cut_kind, self.catheter, self.fill_slot, self.implant_slot, self.trial_slot,
@@ -195,7 +201,8 @@ class Settings:
          self.filled_s, self.extra_left_nl, self.extra_rate_nl_day, self.paused_until_s, self.line_pulses, self.old_cap_hour_nl,
          self.old_cap_day_nl, self.rise_s, self.changed_s, self.event_head, self.fault_head, self.history_head, self.history_pulses,
          self.steady_s, self.switched_s, self.old_share, self.clock_offset_s, self.watchdog_1_s, self.watchdog_2_s,
-         self.eri_s, self.wasted_mj, self.trim) = struct.unpack_from(_TIMES, buffer, _TIMES_AT)
+         self.eri_s, self.wasted_mj, self.trim, self.day_lost_nl, self.bridge_share, self.given_s) = struct.unpack_from(_TIMES, buffer, _TIMES_AT)
+        self.missing_s = self.steady_s
         row = struct.unpack_from(_BOOKS, buffer, _BOOKS_AT)
         ledger.base_nl, ledger.base_pulses, ledger.lost_pulses, ledger.pulses = row[:4]
         ledger.missed_ul[:] = row[4:10]

@@ -5,8 +5,8 @@ Rotation is taken modulo one turn, so a lease must be shorter than half a turn: 
 
 What turned it holds against the *committed* program, which it reads from the block itself: an allowance grows with the program's
 rate, never above one pulse, and every turn uses it up. So no window of any length, 1 h and 24 h among them, holds more than program
-and granted boluses and MARGIN pulses. What was due and did not turn is summed over 24 h. Fallback rate, minimum rate and safe
-state it keeps in a copy of its own with a CRC-16, in RAM and in the store.
+and granted boluses and MARGIN pulses. What was due and did not turn is summed over 24 h, a reset or not. Fallback rate, minimum rate
+and safe state it keeps in a copy of its own with a CRC-16, in RAM and in the store.
 """
 
 import struct
@@ -14,15 +14,17 @@ from array import array
 
 from ..protocol.crc import crc16
 from ..protocol.fields import get
-from .limits import CLOCK_FOLLOW_S, CLOCK_JUMP_S, DAY_S, EDGE_COUNTS, SMALL, STALL_PULSES, STALL_S
+from .limits import CLOCK_FOLLOW_S, CLOCK_JUMP_S, DAY_S, EDGE_COUNTS, MISSING_BYTES, SMALL, STALL_PULSES, STALL_S
 
 QUIET, MOVED, LOST, UNORDERED = range(4)
 
 MARGIN = 3              # pulses that no window may be over, or under: one in flight, one of rounding, one of noise
 PART_S, PARTS = 14400, 6        # of the 24 h in which what was lost is summed
+TICK_S = 64             # of the part under way, in the store
 STILL_MS = 600000       # alarms.md row 1: proved still for 10 min
 TRIM_MOST = 50          # thousandths: by more no calibration is off (firmware/trim.py); a larger one that it is told is none
 _COPY = "<IIB"
+assert MISSING_BYTES == PARTS + 1 and PART_S // TICK_S < 256
 
 
 class Supervisor:
@@ -323,11 +325,28 @@ class Supervisor:
     def short(self):
         """nL of the last 24 h that were due and did not turn, once they are a fifth of a day's; then the count begins anew. Else 0."""
         total = sum(self._missing)
-        if self._most_daily_nl == 0 or total <= self._most_daily_nl // 5 + MARGIN * self._pulse_nl:
+        if self._most_daily_nl == 0 or total <= self._most_missing_nl():
             return 0
         for part in range(PARTS):
             self._missing[part] = 0
         return total
+
+    def _most_missing_nl(self):
+        return self._most_daily_nl // 5 + MARGIN * self._pulse_nl
+
+    def save(self, out):
+        """The six parts of these 24 h for the store, oldest first, each to a 127th of what `short` lets pass, and the time of the last: MISSING_BYTES."""
+        unit = self._most_missing_nl() // 127 + 1
+        for part in range(PARTS):
+            out[part] = max(-128, min(127, (self._missing[(self._part + 1 + part) % PARTS] + unit // 2) // unit)) & 255
+        out[PARTS] = self._part_s // TICK_S
+
+    def restore(self, kept, age_s):
+        """What `save` gave, `age_s` (0..2**30 - 1) later, behind `load` of the program it was of."""
+        unit, age_s, self._part = self._most_missing_nl() // 127 + 1, age_s + kept[PARTS] * TICK_S, PARTS - 1
+        self._part_s, gone = age_s % PART_S, age_s // PART_S
+        for part in range(PARTS - gone):
+            self._missing[part] = ((kept[part + gone] ^ 128) - 128) * unit
 
     # ------------------------------------------------------------------------------------------------ time
     def clock_jump_s(self, rtc_s, ticked_s):

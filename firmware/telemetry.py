@@ -156,7 +156,7 @@ class Telemetry:
             app.sensing.temperature_dc, app.sensing.battery_mv,
             alarms.active, alarms.latched, alarms.first, settings.boot_count, app.reset_cause, app.events.head,
             app.uptime_s, self.frames_bad(), self.access.forgeries, self.access.locked_s(), settings.wasted_mj, settings.calibration,
-            app.trim.part]
+            app.trim.part, app.schedule.given_s]
         return self._reply(cat.STATUS | cat.REPLY_BIT, values)
 
     def _ring(self, file):
@@ -226,10 +226,15 @@ class Telemetry:
             return self._refuse(cat.CHECK, block.reason, block.field, block.value)
         reason = self._app.may_execute(block)
         if reason:
-            return self._refuse(cat.CHECK, reason, 0, self._app.mode)
+            return self._unfit(cat.CHECK, reason)
         stage.checked = True
         left = STAGE_LIFE_S - (self._app.uptime_s - stage.opened_s)
         return self._reply(cat.CHECK | cat.REPLY_BIT, (block.kind, len(block.canonical), block.digest, left))
+
+    def _unfit(self, message_id, reason):
+        """A whole block that may not be executed: which of its fields is at fault, or in which mode."""
+        block = self.stage.block
+        return self._refuse(message_id, reason, block.field, block.value if block.field else self._app.mode)
 
     def _stage_problem(self):
         stage = self.stage
@@ -249,11 +254,12 @@ class Telemetry:
             reason = cat.R_NOT_STAGED
         if reason == 0 and digest != self.stage.block.digest:
             reason = cat.R_WRONG_DIGEST
-        if reason == 0:
-            tidy()
-            reason = app.execute(self.stage.block)
         if reason:
             return self._refuse(cat.COMMIT, reason, 0, app.mode)
+        tidy()
+        reason = app.execute(self.stage.block)
+        if reason:
+            return self._unfit(cat.COMMIT, reason)
         self.stage.drop()
         return self._committed(digest, 0)
 

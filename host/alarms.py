@@ -1,7 +1,7 @@
-"""The alarm rows of alarms.md section 2 in words: what the bits on the wire mean, what the pump does about each, and what senses it.
+"""The alarm rows of alarms.md section 2, and row 29, ours, in words: what the bits on the wire mean, what the pump does about each, and what senses it.
 
 This is the one table of names; the pump holds numbers only (firmware/alarms.py), and tests hold the two, the table in
-protocol/PROTOCOL.md and the reference against each other. Bit (row - 1) of the wire's `alarms` and `latched` is row 1..28. A
+protocol/PROTOCOL.md and the reference against each other. Bit (row - 1) of the wire's `alarms` and `latched` is row 1..29. A
 firmware may detect fewer rows; it cannot send others.
 
 Until row 6 (encoder dead) is decided by the level test, an encoder that stopped counting looks like a stalled rotor (row 7): what it
@@ -61,7 +61,7 @@ _ROWS = (
     (14, "store cannot be written", 2, TWO, "FLAT", "", _FLAT, "session", "a refused write; scratch read back wrong"),
     (15, "battery end of service", 2, TWO, "CONT", "STOP", "program unchanged; stopped once a pulse fails", "replacement",
      "voltage; 90 days since row 20"),
-    (16, "stopped for long", 2, TWO, "STOP", "", _STOP, "resume", "time since the stop: 6 h or 24 h, again at 48 h"),
+    (16, "stopped for long", 2, TWO, "STOP", "", _STOP, "resume", "time since the stop or pause: 6 h or 24 h, again at 48 h"),
     (17, "emergency suspend", 2, TWO, "FALLBACK", "STOP", "fallback rate or stopped", "session or 24 h", "an order at the magnet"),
     (18, "reservoir over-full", 2, TWO, "STOP", "FALLBACK", "held while the session is open, then fallback rate", "corrected",
      "level 10 min after a fill is not what was injected (pocket fill, overfill), or above capacity"),
@@ -76,13 +76,15 @@ _ROWS = (
     (26, "refused patient requests", 4, NONE, "CONT", "", _CONT, "visit", "three refusals in 24 h"),
     (27, "strong magnetic field", 4, NONE, "NOBOLUS", "", _RETRY, "by itself", "reed switch closed and the rotor not following: no field sensor"),
     (28, "session stuck or locked out", 4, NONE, "CONT", "", _CONT, "by itself", "lockout; a session for 4 h; 104 bad or 8 forged frames in a round"),
+    (29, "fill does not match the program", 2, TWO, "NOBOLUS", "", "program without boluses, its caps at the stronger of the two; a program for this fill ends it too",
+     "refill", "drugs and concentrations of the program against those of the last fill, from 30 min behind it on"),
 )
 TABLE = {row: Alarm(row, name, priority, action, ends, tone, delivery, then, sensed)
          for row, name, priority, tone, delivery, then, action, ends, sensed in _ROWS}
 
 
 def of_bits(bits: int) -> list[Alarm]:
-    """The alarms whose bit is set, most urgent first (priority, then row). A bit beyond row 28 is shown as unknown, never dropped."""
+    """The alarms whose bit is set, most urgent first (priority, then row). A bit beyond row 29 is shown as unknown, never dropped."""
     rows = [row for row in range(1, bits.bit_length() + 1) if bits >> (row - 1) & 1]
     found = [TABLE.get(row) or Alarm(row, "unknown alarm %d" % row, 1, "not known here", "not known here") for row in rows]
     return sorted(found, key=lambda alarm: (alarm.priority, alarm.row))

@@ -7,7 +7,7 @@ anything is sent, so the pump's own refusal is the second line and not the first
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any, Mapping
+from typing import Any, Collection, Mapping
 
 from ..protocol import catalogue, fields
 from ..protocol.crc import crc16
@@ -21,6 +21,7 @@ from .caps import Cap
 from .limits import OVERRIDE_REASONS
 from .prescription import (FLEX, MINIMUM, PERIODIC, SAFE_MINIMUM, SAFE_STOP, SIMPLE, Bridge, Guard, Ingredient, Pattern,
                            Prescription, Step)
+from .texts import read_text, wire_text
 
 _MODES = {SIMPLE: catalogue.SIMPLE, FLEX: catalogue.FLEX, PERIODIC: catalogue.PERIODIC, MINIMUM: catalogue.MINIMUM}
 _SAFE = {SAFE_MINIMUM: catalogue.SAFE_MINIMUM, SAFE_STOP: catalogue.SAFE_STOP}
@@ -65,41 +66,18 @@ def unpack(kind: int, data: bytes) -> dict[str, Any]:
     return {row[fields.NAME]: value for row, value in zip(rows, values)}
 
 
-def wire_name(name: str) -> bytes:
-    """A drug's or editor's name as the wire carries it: ascii, cut and zero-padded to the catalogue's width."""
-    try:
-        text = name.encode("ascii")
-    except UnicodeEncodeError as error:
-        raise RequestInvalid("name %r must be plain ascii" % name, "name") from error
-    return text[: catalogue.DRUG_NAME_BYTES].ljust(catalogue.DRUG_NAME_BYTES, b"\0")
-
-
-def wire_contact(contact: str) -> bytes:
-    """A clinic's contact as the wire carries it, zero-padded. Raises RequestInvalid: a telephone number is never cut."""
-    if not (contact.isascii() and (contact.isprintable())):
-        raise RequestInvalid("contact %r must be plain printable ascii" % contact, "contact")
-    if len(contact) > catalogue.CONTACT_BYTES:
-        raise RequestInvalid("contact %r has %d characters; allowed are 0 .. %d" % (contact, len(contact), catalogue.CONTACT_BYTES), "contact")
-    return contact.encode("ascii").ljust(catalogue.CONTACT_BYTES, b"\0")
-
-
-def read_text(raw: bytes) -> str:
-    """Zero-padded text off the wire; what is not printable ascii becomes "?": some of it comes unsealed, and goes to a terminal."""
-    return "".join(chr(byte) if 0x20 <= byte < 0x7F else "?" for byte in bytes(raw).rstrip(b"\0"))
-
-
 def _drug_fields(ingredients: tuple[Ingredient, ...]) -> dict[str, Any]:
     values: dict[str, Any] = {}
     for index in range(catalogue.MAX_DRUGS):
         item = ingredients[index] if index < len(ingredients) else None
-        values["drug_%d" % (index + 1)] = wire_name(item.name if item else "")
+        values["drug_%d" % (index + 1)] = wire_text(item.name if item else "", "drug", catalogue.DRUG_NAME_BYTES)
         values["concentration_%d_ng_ml" % (index + 1)] = item.concentration_ng_ml if item else 0
     return values
 
 
 def read_drugs(values: Mapping[str, Any], library: dict[str, Drug]) -> tuple[Ingredient, ...]:
     """The ingredients a block names; a drug that this library does not know keeps the pump's name and has no entry."""
-    by_wire = {wire_name(name): drug for name, drug in library.items()}
+    by_wire = {wire_text(name, "drug", catalogue.DRUG_NAME_BYTES): drug for name, drug in library.items()}
     found = []
     for index in range(1, catalogue.MAX_DRUGS + 1):
         raw = bytes(values["drug_%d" % index])
@@ -113,7 +91,7 @@ def read_drugs(values: Mapping[str, Any], library: dict[str, Drug]) -> tuple[Ing
 def commission_block(implant: Implant, order_id: int) -> bytes:
     """The COMMISSION block of an implant record. Raises RequestInvalid for a constant out of its bounds."""
     rows = catalogue.block(catalogue.COMMISSION)
-    made = {"order_id": order_id, "contact": wire_contact(implant.contact)}
+    made = {"order_id": order_id, "contact": wire_text(implant.contact, "contact", catalogue.CONTACT_BYTES)}
     return pack(catalogue.COMMISSION, {row[fields.NAME]: made.get(row[fields.NAME], getattr(implant, row[fields.NAME], None)) for row in rows})
 
 
@@ -141,8 +119,8 @@ def program_block(program: Prescription, order_id: int) -> bytes:
         "fallback_nl_day": program.fallback_nl_day,
         "safe_state": _SAFE[program.safe_state],
         "abrupt_stop": int(guard.abrupt_stop),
-        "editor": wire_name(program.editor),
-        "setting": wire_name(program.setting or ""),
+        "editor": wire_text(program.editor, "editor", catalogue.DRUG_NAME_BYTES),
+        "setting": wire_text(program.setting or "", "setting", catalogue.DRUG_NAME_BYTES),
         "library_crc": guard.library_crc,
         "overrides": guard.overrides,
         "override_why": OVERRIDE_REASONS.index(guard.why),
@@ -231,17 +209,20 @@ def _read_patterns(count: int, steps: bytes) -> tuple[Pattern, ...]:
     return tuple(patterns)
 
 
-def refill_block(fill: Fill, order_id: int, expires_s: int) -> bytes:
-    """The REFILL block of a fill whose drug is past its life at pump time `expires_s`. Raises RequestInvalid for a field out of its bounds."""
+def refill_block(fill: Fill, order_id: int, now_s: int, before: Collection[str] = ()) -> bytes:
+    """The REFILL block of a fill at pump time `now_s`; `before`: names of the drugs that were in the pump. Raises RequestInvalid for a field out of its bounds."""
     return pack(catalogue.REFILL, {
         "order_id": order_id, "withdrawn_ul": fill.withdrawn_ul, "volume_ul": fill.volume_ul, **_drug_fields(fill.ingredients),
-        "expires_s": expires_s, "lot": wire_name(fill.lot)})
+        "expires_s": fill.use_before_s(now_s, before), "lot": wire_text(fill.lot, "lot", catalogue.DRUG_NAME_BYTES),
+        "next_s": fill.next_due_s(now_s, before),
+        "rinse": 0 if not fill.rinse else 2 if all(item.name in before for item in fill.ingredients) else 1})
 
 
 def emptied_block(held: tuple[Ingredient, ...], withdrawn_ul: int, order_id: int) -> bytes:
     """The REFILL block of a reservoir that was emptied and not filled: nothing in, and the drugs it `held` are what its residual holds."""
     return pack(catalogue.REFILL, {
-        "order_id": order_id, "withdrawn_ul": withdrawn_ul, "volume_ul": 0, **_drug_fields(held), "expires_s": 0, "lot": wire_name("")})
+        "order_id": order_id, "withdrawn_ul": withdrawn_ul, "volume_ul": 0, **_drug_fields(held), "expires_s": 0,
+        "lot": wire_text("", "lot", catalogue.DRUG_NAME_BYTES), "next_s": 0, "rinse": 0})
 
 
 def stop_reason(reason: str) -> int:

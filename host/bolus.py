@@ -38,6 +38,7 @@ class PatientBolus:
         30 s .. 18 h or longer than the lockout, a lockout that is no whole number of minutes up to a week, a count outside 1 .. 48 (24 h) or an
         interval above 24 h or without its count.
         """
+        no_bolus(items)
         for item in items:
             if item.drug is not None and (item.drug.ptm_allowed == "no" or (item.drug.ptm_allowed == "mixed" and len(items) == 1)):
                 raise RequestInvalid("the library grants no patient bolus of %s%s" % (
@@ -74,6 +75,13 @@ class PatientBolus:
     def describe(self) -> dict[str, Any]:
         """Plain data."""
         return {**self.__dict__, "rate_nl_day": self.rate_nl_day, "most_a_day": self.most_a_day}
+
+
+def no_bolus(items: tuple[Ingredient, ...]) -> None:
+    """Raises RequestInvalid where the library allows no bolus at all of a drug of the fill: the patient's, a clinician's or a scheduled one."""
+    for item in items:
+        if item.drug is not None and not item.drug.bolus_allowed:
+            raise RequestInvalid("the library allows no bolus of %s: it is given as a continuous infusion only" % item.name, "bolus")
 
 
 def volume_of(item: Ingredient, dose: str, field: str, least_nl: int, most_nl: int) -> int:

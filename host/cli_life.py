@@ -43,9 +43,10 @@ def clock(session: Session, moment: str | None, yes: bool, as_json: bool) -> Non
     may_ask(yes)
     with session.pump() as pump:
         target = units.pump_time_s(moment, "--to") if moment else units.host_pump_time_s()
-        rows = [("pump clock", units.pump_time_text(pump.status().time_s), units.pump_time_text(target))]
-        confirm_rows(yes, "clock", rows, "Set the pump's clock?", pump.examine_clock(target))
-        done = pump.set_clock(target)
+        seen = pump.look()
+        rows = [("pump clock", units.pump_time_text(seen.status.time_s), units.pump_time_text(target))]
+        confirm_rows(yes, "clock", rows, "Set the pump's clock?", pump.examine_clock(target, seen))
+        done = pump.set_clock(target, seen)
     told("thecal.clock/1", done, as_json, "clock set")
 
 

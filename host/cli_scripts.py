@@ -1,4 +1,4 @@
-"""`thecal script`: the guided scripts of an overdose, a withdrawal, an MRI scan and a replacement, step by step. Exit status 1 when one does not end well."""
+"""`thecal script`: the guided scripts of the first start, an overdose, a withdrawal, an MRI scan and a replacement, step by step. Exit status 1 when one does not end well."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any, Callable
 
 import click
 
-from . import replacement, scripts, units
+from . import replacement, scripts, units, watch_start
 from .cli_therapy import FILL_OPTIONS, agree, may_ask, therapy_options, with_options
 from .errors import UsageProblem
 from .fill import Fill
@@ -24,6 +24,14 @@ def script_options(command: Callable[..., Any]) -> Callable[..., Any]:
         click.option("--list", "only_list", is_flag=True, help="Show the steps; do nothing."),
         click.option("--from", "first", type=click.IntRange(min=1), default=1, show_default=True, help="Take the script up at this step."),
         click.option("--missed-before", metavar="VOLUME", help="What was missed before the script began, as it said when it was left."), therapy_options)(command)
+
+
+@group.command()
+@script_options
+@click.pass_obj
+def start(session: Session, missed_before: str | None, **how: Any) -> None:
+    """Behind the first start of therapy: see that drug flows, then watch for as long as the library asks."""
+    _run(session, lambda pump: watch_start.start(pump, _volume_nl(missed_before)), **how)
 
 
 @group.command()

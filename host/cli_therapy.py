@@ -15,11 +15,12 @@ from .blocks import STOP_REASONS
 from .errors import RequestInvalid, UsageProblem
 from .fill import Fill
 from .limits import OVERRIDE_REASONS, Finding, overridden
-from .orders import NO_BRIDGE_DUE, PRIME_RATE, UNCONFIRMED, overriding
+from .orders import PRIME_RATE, UNCONFIRMED, overriding
 from .outcome import OrderResult, Review
 from .prescription import Prescription
 from .programmer import Programmer
-from .review import PARTS, BolusReview, RefillReview
+from .readings import Seen
+from .review import PARTS, BolusReview, RefillReview, standing, stop_warnings
 from .terminal import Session, emit_json, json_option, show_table
 
 
@@ -51,6 +52,8 @@ FILL_OPTIONS: tuple[Option, ...] = (        # what only a fill says
     click.option("--expiry", metavar="'YYYY-MM-DD HH:MM'", help="On the label."),
     click.option("--rinses", type=click.IntRange(0, 10), default=0, help="Times that the reservoir was rinsed with the new drug before."),
     click.option("--rinse-volume", default="0 mL", help="Of each rinse, e.g. '2 mL'."),
+    click.option("--rinse", is_flag=True, help="This is itself a rinse: the drug's life in the pump begins with the fill that follows."),
+    click.option("--next-refill", metavar="'YYYY-MM-DD HH:MM'", help="The appointment of the next refill: the pump reminds when it has passed."),
 )
 
 
@@ -114,14 +117,8 @@ def program(session: Session, yes: bool, as_json: bool, bridge: bool, override: 
     may_ask(yes)
     pending = prescribe(**order)
     with session.pump() as pump:
-        if bridge:
-            span = pump.bridge_due(pending)
-            if span is None:
-                raise RequestInvalid(NO_BRIDGE_DUE, "bridge")
-            pending = pending.with_bridge(span)
-        _, found = pump.examine(pending)
-        why = override or second_question(yes, pending, found)
-        done = pump.program(pending, signed_by(yes), override=why)
+        give = pump.bridge if bridge else pump.program
+        done = give(pending, signed_by(yes), override=override or (lambda found: second_question(yes, pending, found)))
     told("thecal.program/1", done, as_json, "running %s" % pending.dose_text())
 
 
@@ -211,9 +208,8 @@ def filled_by(yes: bool, fill: Fill, told: Sequence[str] | None = None) -> Calla
     return confirm
 
 
-def _delivery_rows(pump: Programmer, pending: str) -> list[present.Row]:
-    now, running = pump.status(), pump.program_running()
-    return [("delivery", present.state_text(now, running), pending)]
+def _delivery_rows(seen: Seen, pending: str) -> list[present.Row]:
+    return [("delivery", present.state_text(seen.status, seen.running), pending)]
 
 
 @click.command()
@@ -224,10 +220,8 @@ def stop(session: Session, reason: str, yes: bool, as_json: bool) -> None:
     """Stop delivery. What is missed meanwhile is never made up."""
     may_ask(yes)
     with session.pump() as pump:
-        running = pump.program_running()
-        dangerous = [item.name for item in running.ingredients if item.drug and item.drug.abrupt_stop_dangerous] if running else []
-        warnings = ["stopping %s abruptly is dangerous: withdrawal" % name for name in dangerous]
-        confirm_rows(yes, "stop", _delivery_rows(pump, "STOPPED, 0 mL/day"), "Stop the pump?", warnings)
+        seen = pump.look()
+        confirm_rows(yes, "stop", _delivery_rows(seen, "STOPPED, 0 mL/day"), "Stop the pump?", stop_warnings(seen.running))
         done = pump.stop(reason)
     told("thecal.stop/1", done, as_json, "stopped")
 
@@ -239,9 +233,9 @@ def resume(session: Session, yes: bool, as_json: bool) -> None:
     """Take the committed program up again."""
     may_ask(yes)
     with session.pump() as pump:
-        running = pump.program_running()
-        pending = "delivering " + running.dose_text() if running else "no program"
-        confirm_rows(yes, "resume", _delivery_rows(pump, pending), "Resume delivery?")
+        seen = pump.look()
+        pending = "delivering " + seen.running.dose_text() if seen.running else "no program"
+        confirm_rows(yes, "resume", _delivery_rows(seen, pending), "Resume delivery?", standing(seen.status))
         done = pump.resume()
     told("thecal.resume/1", done, as_json, "resumed")
 
@@ -257,12 +251,13 @@ def prime(session: Session, what: str, volume: str | None, rate: str, yes: bool,
     may_ask(yes)
     amount = present.show_flow(units.flow_nl_day(rate, "--rate"))
     with session.pump() as pump:
-        seen = pump.examine_prime(what, volume)
-        rows = [*_delivery_rows(pump, "priming %s at %s" % (what, amount)),
-                ("if the catheter is drug-filled, the patient gets", present.NONE, seen.text(pump.program_running())),
-                ("the catheter", "on record as %s" % ("drug-filled" if seen.filled else "empty"), present.NONE)]
-        confirm_rows(yes, "prime", rows, "Prime?", seen.warnings)
-        done = pump.prime(what, volume, rate)
+        seen = pump.look()
+        found = pump.examine_prime(what, volume, seen)
+        rows = [*_delivery_rows(seen, "priming %s at %s" % (what, amount)),
+                ("if the catheter is drug-filled, the patient gets", present.NONE, found.text(seen.running)),
+                ("the catheter", "on record as %s" % ("drug-filled" if found.filled else "empty"), present.NONE)]
+        confirm_rows(yes, "prime", rows, "Prime?", [*standing(seen.status), *found.warnings])
+        done = pump.prime(what, volume, rate, seen)
     told("thecal.prime/1", done, as_json, "priming %s" % what)
 
 
@@ -283,14 +278,16 @@ def bolus(session: Session, dose: str | None, over: str | None, yes: bool, as_js
         raise UsageProblem("a single bolus needs DOSE and --over; a patient's request needs --role patient")
     may_ask(yes)
     with session.pump() as pump:
-        def confirm(seen: BolusReview) -> bool:
-            rows = [*_delivery_rows(pump, "%s over %s on top of it" % (dose, over)), ("a day with it", present.NONE, seen.day)]
-            side_by_side("single bolus", rows, seen.warnings)
-            if seen.warnings and not agree(yes, "A soft limit is met. Go on?"):
+        seen = pump.look()
+
+        def confirm(found: BolusReview) -> bool:
+            rows = [*_delivery_rows(seen, "%s over %s on top of it" % (dose, over)), ("a day with it", present.NONE, found.day)]
+            side_by_side("single bolus", rows, [*standing(seen.status), *found.warnings])
+            if found.warnings and not agree(yes, "A soft limit is met. Go on?"):
                 return False
             return agree(yes, "Give this bolus?")
 
-        done = pump.bolus(dose, over, confirm)
+        done = pump.bolus(dose, over, confirm, seen)
     return told("thecal.bolus/1", done, as_json, "bolus of %s over %s" % (dose, over))
 
 
@@ -302,8 +299,9 @@ def pause(session: Session, minutes: int, yes: bool, as_json: bool) -> None:
     """Deliver nothing for some minutes, then the program again by itself. What is missed is never made up."""
     may_ask(yes)
     with session.pump() as pump:
-        confirm_rows(yes, "pause", _delivery_rows(pump, "PAUSED for %d min" % minutes), "Pause the pump?")
-        done = pump.pause(minutes)
+        seen = pump.look()
+        confirm_rows(yes, "pause", _delivery_rows(seen, "PAUSED for %d min" % minutes), "Pause the pump?", pump.examine_pause(minutes, seen))
+        done = pump.pause(minutes, seen)
     told("thecal.pause/1", done, as_json, "paused for %d min" % minutes)
 
 

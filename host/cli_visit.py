@@ -17,6 +17,7 @@ from .prescription import Ingredient, Prescription
 from .programmer import Programmer
 from .review import PARTS
 from .terminal import Session, bar, host_time_s, show_table
+from .wean import OralDose
 
 ASK, HEARD, NOT_HEARD, SKIP = "ask", "heard", "not-heard", "skip"
 DOSES = ("dose", "steps", "days", "times", "over", "minimum", "bolus", "interval", "released", "fallback")
@@ -34,13 +35,14 @@ DOSES = ("dose", "steps", "days", "times", "over", "minimum", "bolus", "interval
               help="Sound the alarm: ask whether it was heard, or note it so; with --yes nobody can be asked: skip.")
 @click.option("--score", "scores", nargs=2, multiple=True, metavar="NAME VALUE", help="e.g. --score 'pain 0-10' 4, --score Ashworth 2, --score 'spasms a day' 3.")
 @click.option("--side-effects", help="In words.")
-@click.option("--oral", help="Oral drugs and how they are weaned: one at a time, in steps of 25-50 %.")
+@click.option("--oral", multiple=True, metavar="'DRUG DOSE -> DOSE'",
+              help="A drug by mouth and its new dose, e.g. 'baclofen 80 mg/day -> 60 mg/day': one drug at a time, in steps of 25-50 %.")
 @click.option("--next", "next_visit", metavar="'YYYY-MM-DD HH:MM'", help="The next appointment.")
 @click.option("--sign", "signer", metavar="NAME", help="Who signs: also the program's editor.")
 @therapy_options
 @click.pass_obj
 def visit(session: Session, withdrawn: str | None, volume: str | None, prime: str | None, alarm_test: str, scores: Iterable[tuple[str, str]],
-          side_effects: str | None, oral: str | None, next_visit: str | None, signer: str | None, override: str | None, yes: bool, as_json: bool,
+          side_effects: str | None, oral: Sequence[str], next_visit: str | None, signer: str | None, override: str | None, yes: bool, as_json: bool,
           **given: Any) -> None:
     """A refill or follow-up: interrogate, compare, plan, carry out, test the alarm, sign one report.
 
@@ -52,9 +54,10 @@ def visit(session: Session, withdrawn: str | None, volume: str | None, prime: st
     if withdrawn is not None and volume is None:
         raise UsageProblem("--withdrawn %s without --volume: what came out must be replaced; a reservoir that stays empty is `thecal script`'s" % withdrawn)
     signer = signer or str(click.prompt("Who signs this visit", err=True))
-    remarks = {**dict(scores), **({"side effects": side_effects} if side_effects else {}), **({"oral drugs": oral} if oral else {})}
+    remarks = {**dict(scores), **({"side effects": side_effects} if side_effects else {})}
     with session.pump() as pump, bar("reading the pump") as progress:
-        made = FollowUp(pump, signer, remarks, next_visit_s=units.pump_time_s(next_visit, "--next") if next_visit else None)
+        made = FollowUp(pump, signer, remarks, next_visit_s=units.pump_time_s(next_visit, "--next") if next_visit else None,
+                        oral=[OralDose.of(text) for text in oral])
         seen = made.interrogate(host_time_s(pump), progress)
         show_table(("interrogation", ""), screen.rows(seen), stderr=True)
         fill, program = _asked(pump, volume, withdrawn, signer, given)

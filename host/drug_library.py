@@ -7,14 +7,17 @@ published cancer doses exceed the consensus limits two to four times (regimens.m
 
 from __future__ import annotations
 
+import functools
 import tomllib
 from dataclasses import dataclass, fields
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, Callable
 
+from ..protocol import catalogue
 from . import units
 from .errors import RequestInvalid
+from .texts import wire_text
 
 SCHEMA = "thecal.drug/1"
 FOLDER = Path(__file__).parent / "drugs"
@@ -48,7 +51,9 @@ class Drug:
 
     `hour_share` is the part of the hard daily limit that one hour may hold; `ptm_allowed` whether a patient may ask for a bolus: 'yes', 'mixed' (only
     with another drug) or 'no'; `trial_start` how many times the effective single dose of the trial a day starts with (0: no such rule), once only where
-    its effect lasted longer than `trial_long_effect_s`."""
+    its effect lasted longer than `trial_long_effect_s`; `watch_s` how long a patient is watched behind the first start (0: no figure); `bolus_allowed`
+    whether the pump may give a bolus of it, whoever orders it; `diluted_life_s` its life at other concentrations than the maker's own, `undiluted_ng_ml`
+    (0: no other)."""
 
     name: str
     version: int
@@ -69,6 +74,16 @@ class Drug:
     sources: dict[str, str]
     trial_start: int = 0
     trial_long_effect_s: int = 0
+    watch_s: int = 0
+    bolus_allowed: bool = True
+    diluted_life_s: int = 0
+    undiluted_ng_ml: tuple[Fraction, ...] = ()
+
+    def life_s(self, concentration_ng_ml: Fraction | int, first: bool) -> int:
+        """Seconds that this drug lasts in the pump: diluted where it is at none of the maker's concentrations, and shorter in its first fill."""
+        diluted = self.diluted_life_s > 0 and concentration_ng_ml not in self.undiluted_ng_ml
+        life_s = self.diluted_life_s if diluted else self.in_pump_life_s
+        return min(life_s, self.first_fill_life_s) if first else life_s
 
     def setting(self, name: str | None = None) -> Setting:
         """The limits for a care setting (None: the drug's default). Raises RequestInvalid with the names that exist."""
@@ -93,7 +108,7 @@ class Drug:
 
 
 _RULE_KEYS = {"abrupt_stop", "ptm_allowed", "hour_share", "in_pump_life", "first_fill_life", "mixes_with"}
-_RULE_EXTRA = {"mix_warning", "trial_start", "trial_long_effect"}
+_RULE_EXTRA = {"mix_warning", "trial_start", "trial_long_effect", "watch", "bolus_allowed", "diluted_life", "undiluted"}
 _TOP_KEYS = {"schema", "version", "name", "dose_unit", "concentration_unit", "default_setting", "rules", "concentration", "setting"}
 _CONCENTRATION_KEYS = {"listed", "soft", "hard"}
 _PARSERS: dict[str, Callable[..., Any]] = {
@@ -153,7 +168,7 @@ def parse_drug(table: dict[str, Any], where: str) -> Drug:
     _check_keys(rules, _RULE_KEYS, _RULE_EXTRA, "%s, rules" % where)
     _check_keys(strength, _CONCENTRATION_KEYS, set(), "%s, concentration" % where)
     stop = _choice(read, rules, "abrupt_stop", ("dangerous", "tolerated"))
-    listed = read.leaf(strength, "concentration", "listed", list)
+    wire_text(str(table["name"]), "%s: name" % where, catalogue.DRUG_NAME_BYTES)
     drug = Drug(
         name=table["name"],
         version=_version(table["version"], where),
@@ -167,22 +182,33 @@ def parse_drug(table: dict[str, Any], where: str) -> Drug:
         first_fill_life_s=read.figure(rules, "rules", "first_fill_life", units.duration_s),
         mixes_with=tuple(read.leaf(rules, "rules", "mixes_with", list)),
         mix_warning=read.leaf(rules, "rules", "mix_warning", str) if "mix_warning" in rules else "",
-        listed_ng_ml=tuple(units.concentration_ng_ml(text, "%s, concentration.listed" % where) for text in listed),
+        listed_ng_ml=_strengths(read, strength, "concentration", "listed"),
         concentration_soft_ng_ml=read.figure(strength, "concentration", "soft", units.concentration_ng_ml),
         concentration_hard_ng_ml=read.figure(strength, "concentration", "hard", units.concentration_ng_ml),
         settings={name: _parse_setting(name, part, read) for name, part in table["setting"].items()},
         sources=read.sources,
         trial_start=read.leaf(rules, "rules", "trial_start", int) if "trial_start" in rules else 0,
         trial_long_effect_s=read.figure(rules, "rules", "trial_long_effect", units.duration_s) if "trial_long_effect" in rules else 0,
+        watch_s=read.figure(rules, "rules", "watch", units.duration_s) if "watch" in rules else 0,
+        bolus_allowed=read.leaf(rules, "rules", "bolus_allowed", bool) if "bolus_allowed" in rules else True,
+        diluted_life_s=read.figure(rules, "rules", "diluted_life", units.duration_s) if "diluted_life" in rules else 0,
+        undiluted_ng_ml=_strengths(read, rules, "rules", "undiluted") if "undiluted" in rules else (),
     )
     if drug.dose_unit not in units.DOSE_RATE.units or drug.concentration_unit not in units.CONCENTRATION.units:
         raise RequestInvalid("%s: dose_unit %r or concentration_unit %r is no unit" % (where, drug.dose_unit, drug.concentration_unit))
     drug.setting()
     if not Fraction(1, 24) < drug.hour_share <= 1:
         raise RequestInvalid("%s, rules.hour_share: %s %% is outside 4.17 .. 100 %%" % (where, units.decimal_text(drug.hour_share * 100)))
+    if (drug.diluted_life_s > 0) != bool(drug.undiluted_ng_ml):
+        raise RequestInvalid("%s, rules: 'diluted_life' and 'undiluted' are given together" % where)
     if drug.concentration_soft_ng_ml > drug.concentration_hard_ng_ml:
         raise RequestInvalid("%s, concentration: soft limit is above the hard limit" % where)
     return drug
+
+
+def _strengths(read: _Reader, table: dict[str, Any], section: str, key: str) -> tuple[Fraction, ...]:
+    """A list of concentrations, ng/mL."""
+    return tuple(units.concentration_ng_ml(text, "%s, %s.%s" % (read.where, section, key)) for text in read.leaf(table, section, key, list))
 
 
 def _choice(read: _Reader, rules: dict[str, Any], key: str, choices: tuple[str, ...]) -> str:
@@ -212,6 +238,16 @@ def _parse_setting(name: str, table: dict[str, Any], read: _Reader) -> Setting:
 
 def load(folder: Path = FOLDER) -> dict[str, Drug]:
     """Every drug of a folder of TOML files, by name. Raises RequestInvalid naming the file and the key that is wrong."""
+    return dict(_shipped()) if folder == FOLDER else _read(folder)
+
+
+@functools.cache
+def _shipped() -> dict[str, Drug]:
+    """Our own files, which a process reads once: every prescription, fill and program read back asks for them."""
+    return _read(FOLDER)
+
+
+def _read(folder: Path) -> dict[str, Drug]:
     drugs = {}
     for path in sorted(folder.glob("*.toml")):
         try:

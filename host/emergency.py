@@ -11,11 +11,12 @@ from typing import Any, Mapping
 from ..protocol import catalogue
 from . import units
 from .alarms import Alarm, of_bits
-from .blocks import read_drugs, read_text
+from .blocks import read_drugs
 from .drug_library import Drug
 from .errors import RequestInvalid
 from .prescription import Ingredient, show_flow
 from .records import NEVER_DAYS
+from .texts import read_text
 
 ACTIONS = {"fallback": catalogue.REDUCE_FALLBACK, "stop": catalogue.REDUCE_STOP}
 UNKNOWN = "not known"
@@ -30,7 +31,10 @@ def action_number(action: str) -> int:
 
 @dataclass(frozen=True)
 class Card:
-    """What somebody who has never seen this patient must know. Rates in nL/day, volumes in nL, times in pump seconds."""
+    """What somebody who has never seen this patient must know. Rates in nL/day, volumes in nL, times in pump seconds.
+
+    `drugs`: of the last fill, without one on record of the program; `other`: the program is written for another fill.
+    """
 
     drugs: tuple[Ingredient, ...]
     daily_nl: int
@@ -42,6 +46,7 @@ class Card:
     time_s: int
     alarms: list[Alarm]
     contact: str | None
+    other: bool = False
 
     @classmethod
     def of(cls, raw: Mapping[str, Any], library: dict[str, Drug]) -> Card:
@@ -49,7 +54,7 @@ class Card:
         return cls(
             read_drugs(raw, library), raw["daily_nl"], raw["rate_nl_day"], catalogue.MODES[raw["mode"]], raw["reservoir_computed_nl"],
             raw["filled_s"] or None, None if raw["low_reservoir_days"] == NEVER_DAYS else raw["low_reservoir_days"], raw["time_s"],
-            of_bits(raw["alarms"]), read_text(raw["contact"]) or None)
+            of_bits(raw["alarms"]), read_text(raw["contact"]) or None, bool(raw["other"]))
 
     @property
     def refill_due_s(self) -> int | None:
@@ -60,6 +65,8 @@ class Card:
         """The card in words."""
         rows = [("drug", "%s %s, %s" % (item.name, item.show_concentration(), item.show_dose(item.dose_ng(self.daily_nl)))) for item in self.drugs]
         rows = rows or [("drug", UNKNOWN)]
+        if self.other:
+            rows.append(("ATTENTION", "this is what the reservoir holds; the PROGRAM IS WRITTEN FOR ANOTHER FILL, and its dose is not meant"))
         rows.append(("clinic", self.contact or UNKNOWN))
         rows.append(("now", "%s, %s" % (self.mode, show_flow(self.rate_nl_day))))
         rows += [("", "%s %s" % (item.name, item.show_dose(item.dose_ng(self.rate_nl_day)))) for item in self.drugs]
@@ -79,7 +86,7 @@ class Card:
             "daily_nl": self.daily_nl, "rate_nl_day": self.rate_nl_day, "mode": self.mode, "reservoir_computed_nl": self.reservoir_computed_nl,
             "filled_s": self.filled_s, "filled": units.pump_time_text(self.filled_s) if self.filled_s else None,
             "low_reservoir_days": self.low_reservoir_days, "time_s": self.time_s, "time": units.pump_time_text(self.time_s),
-            "alarms": [alarm.to_dict() for alarm in self.alarms], "contact": self.contact}
+            "alarms": [alarm.to_dict() for alarm in self.alarms], "contact": self.contact, "other": self.other}
 
 
 @dataclass(frozen=True)

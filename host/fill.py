@@ -7,12 +7,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Mapping
+from typing import Collection, Mapping
 
+from ..protocol import catalogue
 from . import units
 from .drug_library import Drug
 from .errors import RequestInvalid
 from .prescription import CEILING_NL_DAY, FLOOR_NL_DAY, Bridge, Ingredient, Prescription, ingredients_of, show_flow
+from .texts import wire_text
 
 RESIDUAL_NL = 1_400_000  # unusable residual of the reference reservoir, 1.4 mL (clinical.md 1.1)
 LOW_DAYS = 7  # alarms.md row 19: usable volume below 7 days ...
@@ -35,25 +37,30 @@ class Fill:
     expiry_s: int | None = None  # pump time of the label's expiry date
     rinses: int = 0  # times that the reservoir was rinsed with the new drug before
     rinse_ul: int = 0
+    rinse: bool = False  # this is itself a rinse, recorded apart: the fill is still to come
+    next_refill_s: int | None = None  # pump time of the next appointment
 
     def __init__(
         self, volume: str, drug: str, concentration: str, *, withdrawn: str = "0 mL", also: Mapping[str, str] | None = None,
         setting: str | None = None, lot: str = "", expiry: str | None = None, rinses: int = 0, rinse_volume: str = "0 mL",
-        library: dict[str, Drug] | None = None,
+        rinse: bool = False, next_refill: str | None = None, library: dict[str, Drug] | None = None,
     ):
         """`Fill('20 mL', 'baclofen', '500 ug/mL', withdrawn='1.4 mL')`; rinsed before: `rinses=3, rinse_volume='2 mL'`.
 
         Raises RequestInvalid for a volume that is zero, above 60 mL or no whole number of uL, for rinses outside 0 .. 10 or without their volume,
-        and as `ingredients_of` does.
+        for a lot of more than 16 characters, and as `ingredients_of` does.
         """
         object.__setattr__(self, "ingredients", ingredients_of(drug, concentration, also, library))
         object.__setattr__(self, "volume_ul", units.whole_ul(volume, "volume"))
         object.__setattr__(self, "withdrawn_ul", units.whole_ul(withdrawn, "withdrawn"))
         object.__setattr__(self, "setting", setting)
+        wire_text(lot, "lot", catalogue.DRUG_NAME_BYTES)
         object.__setattr__(self, "lot", lot)
         object.__setattr__(self, "expiry_s", units.pump_time_s(expiry, "expiry") if expiry else None)
         object.__setattr__(self, "rinses", rinses)
         object.__setattr__(self, "rinse_ul", units.whole_ul(rinse_volume, "rinse volume"))
+        object.__setattr__(self, "rinse", rinse)
+        object.__setattr__(self, "next_refill_s", units.pump_time_s(next_refill, "next refill") if next_refill else None)
         if self.volume_ul == 0:
             raise RequestInvalid("volume %r: a fill holds more than 0 mL" % volume, "volume")
         if not 0 <= rinses <= MAX_RINSES or (rinses > 0) != (self.rinse_ul > 0):
@@ -69,16 +76,32 @@ class Fill:
         """'unrinsed' or 'rinsed 3 times with 2 mL'."""
         return "rinsed %d times with %s" % (self.rinses, units.show(self.rinse_ul * NL_PER_UL, units.VOLUME, "mL", places=3)) if self.rinses else "unrinsed"
 
-    def use_before_s(self, filled_s: int, first: bool) -> int:
-        """Pump time at which the drug is past its life in the pump, of the first fill or a later one, or its label's date, whichever is earlier; 0: not known."""
-        lives = [filled_s + (item.drug.first_fill_life_s if first else item.drug.in_pump_life_s) for item in self.ingredients if item.drug]
-        return min([*lives, *([self.expiry_s] if self.expiry_s is not None else [])], default=0)
+    def lives_s(self, before: Collection[str]) -> list[int]:
+        """Seconds that each drug lasts in the pump: at its concentration, and for a first fill where it is none of those that were in it `before`."""
+        if self.rinse:
+            return []
+        return [item.drug.life_s(item.concentration_ng_ml, first=item.name not in before) for item in self.ingredients if item.drug]
+
+    def use_before_s(self, filled_s: int, before: Collection[str] = ()) -> int:
+        """Pump time at which the drug is past its life in the pump or its label's date, whichever is earlier; 0: not known. `before`: see `lives_s`."""
+        label = [] if self.expiry_s is None else [self.expiry_s]
+        return min([*(filled_s + life for life in self.lives_s(before)), *label], default=0)
+
+    def next_due_s(self, filled_s: int, before: Collection[str] = ()) -> int:
+        """Seconds behind the fill by which the next is due: the drug's life or the next appointment, whichever is earlier; 0: neither is known.
+
+        The pump counts them by its steady tick, so that setting its clock makes no drug younger.
+        """
+        date = [] if self.next_refill_s is None else [max(1, self.next_refill_s - filled_s)]
+        return min([*self.lives_s(before), *date], default=0)
 
     def check(self, running_ng_day: Mapping[str, Fraction] | None = None) -> list[str]:
         """Warnings about this fill for a patient on `running_ng_day` (ng/day per drug; empty: therapy starts now).
 
         Raises RequestInvalid when a concentration is above its hard limit, drugs must not be mixed, or the floor rate of 0.048 mL/day
-        exceeds both the largest starting dose and the dose the patient has now.
+        exceeds both the usual largest starting dose of the setting and the dose the patient has now (regimens.md 6: morphine 20 mg/mL, 0.96 mg against
+        0.1-0.5). A setting is what makes the difference: morphine 25 mg/mL may start a tolerant or a cancer patient (5 mg), hydromorphone 10 a cancer
+        patient (0.5 mg).
         """
         warnings: list[str] = []
         for item in self.ingredients:
@@ -106,7 +129,7 @@ def _check_concentration(item: Ingredient, drug: Drug) -> list[str]:
 
 def _check_floor(item: Ingredient, drug: Drug, running: Fraction | None, setting: str | None) -> list[str]:
     limits = drug.setting(setting)
-    start = limits.start_hard or limits.dose_hard
+    start = limits.start_soft or limits.start_hard or limits.dose_soft
     floor = item.dose_ng(FLOOR_NL_DAY)
     if floor <= start:
         return []
@@ -209,12 +232,18 @@ def _granted_nl(prescription: Prescription) -> int:
     return bolus.most_a_day * bolus.volume_nl if bolus else 0
 
 
-def discrepancy(expected_nl: int, withdrawn_nl: int, delivered_nl: int) -> str | None:
-    """What a refill's withdrawn volume says against the expected one (alarms.md 4), or None while inside max(1 mL, 15 % of delivered)."""
+def discrepancy(expected_nl: int, withdrawn_nl: int, delivered_nl: int | None) -> str | None:
+    """What a refill's withdrawn volume says against the expected one (alarms.md 4), or None while inside max(1 mL, 15 % of delivered).
+
+    `delivered_nl` is None where nobody knows it: then a gap above 1 mL is told and nothing is concluded from it.
+    """
     gap = expected_nl - withdrawn_nl
-    if abs(gap) <= max(Fraction(DISCREPANCY_NL), DISCREPANCY_SHARE * delivered_nl):
+    if abs(gap) <= max(Fraction(DISCREPANCY_NL), DISCREPANCY_SHARE * (delivered_nl or 0)):
         return None
     size = units.show(abs(gap), units.VOLUME, "mL", places=2)
+    if delivered_nl is None:
+        return "%s %s withdrawn than expected: the log no longer reaches back to the last refill, so it is not known whether that is above 15 %% of what was delivered" % (
+            size, "less" if gap > 0 else "more")
     if gap > 0:
         return "%s less withdrawn than expected: over-infusion, leak, pocket fill last time or theft" % size
     return "%s more withdrawn than expected: under-delivery, occlusion or stall" % size

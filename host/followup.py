@@ -9,10 +9,10 @@ import hashlib
 import json
 from dataclasses import dataclass, field
 from fractions import Fraction
-from typing import Any, Callable
+from typing import Any, Callable, Sequence
 
-from . import forecast, present, report, review, screen, units
-from .errors import RequestInvalid
+from . import forecast, present, report, review, screen, units, wean
+from .errors import PumpRefused, RequestInvalid
 from .fill import Fill, discrepancy
 from .forecast import Battery, Reservoir
 from .implant import Implant
@@ -23,6 +23,7 @@ from .orders import PRIME_RATE
 from .prescription import Bridge, Prescription, same_drugs
 from .programmer import Programmer
 from .review import NL_PER_UL, RefillReview, named
+from .wean import OralDose
 
 SCHEMA = "thecal.visit/1"
 SIGNED_BYTES = 8
@@ -76,7 +77,8 @@ class Plan:
 
 @dataclass
 class FollowUp:
-    """One visit at one pump. `editor` is who signs; `scores` are the clinician's own (pain 0-10, Ashworth, spasms, side effects, oral drugs and weaning)."""
+    """One visit at one pump. `editor` is who signs; `scores` are the clinician's own (pain 0-10, Ashworth, spasms, side effects); `oral` the drugs by
+    mouth and how they are weaned."""
 
     pump: Programmer
     editor: str
@@ -87,6 +89,7 @@ class FollowUp:
     heard: bool | None = None
     plan_made: Plan | None = None
     next_visit_s: int | None = None
+    oral: Sequence[OralDose] = ()
 
     def interrogate(self, host_s: int | None = None, progress: Callable[[int, int], None] | None = None) -> dict[str, Any]:
         """Everything on record before anything is changed; see report.collect."""
@@ -95,9 +98,9 @@ class FollowUp:
 
     def withdrawn(self, volume: str) -> str:
         """What the syringe took out against what the book expects, in words (alarms.md 4). Raises RequestInvalid for a volume that is none."""
-        taken_nl, status, implant = units.volume_nl(volume, "withdrawn"), self.pump.status(), self._implant()
+        taken_nl, status, implant = units.volume_nl(volume, "withdrawn"), self.pump.status(), _commissioned(self.pump.implant())
         expected_nl = max(0, status.reservoir_computed_nl - implant.residual_ul * NL_PER_UL)
-        given_nl = review.delivered_since_refill_nl(status, self.pump.log(), implant) or 0
+        given_nl = review.delivered_since_refill_nl(status, self.pump.log(), implant)
         odd = discrepancy(expected_nl, taken_nl, given_nl)
         self.difference = "%s withdrawn, %s expected: %s" % (
             screen.ml(taken_nl), screen.ml(expected_nl), odd or "within the pump's accuracy of 1 mL or 15 % of what was delivered")
@@ -108,25 +111,27 @@ class FollowUp:
 
         Raises RequestInvalid at any hard limit of the fill, the program or their drugs, and where the prime would be refused.
         """
-        implant, status, running, contents = self._implant(), self.pump.status(), self.pump.program_running(), self.pump.contents()
-        warnings: list[str] = []
+        seen, contents = self.pump.look(), self.pump.contents()
+        implant, status, running = _commissioned(seen.implant), seen.status, seen.running
+        warnings = wean.check(self.oral)
         found: list[Finding] = []
         bridge = None
         if fill is not None:
-            warnings += self.pump.examine_refill(fill).warnings
+            warnings += self.pump.examine_refill(fill, seen).warnings
             if program is None and running is not None and not same_drugs(fill.ingredients, running.ingredients):
                 warnings.append("the fill is not what the running program is written for: a program for it must follow in this visit")
         if prime is not None:
-            warnings += self.pump.examine_prime(prime).warnings
+            warnings += self.pump.examine_prime(prime, seen=seen).warnings
         if program is not None:
             held = fill.ingredients if fill else contents.ingredients if contents else program.ingredients
             if not same_drugs(held, program.ingredients):
                 raise RequestInvalid("the program is written for %s, the pump holds %s" % (named(program.ingredients), named(held)), "program")
-            bridge = self.pump.bridge_due(program)
-            found = self.pump.examine(program.with_bridge(bridge))[1]
+            bridge = self.pump.bridge_due(program, seen)
+            found = self.pump.examine(program.with_bridge(bridge), seen=seen)[1]
             if bridge is not None:
                 warnings = [line for line in warnings if line != review.bridge_sentence(bridge)]    # it is planned
-        expires_s = fill.use_before_s(status.time_s, first=contents is None) if fill else contents.expires_s if contents else 0
+        before = contents.drugs_before() if contents else ()
+        expires_s = fill.use_before_s(status.time_s, before) if fill else contents.expires_s if contents else 0
         held_nl = (fill.volume_ul + (implant.residual_ul if contents else 0)) * NL_PER_UL if fill else status.reservoir_computed_nl
         part = prime or review.prime_due(status, implant)
         prime_nl = review.empty_nl(status, implant, part) if part else 0
@@ -140,7 +145,10 @@ class FollowUp:
 
     def carry_out(self, confirm_refill: bool | Callable[[RefillReview], bool] = True, confirm_program: bool | Callable[[Review], bool] = True,
                   override: str | None = None) -> list[OrderResult]:
-        """Do what was planned: the refill, the prime, then the program behind its bridge. Raises RequestInvalid without a plan, and as those orders do."""
+        """Do what was planned: the refill, the prime, then the program behind its bridge. Raises RequestInvalid without a plan, and as those orders do.
+
+        Where the refill is done and its program is not (not confirmed, refused), the sentence says what the pump gives now.
+        """
         plan = self.plan_made
         if plan is None:
             raise RequestInvalid("nothing is planned in this visit")
@@ -149,8 +157,24 @@ class FollowUp:
         if plan.prime is not None:
             self.done.append(self.pump.prime(plan.prime))
         if plan.program is not None:
-            self.done.append(self.pump.program(plan.program.with_bridge(plan.bridge), confirm_program, override=override))
+            try:
+                self.done.append(self.pump.program(plan.program.with_bridge(plan.bridge), confirm_program, override=override))
+            except (RequestInvalid, PumpRefused) as error:
+                raise RequestInvalid("%s%s" % (error, self._left_behind(plan)), error.field) from error
         return self.done
+
+    def _left_behind(self, plan: Plan) -> str:
+        """What a visit leaves that ends between a fill and its program: nothing to say where the old program is right for the fill."""
+        running = self.pump.program_running()
+        if plan.fill is None or running is None or same_drugs(plan.fill.ingredients, running.ingredients):
+            return ""
+        rate_nl = running.max_daily_nl()
+        doses = " + ".join("%s %s" % (item.name, item.show_dose(item.dose_ng(rate_nl))) for item in plan.fill.ingredients)
+        if self.pump.status().mode == "stopped":
+            return "; ATTENTION: THE REFILL IS DONE AND THE PROGRAM IS NOT: the pump is stopped and will not resume before a program for %s is committed" % (
+                named(plan.fill.ingredients))
+        return ("; ATTENTION: THE REFILL IS DONE AND THE PROGRAM IS NOT: the pump runs the old program (%s) on the new drug, which gives %s from the catheter's "
+                "end on; program this fill or stop the pump now" % (running.dose_text(), doses))
 
     def alarm_check(self, heard: Callable[[], bool]) -> bool:
         """Sound the two-tone alarm and ask `heard`."""
@@ -169,6 +193,7 @@ class FollowUp:
         made: dict[str, Any] = {
             "schema": SCHEMA, "notice": report.NOTICE, "editor": self.editor, "serial": after["identity"]["serial"], "patient": after["implant_record"],
             "time": after["status"]["time"], "withdrawn": self.difference, "plan": dict(plan.rows()) if plan else {}, "scores": self.scores,
+            "oral": [dose.text for dose in self.oral], "weaning": wean.check(self.oral),
             "before": before, "after": after, "changes": _changes(before["program"], after["program"]), "done": [order.to_dict() for order in self.done],
             "overridden": self._overridden(), "delivered": report.delivered_text(before["delivered"]), "refill_by": refill_by,
             "next_visit": units.pump_time_text(self.next_visit_s) if self.next_visit_s is not None else None, "alarm_heard": self.heard}
@@ -188,11 +213,11 @@ class FollowUp:
                 told.append("%s: by %s, %s" % (names, self.editor, program.guard.why))
         return told
 
-    def _implant(self) -> Implant:
-        implant = self.pump.implant()
-        if implant is None:
-            raise RequestInvalid("the pump is on the shelf: commission it first")
-        return implant
+
+def _commissioned(implant: Implant | None) -> Implant:
+    if implant is None:
+        raise RequestInvalid("the pump is on the shelf: commission it first")
+    return implant
 
 
 def digest_of(visit: dict[str, Any]) -> bytes:
@@ -236,6 +261,7 @@ def as_text(visit: dict[str, Any]) -> str:
              ("next visit", visit["next_visit"] or "not given"),
              ("alarm test", {None: "not done", True: "heard", False: "NOT HEARD"}[visit["alarm_heard"]])]
     rows += [("overridden", line) for line in visit["overridden"]] + list(visit["scores"].items())
+    rows += [("by mouth", line) for line in visit["oral"]] + [("weaning", line) for line in visit["weaning"]]
     lines = ["VISIT of pump %d at %s" % (visit["serial"], visit["time"]), visit["notice"], "", *("%-16s %s" % row for row in rows)]
     lines += ["", report.as_text(visit["after"]), "", "report %s, program %s, by %s: ______________________" % (
         visit["digest"], visit["program_digest"], visit["editor"])]

@@ -31,6 +31,7 @@ class Implant:
     step_hz: int = 1000
     pulse_nl: int = 1000
     level_nl_per_count: int = 10_000
+    level_drift_ul: int = 50
     capacity_ul: int = 20_000
     residual_ul: int = 1_400
     minimum_rate_nl_day: int = 6_000

@@ -12,6 +12,7 @@ from .drug_library import Drug
 from .errors import RequestInvalid
 from .limits import START, Finding, check_bolus, check_daily
 from .prescription import Ingredient, Prescription
+from .texts import read_text, wire_text
 
 RESPONSES = ("none", "partial", "yes")      # to a trial dose; wire value = index
 DOSE_KINDS = ("bolus", "infusion")          # wire value = index + 1
@@ -22,13 +23,18 @@ MRI_CLASSES = ("unknown", "safe", "conditional", "unsafe")
 
 @dataclass(frozen=True)
 class Contents:
-    """The last fill: its drugs, what went in and what had been taken out (uL), the pump time at which its drug is past its life (0: not known)."""
+    """The last fill: its drugs, what went in and what had been taken out (uL), the pump time at which its drug is past its life (0: not known).
+
+    `next_s`: seconds behind it by which the next fill is due (0: not given); `rinse`: it was no fill but a rinse, 1 before a drug's first fill.
+    """
 
     ingredients: tuple[Ingredient, ...]
     volume_ul: int
     withdrawn_ul: int
     expires_s: int
     lot: str
+    next_s: int = 0
+    rinse: int = 0
 
     @classmethod
     def read(cls, data: bytes, library: dict[str, Drug]) -> Contents | None:
@@ -36,7 +42,12 @@ class Contents:
         if not data:
             return None
         values = blocks.unpack(catalogue.REFILL, data)
-        return cls(blocks.read_drugs(values, library), values["volume_ul"], values["withdrawn_ul"], values["expires_s"], blocks.read_text(values["lot"]))
+        return cls(blocks.read_drugs(values, library), values["volume_ul"], values["withdrawn_ul"], values["expires_s"], read_text(values["lot"]),
+                   values["next_s"], values["rinse"])
+
+    def drugs_before(self) -> frozenset[str]:
+        """The drugs that a next fill finds to have been in the pump: those of a rinse before their first fill have not (regimens.md 2)."""
+        return frozenset() if self.rinse == 1 else frozenset(item.name for item in self.ingredients)
 
     def text(self) -> str:
         """'baclofen 500 ug/mL, 18.6 mL, lot A1'."""
@@ -45,7 +56,7 @@ class Contents:
 
     def to_dict(self) -> dict[str, Any]:
         return {"drugs": [{"name": item.name, "concentration": item.show_concentration()} for item in self.ingredients], "volume_ul": self.volume_ul,
-                "withdrawn_ul": self.withdrawn_ul, "expires_s": self.expires_s, "lot": self.lot}
+                "withdrawn_ul": self.withdrawn_ul, "expires_s": self.expires_s, "lot": self.lot, "next_s": self.next_s, "rinse": self.rinse}
 
 
 @dataclass(frozen=True)
@@ -63,8 +74,8 @@ class ImplantRecord:
         """The block's fields. Raises RequestInvalid for a text that is too long or not ascii, or an unknown MRI class."""
         if self.mri not in MRI_CLASSES:
             raise RequestInvalid("MRI class %r is none of: %s" % (self.mri, ", ".join(MRI_CLASSES)), "mri")
-        return {"implanted_s": self.implanted_s, "patient": _fixed(self.patient, "patient", 8), "indication": _fixed(self.indication, "indication", 16),
-                "tip_level": _fixed(self.tip_level, "tip level", 8), "access_port": int(self.access_port), "mri": _fixed(self.mri, "mri", 16)}
+        return {"implanted_s": self.implanted_s, "patient": wire_text(self.patient, "patient", 8), "indication": wire_text(self.indication, "indication", 16),
+                "tip_level": wire_text(self.tip_level, "tip level", 8), "access_port": int(self.access_port), "mri": wire_text(self.mri, "mri", 16)}
 
     @classmethod
     def read(cls, data: bytes) -> ImplantRecord | None:
@@ -72,8 +83,8 @@ class ImplantRecord:
         if not data:
             return None
         raw = blocks.unpack(catalogue.IMPLANT_RECORD, data)
-        return cls(blocks.read_text(raw["patient"]), blocks.read_text(raw["indication"]), raw["implanted_s"], blocks.read_text(raw["tip_level"]),
-                   bool(raw["access_port"]), blocks.read_text(raw["mri"]))
+        return cls(read_text(raw["patient"]), read_text(raw["indication"]), raw["implanted_s"], read_text(raw["tip_level"]),
+                   bool(raw["access_port"]), read_text(raw["mri"]))
 
     def to_dict(self) -> dict[str, Any]:
         return {**asdict(self), "implanted": units.pump_time_text(self.implanted_s)}
@@ -117,6 +128,8 @@ class TrialRecord:
         """
         entry = drug_library.find(drug, library)
         strength = units.concentration_ng_ml(concentration, "concentration")
+        if int(strength) <= 0:
+            raise RequestInvalid("concentration %r of a trial holds no drug" % concentration, "concentration")
         made = tuple(_dose(entry, given) for given in doses)
         if not 1 <= len(made) <= MAX_DOSES:
             raise RequestInvalid("a trial of %d doses; allowed are 1 .. %d" % (len(made), MAX_DOSES), "doses")
@@ -130,7 +143,7 @@ class TrialRecord:
         for dose in self.doses:
             tail += bytes((DOSE_KINDS.index(dose.kind) + 1,)) + dose.dose_ng.to_bytes(4, "little")
             tail += bytes((dose.hours, RESPONSES.index(dose.response), dose.effect_h, int(dose.adverse), dose.score))
-        return {"drug": blocks.wire_name(self.ingredient.name), "concentration_ng_ml": self.ingredient.concentration_ng_ml,
+        return {"drug": wire_text(self.ingredient.name, "drug", catalogue.DRUG_NAME_BYTES), "concentration_ng_ml": self.ingredient.concentration_ng_ml,
                 "indicated": int(self.indicated), "doses": bytes(tail)}
 
     @classmethod
@@ -139,7 +152,7 @@ class TrialRecord:
         if not data:
             return None
         raw = blocks.unpack(catalogue.TRIAL_RECORD, data)
-        name = blocks.read_text(raw["drug"])
+        name = read_text(raw["drug"])
         parts = [raw["doses"][at:at + _DOSE_BYTES] for at in range(0, len(raw["doses"]), _DOSE_BYTES)]
         doses = tuple(TrialDose(DOSE_KINDS[part[0] - 1], int.from_bytes(part[1:5], "little"), part[5], RESPONSES[part[6]], part[7], bool(part[8]), part[9])
                       for part in parts)
@@ -196,26 +209,23 @@ def _dose(drug: Drug, given: Mapping[str, Any]) -> TrialDose:
     for key in given:
         if key not in ("dose", "kind", "watched", "response", "effect", "adverse", "score"):
             raise RequestInvalid("trial dose has the unknown key %r" % key, str(key))
-    kind = given.get("kind", "bolus")
+    if "dose" not in given:
+        raise RequestInvalid("trial dose lacks 'dose': every dose of a trial has an amount", "dose")
+    kind, score = given.get("kind", "bolus"), given.get("score", 0)
+    if not isinstance(score, int):
+        raise RequestInvalid("trial dose: score %r is not a whole number 0 .. 10" % (score,), "score")
     if kind == "infusion":
         amount = units.dose_rate_ng_day(given["dose"], "dose")
         check_daily(drug, amount, "trial")
+        if not _hours(given, "watched"):
+            raise RequestInvalid("trial dose: the infusion of %s has no length: give the hours of it as 'watched'" % given["dose"], "watched")
     else:
         amount = units.dose_ng(given["dose"], "dose")
         check_bolus(drug, amount, "trial")
-    return TrialDose(kind, round(amount), _hours(given, "watched"), given.get("response", "none"), _hours(given, "effect"),
-                     bool(given.get("adverse", False)), int(given.get("score", 0)))
+    if round(amount) <= 0:
+        raise RequestInvalid("trial dose: %r is no dose" % given["dose"], "dose")
+    return TrialDose(kind, round(amount), _hours(given, "watched"), given.get("response", "none"), _hours(given, "effect"), bool(given.get("adverse", False)), score)
 
 
 def _hours(given: Mapping[str, Any], key: str) -> int:
     return units.duration_s(given[key], key) // 3600 if key in given else 0
-
-
-def _fixed(text: str, field: str, size: int) -> bytes:
-    try:
-        raw = text.encode("ascii")
-    except UnicodeEncodeError as error:
-        raise RequestInvalid("%s %r must be plain ascii" % (field, text), field) from error
-    if len(raw) > size:
-        raise RequestInvalid("%s %r has %d characters; at most %d" % (field, text, len(raw), size), field)
-    return raw.ljust(size, b"\0")

@@ -47,17 +47,22 @@ def overridden(found: list[Finding]) -> int:
 class Baseline:
     """Where the patient stands: ng/day per drug now (empty: no therapy yet), seconds since the last change, whole days of therapy.
 
-    None means not known; a rule that needs an unknown figure is skipped and says so in a warning.
+    `granted_ng_day` is the day with every patient bolus granted, `lockout_min` theirs. None means not known; a rule that needs an unknown figure is skipped and says so
+    in a warning.
     """
 
     doses_ng_day: dict[str, Fraction] = field(default_factory=dict)
     since_change_s: int | None = None
     therapy_day: int | None = None
+    granted_ng_day: dict[str, Fraction] = field(default_factory=dict)
+    lockout_min: int | None = None
 
     @classmethod
     def of(cls, running: Prescription | None, since_change_s: int | None = None, therapy_day: int | None = None) -> Baseline:
         """The baseline that a running program makes (largest weekday)."""
-        return cls(running.daily_dose_ng() if running else {}, since_change_s, therapy_day)
+        if running is None:
+            return cls({}, since_change_s, therapy_day)
+        return cls(running.daily_dose_ng(), since_change_s, therapy_day, _granted_ng(running), running.patient_bolus.lockout_min if running.patient_bolus else None)
 
 
 def check(program: Prescription, baseline: Baseline | None = None, *, pulse_nl: int = PULSE_NL) -> list[Finding]:
@@ -78,9 +83,16 @@ def check(program: Prescription, baseline: Baseline | None = None, *, pulse_nl: 
         warnings += _check_ceiling(item.drug, dose, limits, baseline)
         running = baseline.doses_ng_day.get(item.name)
         if running:
-            warnings += _check_step(item.drug, dose, running, limits, baseline)
+            found = _check_step("step", item.drug, dose, running, limits, baseline)
+            day, before = _granted_ng(program)[item.name], baseline.granted_ng_day.get(item.name, running)
+            if program.patient_bolus and day > before and not overridden(found) & STEP:
+                found += _check_step("step of the day with all patient boluses,", item.drug, day, before, limits, baseline)
+            warnings += found
         else:
             warnings += _against(item.drug, "starting dose", dose, limits.start_soft, limits.start_hard, limits, START)
+    if program.patient_bolus and program.patient_bolus.lockout_min < (baseline.lockout_min or 0):
+        warnings.append(Finding.soft(BOLUS, "lockout of %s is shorter than the %s that the patient has now" % (
+            units.duration_text(program.patient_bolus.lockout_min * 60), units.duration_text((baseline.lockout_min or 0) * 60))))
     caps.check(program, pulse_nl)
     if program.max_daily_nl() * PULSE_SHARE < pulse_nl:
         warnings.append(Finding("one pulse of %s is more than 1 %% of the day's volume of %s" % (
@@ -147,29 +159,34 @@ def has_ceiling(program: Prescription) -> bool:
 
 
 def _check_ceiling(drug: Drug, dose: Fraction, limits: Setting, baseline: Baseline) -> list[Finding]:
-    """A ceiling dose that may not be reached before a day of therapy (ziconotide: 19.2 ug/day not before day 21)."""
-    if limits.ceiling_not_before is None or dose < limits.dose_hard:
-        return []
+    """Doses above the last whole step below a ceiling are not for before a day of therapy (ziconotide: 19.2 ug/day not before day 21, so 16.8 till then)."""
+    if limits.ceiling_not_before is None or dose <= limits.dose_hard - (limits.step_hard or 0):
+        return []       # up to the last step below it: one more, of any size, is the way to the ceiling
     first_day = limits.ceiling_not_before // units.DAY_S
     if baseline.therapy_day is None:
-        return [Finding("%s %s must not be reached before day %d; the day of therapy is not known" % (drug.name, drug.show_dose(dose), first_day))]
+        return [Finding("%s %s is above %s, which must not be passed before day %d; the day of therapy is not known" % (
+            drug.name, drug.show_dose(dose), drug.show_dose(limits.dose_hard - (limits.step_hard or 0)), first_day))]
     if baseline.therapy_day < first_day:
-        raise RequestInvalid("%s %s must not be reached before day %d of therapy; this is day %d" % (
-            drug.name, drug.show_dose(dose), first_day, baseline.therapy_day), "dose")
+        raise RequestInvalid("%s %s is above %s, which must not be passed before day %d of therapy; this is day %d" % (
+            drug.name, drug.show_dose(dose), drug.show_dose(limits.dose_hard - (limits.step_hard or 0)), first_day, baseline.therapy_day), "dose")
     return []
 
 
-def _check_step(drug: Drug, dose: Fraction, running: Fraction, limits: Setting, baseline: Baseline) -> list[Finding]:
+def _granted_ng(program: Prescription) -> dict[str, Fraction]:
+    return {item.name: item.dose_ng(program.worst_daily_nl()) for item in program.ingredients}
+
+
+def _check_step(what: str, drug: Drug, dose: Fraction, running: Fraction, limits: Setting, baseline: Baseline) -> list[Finding]:
     """Rises are bound in size and in frequency; falls only warn, and only where an abrupt fall is dangerous."""
     change = dose - running
     warnings: list[Finding] = []
     share = abs(change) * 100 / running
     if change > 0 and limits.step_hard is not None and change > limits.step_hard:
-        raise RequestInvalid("step of %s from %s to %s is above the hard limit of %s a step" % (
-            drug.name, drug.show_dose(running), drug.show_dose(dose), drug.show_dose(limits.step_hard)), "dose")
+        raise RequestInvalid("%s of %s from %s to %s is above the hard limit of %s a step" % (
+            what, drug.name, drug.show_dose(running), drug.show_dose(dose), drug.show_dose(limits.step_hard)), "dose")
     if limits.step_soft is not None and share > limits.step_soft and (change > 0 or drug.abrupt_stop_dangerous):
-        warnings.append(Finding.soft(STEP, "step of %s from %s to %s is %s %%, above the usual %s %%" % (
-            drug.name, drug.show_dose(running), drug.show_dose(dose), units.decimal_text(change * 100 / running, 1),
+        warnings.append(Finding.soft(STEP, "%s of %s from %s to %s is %s %%, above the usual %s %%" % (
+            what, drug.name, drug.show_dose(running), drug.show_dose(dose), units.decimal_text(change * 100 / running, 1),
             units.decimal_text(limits.step_soft, 1))))
     if change > 0 and baseline.since_change_s is not None:
         since = baseline.since_change_s

@@ -9,26 +9,33 @@ from typing import Callable
 from ..protocol import catalogue
 from . import blocks, ordering, review, units
 from .alarms import TABLE as ALARM_ROWS
-from .errors import RequestInvalid
+from .errors import PumpRefused, RequestInvalid
 from .fill import Fill
 from .implant import Implant
 from .life import ImplantRecord, TrialRecord, trial_findings
 from .limits import NO_BRIDGE, OVERRIDE_REASONS, Baseline, Finding, check, has_ceiling, overridden
 from .outcome import OrderResult, ProgramResult, Review
 from .prescription import Bridge, Prescription, same_drugs
-from .readings import Readings
+from .readings import Readings, Seen
 from .records import Event, Status
 from .review import BolusReview, PrimeReview, RefillReview
 
 EVENT_TAIL = 200  # events searched for the last program change: 4 KB, 0.4 s at 115200
 PRIME_RATE = "24 mL/day"  # near 1 mL/h, the head's fastest (clinical.md 1.2)
 MAX_ORDER = 2**30 - 1
+CAP_ROW, CLOCK_LOST_ROW = 4, 12
 UNCONFIRMED = "not confirmed; nothing was sent"
 NO_BRIDGE_DUE = "no bridge is due: the catheter is empty, or the program's drugs and concentrations are those that run"
 
 
+Override = str | Callable[[list[Finding]], str | None] | None
+
+
 class Orders(Readings):
-    """Orders over one exchange. What a method's docstring does not name it may still raise as Readings does."""
+    """Orders over one exchange. What a method's docstring does not name it may still raise as Readings does.
+
+    `seen` is a look at the pump that the caller has had (`look`); without one, each order takes its own, once.
+    """
 
     _orders = 0
 
@@ -41,13 +48,14 @@ class Orders(Readings):
         self._exchange.serial_became(implant.serial)
         return done
 
-    def examine_clock(self, pump_s: int) -> list[str]:
-        """What setting the clock to `pump_s` does to the running program's steps; nothing is sent."""
-        return review.clock_warnings(self.program_running(), self.status().time_s, pump_s)
+    def examine_clock(self, pump_s: int, seen: Seen | None = None) -> list[str]:
+        """What setting the clock to `pump_s` does to the running program's steps and doses; nothing is sent."""
+        seen = seen or self.look()
+        return review.clock_warnings(seen.running, seen.status.time_s, pump_s, any(alarm.row == CLOCK_LOST_ROW for alarm in seen.status.alarms))
 
-    def set_clock(self, pump_s: int) -> OrderResult:
-        """Set the pump's clock to seconds since its epoch, 0 .. 2^30 - 1. Warnings tell which steps of the day move."""
-        warnings = self.examine_clock(pump_s)
+    def set_clock(self, pump_s: int, seen: Seen | None = None) -> OrderResult:
+        """Set the pump's clock to seconds since its epoch, 0 .. 2^30 - 1. Warnings tell which steps of the day move, and what is not given or given evenly."""
+        warnings = self.examine_clock(pump_s, seen)
         return replace(self._simple(catalogue.SET_CLOCK, time_s=pump_s), warnings=warnings)
 
     def record_implant(self, record: ImplantRecord) -> OrderResult:
@@ -64,37 +72,44 @@ class Orders(Readings):
 
     # ---------------------------------------------------------------------------------------------- programs
     def program(
-        self, prescription: Prescription, confirm: bool | Callable[[Review], bool] = True, baseline: Baseline | None = None, override: str | None = None
+        self, prescription: Prescription, confirm: bool | Callable[[Review], bool] = True, baseline: Baseline | None = None, override: Override = None,
+        seen: Seen | None = None,
     ) -> ProgramResult:
         """Replace the program after checking it against the library and the dose that runs.
 
-        Soft limits that it meets must be overridden with a reason (limits.OVERRIDE_REASONS), which the pump logs with the editor. `confirm` is asked
+        Soft limits that it meets must be overridden with a reason (limits.OVERRIDE_REASONS; or what gives one, told the findings), which the pump logs with
+        the editor. `confirm` is asked
         with a Review between read-back and COMMIT; the pump keeps its program when it says no. Without `baseline` the pump's own program and log
         tell where the patient stands. Raises RequestInvalid at a hard limit, at a soft one without `override`, before anything is sent, or without
         confirmation.
         """
-        current, found = self.examine(prescription, baseline)
-        pending = overriding(prescription, found, override)
+        seen = seen or self.look()
+        self._needs_fill("a program")
+        current, found = self.examine(prescription, baseline, seen)
+        pending = overriding(prescription, found, override(found) if callable(override) else override)
 
         def agreed(digest: bytes) -> bool:
             return confirm(Review(current, pending, list(found), digest.hex())) if callable(confirm) else confirm
 
-        done = self._order(catalogue.PROGRAM, lambda order: blocks.program_block(pending, order), agreed)
+        try:
+            done = self._order(catalogue.PROGRAM, lambda order: blocks.program_block(pending, order), agreed)
+        except PumpRefused as refusal:
+            raise review.cap_named(refusal, self.status(), pending, pending.worst_daily_nl(), current) from refusal
         return ProgramResult(done.kind, done.digest, done.again, done.running_digest, done.time_s, list(found), pending)
 
-    def examine(self, prescription: Prescription, baseline: Baseline | None = None) -> tuple[Prescription | None, list[Finding]]:
-        """The program that runs and what is to be said of this one; nothing is sent. Refuses at hard limits as `program` does."""
-        current = self.program_running()
+    def examine(self, prescription: Prescription, baseline: Baseline | None = None, seen: Seen | None = None) -> tuple[Prescription | None, list[Finding]]:
+        """The program that runs and what is to be said of this one, alarms first; nothing is sent. Refuses at hard limits as `program` does."""
+        seen = seen or self.look()
         if baseline is None:
-            baseline = self._baseline(current, needs_day=has_ceiling(prescription))
-        found = check(prescription, baseline, pulse_nl=self._pulse_nl())
+            baseline = self._baseline(seen, needs_day=has_ceiling(prescription))
+        found = review.standing(seen.status) + check(prescription, baseline, pulse_nl=(seen.implant or Implant()).pulse_nl)
         if not baseline.doses_ng_day:
             found += trial_findings(self.trial_record(), prescription)
-        return current, found + self._bridge_findings(prescription, current)
+        return seen.running, found + self._bridge_findings(prescription, seen)
 
-    def _bridge_findings(self, prescription: Prescription, current: Prescription | None) -> list[Finding]:
+    def _bridge_findings(self, prescription: Prescription, seen: Seen) -> list[Finding]:
         """A bridge that is missing is a soft limit. Raises RequestInvalid where the pump would refuse: one that is not due, or not restated while it runs."""
-        due, given, left_nl = self.bridge_due(prescription), prescription.bridge, self.status().bridge_left_nl
+        due, given, left_nl, current = self.bridge_due(prescription, seen), prescription.bridge, seen.status.bridge_left_nl, seen.running
         if due is None and given is not None:
             raise RequestInvalid(NO_BRIDGE_DUE, "bridge")
         if left_nl and current is not None and not same_drugs(current.ingredients, prescription.ingredients):
@@ -105,37 +120,40 @@ class Orders(Readings):
             return [Finding.soft(NO_BRIDGE, "a bridge is due, %s: without it the old drug in tubing and catheter comes at the new rate" % due.text())]
         return []
 
-    def bridge_due(self, prescription: Prescription) -> Bridge | None:
+    def bridge_due(self, prescription: Prescription, seen: Seen | None = None) -> Bridge | None:
         """The bridge that `prescription` needs before its own rate may reach the patient; None where the catheter holds its drug already.
 
         A bridge that is under way is what is left of it, at the rate that it runs at (alarms.md 3: a program change must restate it).
         """
-        status = self.status()
-        running = self.program_running()
+        seen = seen or self.look()
+        status, running = seen.status, seen.running
         if status.bridge_left_nl and running is not None and running.bridge is not None:
             return Bridge(status.bridge_left_nl, running.bridge.rate_nl_day)
         if not status.catheter_filled:
             return None
-        return review.bridge_for(running, prescription.ingredients, (self.implant() or Implant()).dead_volume_nl)
+        return review.bridge_for(running, prescription.ingredients, (seen.implant or Implant()).dead_volume_nl)
 
     def bridge(self, prescription: Prescription, confirm: bool | Callable[[Review], bool] = True, baseline: Baseline | None = None,
-               override: str | None = None) -> ProgramResult:
+               override: Override = None, seen: Seen | None = None) -> ProgramResult:
         """`program` behind the bridge that is due: the pump gives the old drug at its old rate until it has left, then switches by itself.
 
         Raises RequestInvalid when no bridge is due.
         """
-        span = self.bridge_due(prescription)
+        seen = seen or self.look()
+        span = self.bridge_due(prescription, seen)
         if span is None:
             raise RequestInvalid(NO_BRIDGE_DUE, "bridge")
-        return self.program(prescription.with_bridge(span), confirm, baseline, override)
+        return self.program(prescription.with_bridge(span), confirm, baseline, override, seen)
 
     # ---------------------------------------------------------------------------------------------- fills and primes
-    def examine_refill(self, fill: Fill) -> RefillReview:
+    def examine_refill(self, fill: Fill, seen: Seen | None = None) -> RefillReview:
         """What this fill would do beside the program that runs; nothing is sent. Refuses as `refill` does."""
-        status, running, implant = self.status(), self.program_running(), self.implant() or Implant()
-        review.check_fits(fill, implant, status.time_s, first=self.contents() is None)
+        seen = seen or self.look()
+        status, running, implant, contents = seen.status, seen.running, seen.implant or Implant(), self.contents()
+        review.check_fits(fill, implant, status.time_s, first=contents is None)
         events = self.log() if fill.withdrawn_ul else []
-        return RefillReview(status, running, implant, review.refill_warnings(status, running, fill, implant, events))
+        return RefillReview(status, running, implant, [*review.standing(status), *review.refill_warnings(status, running, fill, implant, events)],
+                            contents.drugs_before() if contents else ())
 
     def refill(self, fill: Fill, confirm: bool | Callable[[RefillReview], bool] = True) -> OrderResult:
         """Record a refill. Warnings tell of another drug or concentration than the program's, of mixing, of a bridge due, of an odd volume.
@@ -145,8 +163,7 @@ class Orders(Readings):
         seen = self.examine_refill(fill)
         if not (confirm(seen) if callable(confirm) else confirm):
             raise RequestInvalid(UNCONFIRMED)
-        expires_s = fill.use_before_s(seen.status.time_s, first=self.contents() is None)
-        done = self._order(catalogue.REFILL, lambda order: blocks.refill_block(fill, order, expires_s))
+        done = self._order(catalogue.REFILL, lambda order: blocks.refill_block(fill, order, seen.status.time_s, seen.before))
         return replace(done, warnings=seen.warnings)
 
     def empty(self, withdrawn: str) -> OrderResult:
@@ -160,20 +177,21 @@ class Orders(Readings):
         taken_ul = units.whole_ul(withdrawn, "withdrawn")
         return self._order(catalogue.REFILL, lambda order: blocks.emptied_block(contents.ingredients, taken_ul, order))
 
-    def examine_prime(self, what: str = "both", volume: str | None = None) -> PrimeReview:
+    def examine_prime(self, what: str = "both", volume: str | None = None, seen: Seen | None = None) -> PrimeReview:
         """What this prime would give a patient whose catheter is drug-filled; nothing is sent. Refuses as `prime` does."""
-        implant = self.implant() or Implant()
-        status = self.status()
-        return review.prime_review(status, self.program_running(), implant, what, _prime_nl(status, implant, what, volume))
+        seen = seen or self.look()
+        status, implant = seen.status, seen.implant or Implant()
+        return review.prime_review(status, seen.running, implant, what, _prime_nl(status, implant, what, volume))
 
-    def prime(self, what: str = "both", volume: str | None = None, rate: str = PRIME_RATE) -> OrderResult:
+    def prime(self, what: str = "both", volume: str | None = None, rate: str = PRIME_RATE, seen: Seen | None = None) -> OrderResult:
         """Fill 'tubing', 'catheter' or 'both' with drug, by what is empty of them or by `volume` ('0.375 mL'), at `rate`, 0.048 .. 24 mL/day.
 
         Raises RequestInvalid for more than the part holds, and where the catheter is on record as drug-filled for anything but the tubing.
         """
-        seen = self.examine_prime(what, volume)
-        done = self._simple(catalogue.PRIME, what=review.PARTS.index(what) + 1, volume_nl=seen.volume_nl, rate_nl_day=round(units.flow_nl_day(rate, "rate")))
-        return replace(done, warnings=seen.warnings)
+        self._needs_fill("a prime")
+        found = self.examine_prime(what, volume, seen)
+        done = self._simple(catalogue.PRIME, what=review.PARTS.index(what) + 1, volume_nl=found.volume_nl, rate_nl_day=round(units.flow_nl_day(rate, "rate")))
+        return replace(done, warnings=found.warnings)
 
     # ---------------------------------------------------------------------------------------------- delivery
     def stop(self, reason: str = "not given") -> OrderResult:
@@ -184,27 +202,44 @@ class Orders(Readings):
         """Take the committed program up again: ends a stop, a pause and an emergency reduction."""
         return self._simple(catalogue.RESUME)
 
-    def pause(self, minutes: int = 60) -> OrderResult:
-        """Deliver nothing for 1 .. 1440 minutes (default 60, alarms.md row 24), then the program again by itself."""
-        return self._simple(catalogue.PAUSE, minutes=minutes)
+    def examine_pause(self, minutes: int, seen: Seen | None = None) -> list[str]:
+        """What a pause of so many minutes does to the patient; nothing is sent. Refuses as `pause` does."""
+        running = (seen or self.look()).running
+        warnings = review.stop_warnings(running)
+        if running is not None and running.guard.abrupt_stop and minutes * 60 > review.ABRUPT_S:
+            raise RequestInvalid("a pause of %s is longer than the %s after which no delivery is an alarm: %s; stop the pump instead, and watch the patient" % (
+                units.duration_text(minutes * 60), units.duration_text(review.ABRUPT_S), "; ".join(warnings) or "an abrupt stop is dangerous"), "minutes")
+        return warnings
 
-    def examine_bolus(self, dose: str, over: str) -> BolusReview:
+    def pause(self, minutes: int = 60, seen: Seen | None = None) -> OrderResult:
+        """Deliver nothing for 1 .. 1440 minutes (default 60, alarms.md row 24), then the program again by itself.
+
+        Raises RequestInvalid for one longer than the 6 h of alarm 16 where the library calls an abrupt stop dangerous.
+        """
+        warnings = self.examine_pause(minutes, seen)
+        return replace(self._simple(catalogue.PAUSE, minutes=minutes), warnings=warnings)
+
+    def examine_bolus(self, dose: str, over: str, seen: Seen | None = None) -> BolusReview:
         """What this single bolus makes of the day; nothing is sent. Refuses as `bolus` does."""
-        running = self.program_running()
+        running = seen.running if seen else self.program_running()
         if running is None:
             raise RequestInvalid("no program runs: there is no drug to give a bolus of")
         return review.single_bolus(running, dose, over)
 
-    def bolus(self, dose: str, over: str, confirm: bool | Callable[[BolusReview], bool] = True) -> OrderResult:
+    def bolus(self, dose: str, over: str, confirm: bool | Callable[[BolusReview], bool] = True, seen: Seen | None = None) -> OrderResult:
         """A single bolus of the running program's first drug on top of it: `bolus('0.2 mg', '10 min')`.
 
         Raises RequestInvalid where the day with it breaks a hard limit, or without confirmation; the pump holds it to the caps.
         """
-        seen = self.examine_bolus(dose, over)
-        if not (confirm(seen) if callable(confirm) else confirm):
+        found = self.examine_bolus(dose, over, seen)
+        if not (confirm(found) if callable(confirm) else confirm):
             raise RequestInvalid(UNCONFIRMED)
-        done = self._simple(catalogue.BOLUS, volume_nl=seen.volume_nl, seconds=seen.seconds)
-        return replace(done, warnings=list(seen.warnings))
+        try:
+            done = self._simple(catalogue.BOLUS, volume_nl=found.volume_nl, seconds=found.seconds)
+        except PumpRefused as refusal:
+            running = seen.running if seen else self.program_running()
+            raise review.cap_named(refusal, self.status(), running, found.volume_nl, running) if running else refusal from refusal
+        return replace(done, warnings=list(found.warnings))
 
     def request_bolus(self) -> OrderResult:
         """The patient asks for a bolus, as the program grants it. Raises PumpRefused with the reason of a denial. For the role 'patient'."""
@@ -216,8 +251,16 @@ class Orders(Readings):
         return self._simple(catalogue.SILENCE, row=row_number(alarm), hours=hours)
 
     def acknowledge(self, alarm: int | str = 0) -> OrderResult:
-        """Acknowledge one latched alarm or all (0); one whose cause stands stays."""
-        return self._simple(catalogue.ACKNOWLEDGE, row=row_number(alarm))
+        """Acknowledge one latched alarm or all (0); one whose cause stands stays, and of row 4 a warning says why."""
+        row = row_number(alarm)
+        done, warnings = self._simple(catalogue.ACKNOWLEDGE, row=row), []
+        if row in (0, CAP_ROW):
+            status = self.status()
+            if any(each.row == CAP_ROW for each in status.alarms):
+                held = [units.show(nl, units.VOLUME, "mL", places=3) for nl in (
+                    status.delivered_hour_nl, status.cap_hour_nl, status.delivered_day_nl, status.cap_day_nl)]
+                warnings.append("row 4 stays: the last hour holds %s of its cap of %s, the last 24 h hold %s of %s; acknowledge again when they are below" % tuple(held))
+        return replace(done, warnings=warnings)
 
     def alarm_test(self, critical: bool = True) -> OrderResult:
         """Sound the two-tone (or the single) alarm once, for the patient to say whether it was heard."""
@@ -236,6 +279,10 @@ class Orders(Readings):
         return self._simple(catalogue.VISIT, alarm_heard=2 if alarm_heard is None else int(alarm_heard), report=report_digest)
 
     # ---------------------------------------------------------------------------------------------- within
+    def _needs_fill(self, what: str) -> None:
+        if self.contents() is None:
+            raise RequestInvalid("no fill is on record: the reservoir holds nothing by the pump's book; record the refill before %s" % what)
+
     def _simple(self, kind: int, **values: int | bytes) -> OrderResult:
         return self._order(kind, lambda order: blocks.pack(kind, {"order_id": order, **values}))
 
@@ -254,22 +301,18 @@ class Orders(Readings):
         seed = "%d.%d.%d.%d" % (status.next_event, status.time_s, status.boot_count, self._orders)
         return binascii.crc32(seed.encode()) % MAX_ORDER + 1
 
-    def _pulse_nl(self) -> int:
-        implant = self.implant()
-        return implant.pulse_nl if implant else Implant.pulse_nl
-
     def _tail(self, status: Status) -> list[Event]:
         return self.log(max(0, status.next_event - EVENT_TAIL))
 
-    def _baseline(self, current: Prescription | None, needs_day: bool) -> Baseline:
+    def _baseline(self, seen: Seen, needs_day: bool) -> Baseline:
         """Where the patient stands, from the running program, the end of the log and (where a limit asks for it) the first day on record."""
-        if current is None:
+        if seen.running is None:
             return Baseline()
-        status = self.status()
+        status = seen.status
         changes = [event for event in self._tail(status) if event.code == catalogue.E_PROGRAM]
         since = status.time_s - changes[-1].time_s if changes else None
         days = [day for day in self.history() if day.pulses] if needs_day else []
-        return Baseline.of(current, since, status.time_s // units.DAY_S - days[0].day if days else 0)
+        return Baseline.of(seen.running, since, status.time_s // units.DAY_S - days[0].day if days else 0)
 
 
 def _prime_nl(status: Status, implant: Implant, what: str, volume: str | None) -> int:
@@ -292,7 +335,7 @@ def row_number(alarm: int | str) -> int:
         return int(alarm)
     found = [row for row, known in ALARM_ROWS.items() if known.name == alarm]
     if not found:
-        raise RequestInvalid("alarm %r is neither 0 (all), a row (1 .. 28) nor a name of the table" % (alarm,), "alarm")
+        raise RequestInvalid("alarm %r is neither 0 (all), a row (1 .. %d) nor a name of the table" % (alarm, max(ALARM_ROWS)), "alarm")
     return found[0]
 
 

@@ -11,11 +11,13 @@ from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from typing import Any, Iterable, Mapping
 
+from ..protocol import catalogue
 from . import drug_library, units
-from .bolus import PatientBolus
+from .bolus import PatientBolus, no_bolus
 from .caps import Cap, caps_of, library_crc
 from .drug_library import Drug
 from .errors import RequestInvalid
+from .texts import wire_text
 
 FLOOR_NL_DAY = 48_000  # 0.048 mL/day, lowest programmable therapy rate (clinical.md 1.1)
 CEILING_NL_DAY = 24_000_000  # 24 mL/day, highest rate of the head (clinical.md 1.1)
@@ -26,7 +28,6 @@ NL_PER_ML = 10**6
 FALLBACK_SHARE = Fraction(1, 2)  # of the flat rate where an abrupt stop is dangerous (alarms.md 1)
 MIN_DOSE_SHARE = Fraction(1, 4)  # of the starting dose: above it the safe state is STOP (alarms.md 1)
 WEEKDAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")  # pump epoch is a Monday
-
 PULSE_NL = 1000  # the reference pulse of 1 uL (DESIGN 3)
 MAX_BOLUSES_A_DAY = 12  # of a periodic program (protocol/catalogue.py)
 GRACE_H = 1  # visits are not kept to the minute: the pump's step interval is an hour shorter than the library's [judgement of this project]
@@ -222,6 +223,7 @@ class Prescription:
         RequestInvalid for no or more than 12 times, boluses that meet or pass midnight, a dose below the basal's, and as `simple` does.
         """
         items = ingredients_of(drug, concentration, also, options.get("library"))
+        no_bolus(items)
         basal_nl = MINIMUM_NL_DAY if basal == "minimum" else rate_for(units.dose_rate_ng_day(basal, "basal"), items[0])
         asked = units.dose_rate_ng_day(dose, "dose")
         pattern = _boluses(asked, items[0], [units.time_of_day_s(text, "times") for text in times], units.duration_s(over, "over"), basal_nl)
@@ -266,12 +268,14 @@ class Prescription:
         cls, mode: str, items: tuple[Ingredient, ...], patterns: tuple[Pattern, ...], days: tuple[int, ...], *, setting: str | None = None,
         fallback: str | None = None, editor: str = "", library: dict[str, Drug] | None = None, asked_ng_day: Fraction | None = None,
     ) -> Prescription:
+        wire_text(editor, "editor", catalogue.DRUG_NAME_BYTES)      # refused here, before a visit has done half of what it was for
         draft = cls(mode, items, patterns, days, 0, SAFE_STOP, setting, editor, asked_ng_day, guard=_guard(items, setting))
         rate, safe = default_safety(items, draft.mean_daily_nl(), setting)
         if fallback is not None:
             rate = round(units.flow_nl_day(fallback, "fallback"))
             if rate not in (0, MINIMUM_NL_DAY) and rate < FLOOR_NL_DAY:
                 raise RequestInvalid("fallback %r is none of 0, 0.006 or at least 0.048 mL/day" % fallback, "fallback")
+            _check_fallback(fallback, rate, items, safe)
             if rate > max(step.rate_nl_day for pattern in patterns for step in pattern):
                 raise RequestInvalid("fallback %r is above the program's own highest rate" % fallback, "fallback")
         return replace(draft, fallback_nl_day=rate, safe_state=safe)
@@ -332,6 +336,16 @@ class Prescription:
         if self.asked_ng_day is None:
             return Fraction(0)
         return self.ingredients[0].dose_ng(self.patterns[0][0].rate_nl_day) - self.asked_ng_day
+
+
+def _check_fallback(fallback: str, rate_nl_day: int, items: tuple[Ingredient, ...], safe_state: str) -> None:
+    """What the pump would say contradicts itself, named: a fallback of nothing behind a dangerous stop, or of the minimum rate where that is still a dose."""
+    dangerous = [item.name for item in items if item.drug and item.drug.abrupt_stop_dangerous]
+    least = show_flow(FLOOR_NL_DAY if safe_state == SAFE_STOP else MINIMUM_NL_DAY)
+    if rate_nl_day == 0 and dangerous:
+        raise RequestInvalid("fallback %r would stop %s abruptly, which is dangerous; it needs at least %s" % (fallback, dangerous[0], least), "fallback")
+    if rate_nl_day == MINIMUM_NL_DAY and safe_state == SAFE_STOP:
+        raise RequestInvalid("fallback %r is the minimum rate, still a dose of this fill (its safe state is a stop); give at least %s" % (fallback, least), "fallback")
 
 
 def _guard(items: tuple[Ingredient, ...], setting: str | None) -> Guard:

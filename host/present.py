@@ -28,7 +28,7 @@ def _state(status: Status, program: Prescription | None) -> str:
         return "delivers NOTHING: %s" % ("; ".join("%s (%s)" % (alarm.name, alarm.action) for alarm in status.alarms) or "the program's rate is 0")
     if status.mode == "running" and program is not None:
         doses = " + ".join("%s %s" % (item.show_dose(item.dose_ng(status.rate_nl_day)), item.name) for item in program.ingredients)
-        return "delivering %s (%s now), %s" % (doses, show_flow(status.rate_nl_day), KINDS[program.mode])
+        return "delivering %s (%s now), %s%s" % (doses, show_flow(status.rate_nl_day), KINDS[program.mode], _given_text(status))
     left = units.show(status.extra_left_nl, units.VOLUME, "mL", places=6)
     words = {
         "shelf": "on the shelf: not commissioned",
@@ -41,6 +41,13 @@ def _state(status: Status, program: Prescription | None) -> str:
         "paused": "PAUSED until %s, then the program again" % units.pump_time_text(status.paused_until_s),
     }
     return words[status.mode]
+
+
+def _given_text(status: Status) -> str:
+    """Why a flex or periodic program runs evenly just now."""
+    if not status.given_until_s:
+        return ""
+    return ": evenly until %s, since the clock went back over steps that were given already" % units.pump_time_text(status.given_until_s)
 
 
 def access_text(role: str, on_shelf_key: bool, identity: Identity, status: Status) -> str:

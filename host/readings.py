@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Callable
 
 from ..protocol import catalogue
@@ -15,6 +16,15 @@ from .prescription import Ingredient, Prescription, same_drugs
 from .records import AlarmState, Day, Event, Identity, Span, Status, read_days, read_events, read_history
 
 Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class Seen:
+    """One look at where a pump stands: what an order is judged by. `running` and `implant` are None where the pump has none on record."""
+
+    status: Status
+    running: Prescription | None
+    implant: Implant | None
 
 
 class Readings:
@@ -35,6 +45,10 @@ class Readings:
         """One look at the pump."""
         return Status.of(self._exchange.ask(catalogue.STATUS))
 
+    def look(self) -> Seen:
+        """Status, program and implant, each read once: to hand to several examinations of one order."""
+        return Seen(self.status(), self.program_running(), self.implant())
+
     def alarms(self) -> list[Alarm]:
         """The active alarms, most urgent first; readable by anyone, sealed by nobody (`status` has them sealed)."""
         return self.alarm_state().active
@@ -51,10 +65,14 @@ class Readings:
         """The committed program, None before the first."""
         return blocks.read_program(self._file(catalogue.FILE_PROGRAM), self._library)
 
-    def drugs_at_head(self) -> tuple[Ingredient, ...] | None:
-        """What the pump's head delivers now: the program's drugs, or while a bridge is open those of the program before it; None where nobody knows."""
-        running = self.program_running()
-        if running is None or self.status().bridge_left_nl == 0:
+    def drugs_at_head(self, seen: Seen | None = None) -> tuple[Ingredient, ...] | None:
+        """What the pump's head delivers now: the program's drugs, or while a bridge is open those of the program before it; None where nobody knows.
+
+        `seen`: a look that was had already.
+        """
+        seen = seen or self.look()
+        running = seen.running
+        if running is None or seen.status.bridge_left_nl == 0:
             return running.ingredients if running else None
         others = [past for _, past in self.prescriptions() if not same_drugs(past.ingredients, running.ingredients)]
         return others[-1].ingredients if others else None

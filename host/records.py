@@ -25,6 +25,7 @@ LEVEL_FINDINGS = ("", "over-infusion", "under-infusion", "sensor", "free flow", 
 CALIBRATIONS = ("off", "on", "learned at a refill", "back to the factory's")
 DAMAGED = 0  # no event of the catalogue has this code
 NEVER_DAYS = 65_535  # the status field's top: no date within its range
+RECORDS_LOST = 3  # row of alarms.md
 
 
 def decode(message_id: int, payload: bytes) -> dict[str, Any]:
@@ -70,6 +71,7 @@ class Status:
 
     `delivered_hour_nl` and `_day_nl` are what the caps count against, `cap_*_nl` the caps at the concentration at the head; `boluses_*` count the last
     24 h; `lockout_s` is left of a patient bolus's lockout. `forgeries`: wrong keys and tags since boot; `locked_s`: seconds for which nobody may change therapy because of them.
+    `given_until_s`: until then the day's dose runs evenly, since the clock went back over steps that were given; 0: they run.
     `calibration`: it may learn at refills; `trim`: thousandths by which a revolution moves more than the factory's figure, as far as it learned.
     `wasted_mj`: energy that traffic without a proof has cost since the pump was made, by the pump's own estimate (PROTOCOL.md).
     """
@@ -115,6 +117,7 @@ class Status:
     wasted_mj: int
     calibration: bool
     trim: int
+    given_until_s: int
 
     @classmethod
     def of(cls, raw: Mapping[str, Any]) -> Status:
@@ -141,6 +144,7 @@ class Status:
             calibration=bool(raw["calibration"]),
             catheter_filled=raw["catheter"] == catalogue.CATHETER_FILLED,
             temperature_c=raw["temperature_dc"] / 10,
+            given_until_s=raw["given_until_s"] if raw["given_until_s"] > raw["time_s"] else 0,
             alarms=of_bits(raw["alarms"]),
             latched=of_bits(raw["latched"]),
             reset_cause=RESET_CAUSES[cause] if cause < len(RESET_CAUSES) else "cause %d" % cause,
@@ -241,6 +245,14 @@ def _alarm_name(event: Event) -> str:
     return "%d %s" % (event.cause, alarm.name if alarm else "unknown alarm")
 
 
+def _alarm_text(event: Event) -> str:
+    """The alarm, and of lost records whose they are: a pump that was flashed over another firmware's store is neither new nor damaged."""
+    if event.cause != RECORDS_LOST or event.b == 0:
+        return _alarm_name(event)
+    return "%s: the store was written by firmware with records of version %d, which this one does not read; nothing of it runs: commission, fill and program anew" % (
+        _alarm_name(event), event.b)
+
+
 def _row_name(row: int) -> str:
     alarm = ALARM_ROWS.get(row)
     return "all" if row == 0 else "%d %s" % (row, alarm.name if alarm else "unknown alarm")
@@ -252,6 +264,9 @@ def _extra_name(extra: int) -> str:
 
 def _role_name(role: int) -> str:
     return ROLES[role] if 0 < role < len(ROLES) else "role %d" % role
+
+
+STALL_ROW = 7
 
 
 def _block_name(kind: int) -> str:
@@ -268,9 +283,9 @@ _EVENT_TEXTS = {
     catalogue.E_PRIME_END: lambda e: "%s left" % _ml(e.a),
     catalogue.E_SET_CLOCK: lambda e: "from %s to %s" % (units.pump_time_text(max(0, e.b)), units.pump_time_text(max(0, e.a))),
     catalogue.E_GAP: lambda e: "%s for %s, %s missed" % (_missed_cause(e), units.duration_text(e.a), _ml(e.b)),
-    catalogue.E_PULSE_LOST: lambda e: "%d of %d counts seen" % (e.a, e.b),
-    catalogue.E_ALARM: _alarm_name,
-    catalogue.E_ALARM_END: _alarm_name,
+    catalogue.E_PULSE_LOST: lambda e: "%d since this was told last; of the last one %d counts seen" % (e.a, e.b),
+    catalogue.E_ALARM: _alarm_text,
+    catalogue.E_ALARM_END: lambda e: _alarm_name(e) + (", %d more pulses lost" % e.a if e.cause == STALL_ROW and e.a else ""),
     catalogue.E_CLOCK_JUMP: lambda e: "%d s" % e.a,
     catalogue.E_REFUSED: lambda e: "%s: %s" % (_block_name(e.a), reason_text(e.cause)),
     catalogue.E_STOP: lambda e: STOP_REASONS[e.cause] if e.cause < len(STOP_REASONS) else "reason %d" % e.cause,
@@ -335,7 +350,8 @@ def reason_text(reason: int) -> str:
 class Day:
     """Totals of one day, closed at midnight: `day` counts from the epoch.
 
-    `ordered_nl` is pulses times pulse size; the wire's row calls it demanded_nl (protocol/catalogue.py).
+    `ordered_nl` is pulses times pulse size without those that did not turn, which are missed; the wire's row calls it demanded_nl
+    (protocol/catalogue.py). So `ordered_nl` and `missed_nl` are what was due.
     """
 
     day: int

@@ -13,6 +13,7 @@ from .orders import EVENT_TAIL
 from .outcome import describe
 from .prescription import Prescription, same_drugs, show_flow
 from .programmer import Programmer, Progress
+from .readings import Seen
 from .records import Day, Event, Status, reason_text
 from .review import delivered_since_refill_nl, named
 
@@ -25,7 +26,8 @@ ACCURACY_PCT = 14.5  # published accuracy of delivered volume, +/- (ECRI 2014, a
 def collect(pump: Programmer, host_s: int | None = None, since: int | None = None, progress: Progress | None = None, recent: bool = False) -> dict[str, Any]:
     """One visit's data. `host_s`: this computer's clock in pump seconds, to compare; `since`: first event number of the visit's list
     (default: the last signed visit); `recent`: read only the end of the log, and no daily totals. Raises what Programmer's reading methods raise."""
-    identity, status, implant, program = pump.identity(), pump.status(), pump.implant(), pump.program_running()
+    identity, seen = pump.identity(), pump.look()
+    status, implant, program = seen.status, seen.implant, seen.running
     contents, record, trial = pump.contents(), pump.implant_record(), pump.trial_record()
     events = pump.log(max(0, status.next_event - EVENT_TAIL) if recent else 0, progress)
     programs = [event for event in events if event.code == catalogue.E_PROGRAM]
@@ -39,11 +41,11 @@ def collect(pump: Programmer, host_s: int | None = None, since: int | None = Non
         "notice": NOTICE,
         "identity": identity.to_dict(),
         "state": present.state_text(status, program),
-        "alarms": [{**alarm.to_dict(), "since": _since(events, alarm.row)} for alarm in status.alarms],
+        "alarms": [{**alarm.to_dict(), **_raised(events, alarm.row)} for alarm in status.alarms],
         "latched": [alarm.to_dict() for alarm in status.latched],
         "status": status.to_dict(),
         "program": describe(program),
-        "now": _now(pump, status),
+        "now": _now(pump, seen),
         "schedule": present.schedule_lines(program) if program else [],
         "chart": screen.day_chart(program, status.time_s // units.DAY_S % 7) if program else [],
         "extra": _extra(status, program),
@@ -51,6 +53,7 @@ def collect(pump: Programmer, host_s: int | None = None, since: int | None = Non
         "reservoir": reservoir.to_dict() if reservoir else None,
         "battery": battery.to_dict() if battery else None,
         "contents": contents.to_dict() if contents else None,
+        "next_refill": units.pump_time_text(refills[-1].time_s + contents.next_s) if contents and contents.next_s and refills else None,
         "contents_note": _contents_note(contents, program),
         "implant_record": record.to_dict() if record else None,
         "trial": {**trial.to_dict(), "lines": trial.lines()} if trial else None,
@@ -59,7 +62,7 @@ def collect(pump: Programmer, host_s: int | None = None, since: int | None = Non
         "last_visit": visits[-1].to_dict() if visits else None,
         "last_refill": refills[-1].to_dict() if refills else None,
         "delivered_since_refill_nl": delivered_since_refill_nl(status, events, implant) if implant else None,
-        "delivered": None if recent else _delivered(pump.history(), events, visits[-1] if visits else None, status.pulse_nl),
+        "delivered": None if recent else _delivered(pump.history(), visits[-1] if visits else None),
         "clock_difference_s": None if host_s is None else status.time_s - host_s,
         "implant": implant_dict(implant),
         "events": [event.to_dict() for event in events if event.seq >= first],
@@ -73,14 +76,16 @@ def implant_dict(implant: Implant | None) -> dict[str, Any] | None:
     return None if implant is None else {**implant.__dict__, "dead_volume_nl": implant.dead_volume_nl}
 
 
-def _since(events: list[Event], row: int) -> str | None:
+def _raised(events: list[Event], row: int) -> dict[str, str | None]:
+    """When a standing alarm was raised (None: before the events read here), and what the pump said of it beyond its name."""
     raised = [event for event in events if event.code == catalogue.E_ALARM and event.cause == row]
-    return units.pump_time_text(raised[-1].time_s) if raised else None
+    return {"since": units.pump_time_text(raised[-1].time_s) if raised else None, "why": raised[-1].text.partition(": ")[2] if raised else ""}
 
 
-def _now(pump: Programmer, status: Status) -> str:
+def _now(pump: Programmer, seen: Seen) -> str:
     """What the head gives now, in dose and flow: of the old drug while a bridge runs; a prime fills the line and gives no dose."""
-    flow, held = show_flow(status.rate_nl_day), pump.drugs_at_head()
+    status = seen.status
+    flow, held = show_flow(status.rate_nl_day), pump.drugs_at_head(seen)
     if held is None or status.mode == "priming":
         return flow
     return "%s at %s" % (" + ".join("%s %s of %s" % (item.show_dose(item.dose_ng(status.rate_nl_day)), item.name, item.show_concentration()) for item in held), flow)
@@ -115,18 +120,16 @@ def _boluses(events: list[Event]) -> dict[str, Any]:
     return {"granted": len(granted), "refused": len(refused), "refused_by_reason": reasons, "asked_by_hour": hours}
 
 
-def _delivered(days: list[Day], events: list[Event], visit: Event | None, pulse_nl: int) -> dict[str, Any] | None:
+def _delivered(days: list[Day], visit: Event | None) -> dict[str, Any] | None:
     """Prescribed and delivered volume of the closed days since the last visit (without one: of all on record); None before a day is closed.
 
-    A pulse that did not turn the rotor is ordered and missed: the log tells how many there were, as far back as it goes.
+    A pulse that did not turn the rotor is missed, and not in what its day ordered.
     """
     counted = {day.day: day for day in days if visit is None or day.day >= visit.time_s // units.DAY_S}
     if not counted:
         return None
     ordered, missed = sum(day.ordered_nl for day in counted.values()), sum(day.missed_nl for day in counted.values())
-    lost = pulse_nl * sum(event.code == catalogue.E_PULSE_LOST and event.time_s // units.DAY_S in counted for event in events)
-    given = ordered - min(lost, missed)
-    return {"days": len(counted), "prescribed_nl": given + missed, "delivered_nl": given, "missed_nl": missed, "accuracy_pct": ACCURACY_PCT}
+    return {"days": len(counted), "prescribed_nl": ordered + missed, "delivered_nl": ordered, "missed_nl": missed, "accuracy_pct": ACCURACY_PCT}
 
 
 def delivered_text(delivered: dict[str, Any] | None) -> str:

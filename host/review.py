@@ -1,39 +1,43 @@
 """What a refill, a prime or a bridge would do to this patient, judged from what the pump has on record; nothing is sent here.
 
-The pump keeps the drug of its *program* and not that of a fill: the moment of the refill is the only one at which both are known,
-so it is here that they are compared. Scripts and the command line get the same sentences.
+The pump compares the drugs of its program with those of the fill by itself (row 29); what that means in doses only the host can say, and does
+before the syringe is touched. Scripts and the command line get the same sentences.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
-from typing import Sequence
+from typing import Collection, Sequence
 
 from ..protocol import catalogue
-from . import units
-from .bolus import LEAST_NL, volume_of
+from . import caps, units
+from .bolus import LEAST_NL, no_bolus, volume_of
 from .drug_library import Drug
-from .errors import RequestInvalid
+from .errors import PumpRefused, RequestInvalid
 from .fill import Fill, discrepancy
 from .implant import Implant
 from .limits import Finding, check_daily, check_start
-from .prescription import CEILING_NL_DAY, Bridge, Ingredient, Prescription, same_drugs, show_flow
+from .prescription import CEILING_NL_DAY, PULSE_NL, Bridge, Ingredient, Prescription, same_drugs, show_flow
 from .records import Event, Status
 
 NL_PER_UL = 1000
 SINGLE_MOST_NL = 5_000_000  # of a clinician's bolus, protocol/catalogue.py
-DELIVERING = ("running", "priming", "bridging", "bolus")  # modes in which a fill is given at once
+DELIVERING = ("running", "priming", "bridging", "bolus", "paused")  # modes in which a fill is given at once, or when a pause has ended by itself
 
 
 @dataclass(frozen=True)
 class RefillReview:
-    """What a clinician signs at a refill: the pump as it is, and every sentence about what the fill does to the running program."""
+    """What a clinician signs at a refill: the pump as it is, and every sentence about what the fill does to the running program.
+
+    `before`: names of the drugs that were in the pump.
+    """
 
     status: Status
     running: Prescription | None
     implant: Implant
     warnings: list[str]
+    before: Collection[str]
 
 
 @dataclass(frozen=True)
@@ -70,6 +74,30 @@ def named(items: Sequence[Ingredient]) -> str:
     return " + ".join("%s %s" % (item.name, item.show_concentration()) for item in items)
 
 
+def standing(status: Status) -> list[Finding]:
+    """The alarms that stand, most urgent first, with what the pump does about each; behind them those that have passed and that nobody has acknowledged."""
+    active = {alarm.row for alarm in status.alarms}
+    return [Finding("ALARM %d %s (priority %d): %s" % (alarm.row, alarm.name, alarm.priority, alarm.action)) for alarm in status.alarms] + [
+        Finding("alarm %d %s has passed and is not acknowledged" % (alarm.row, alarm.name)) for alarm in status.latched if alarm.row not in active]
+
+
+def cap_named(refusal: PumpRefused, status: Status, program: Prescription, volume_nl: Fraction | int, running: Prescription | None) -> PumpRefused:
+    """A refusal for a hard cap with the drug, the window and the figures: the cap of `program` that `volume_nl` more in 24 h comes nearest to.
+
+    Any other refusal is handed back as it is. What was delivered counts at the concentration of the program that ran.
+    """
+    if refusal.code != catalogue.R_CAP:
+        return refusal
+    old = {item.name: item for item in running.ingredients} if running else {}
+    found = []
+    for item, cap in zip(program.ingredients, program.guard.caps):
+        for span, given_nl, cap_ng, more_nl in (("1 h", status.delivered_hour_nl, cap.hour_ng, Fraction(volume_nl, 24)),
+                                                ("24 h", status.delivered_day_nl, cap.day_ng, Fraction(volume_nl))):
+            given = old[item.name].dose_ng(given_nl) if item.name in old else Fraction(0)
+            found.append(((given + item.dose_ng(more_nl)) / cap_ng, "%s: %s of %s were delivered in the last %s, the cap is %s in %s" % (
+                refusal, _amount(item.drug, given), item.name, span, _amount(item.drug, Fraction(cap_ng)), span)))
+    return PumpRefused(max(found)[1], refusal.code, refusal.field) if found else refusal
+
 
 # ---------------------------------------------------------------------------------------------------- refills
 def check_fits(fill: Fill, implant: Implant, now_s: int, first: bool) -> None:
@@ -81,6 +109,9 @@ def check_fits(fill: Fill, implant: Implant, now_s: int, first: bool) -> None:
     if fill.expiry_s is not None and fill.expiry_s <= now_s:
         raise RequestInvalid("the drug expired on %s by its label; the pump's clock says %s" % (
             units.pump_time_text(fill.expiry_s)[:10], units.pump_time_text(now_s)), "expiry")
+    if fill.next_refill_s is not None and fill.next_refill_s <= now_s:
+        raise RequestInvalid("the next refill on %s is not ahead; the pump's clock says %s" % (
+            units.pump_time_text(fill.next_refill_s), units.pump_time_text(now_s)), "next refill")
 
 
 def refill_warnings(status: Status, program: Prescription | None, fill: Fill, implant: Implant, events: Sequence[Event]) -> list[str]:
@@ -91,22 +122,25 @@ def refill_warnings(status: Status, program: Prescription | None, fill: Fill, im
     warnings = fill.check(program.daily_dose_ng() if program else None)
     if program is not None:
         warnings += against_program(program, fill, status.mode in DELIVERING)
+        if status.mode == "stopped" and not same_drugs(program.ingredients, fill.ingredients):
+            warnings.append("the pump stays stopped until a program for this fill is committed: it refuses to resume the one that it has")
         warnings += _mixing(program, fill, implant)
         needed = bridge_for(program, fill.ingredients, implant.dead_volume_nl)
         if needed is not None:
             warnings.append(bridge_sentence(needed))
     if fill.withdrawn_ul:
         expected_nl = max(0, status.reservoir_computed_nl - implant.residual_ul * NL_PER_UL)    # a syringe leaves the residual behind
-        odd = discrepancy(expected_nl, fill.withdrawn_ul * NL_PER_UL, delivered_since_refill_nl(status, events, implant) or 0)
+        odd = discrepancy(expected_nl, fill.withdrawn_ul * NL_PER_UL, delivered_since_refill_nl(status, events, implant))
         if odd:
             warnings.append(odd)
     return warnings
 
 
 def against_program(program: Prescription, fill: Fill, delivering: bool = True) -> list[str]:
-    """The dose of each drug at the running rate, before and after. A pump that delivers nothing is warned about, never refused.
+    """The dose of each drug at the running rate, before and after. A pump that is stopped by order is warned about, never refused: it will not
+    resume before a program for this fill is committed. One that is paused goes on by itself.
 
-    Raises RequestInvalid naming drugs, concentrations and doses, old and new, above a daily or (a new drug) a starting hard limit.
+    Raises RequestInvalid naming drugs, concentrations and doses, old and new, above a daily or (a new drug) a starting hard limit, or a cap of the program.
     """
     old, rate_nl = {item.name: item for item in program.ingredients}, program.max_daily_nl()
     new = {item.name: item for item in fill.ingredients}
@@ -122,6 +156,7 @@ def against_program(program: Prescription, fill: Fill, delivering: bool = True) 
             "ANOTHER CONCENTRATION:" if before else "ANOTHER DRUG:", had, _at(item, rate_nl))
         try:
             found = _limits_of(item, rate_nl, before, fill.setting)
+            caps.check(replace(program, ingredients=tuple(new.get(each.name, each) for each in program.ingredients)), PULSE_NL)
         except RequestInvalid as refused:
             if delivering:
                 raise RequestInvalid("%s: %s; program this fill first, or stop the pump" % (sentence, refused), "concentration") from refused
@@ -163,6 +198,9 @@ def delivered_since_refill_nl(status: Status, events: Sequence[Event], implant: 
     first_ever = len(refills) == 1 and events[0].seq == 0
     held_nl = refills[-1].a * NL_PER_UL + (0 if first_ever else implant.residual_ul * NL_PER_UL)
     return max(0, held_nl - status.reservoir_computed_nl)
+
+
+ABRUPT_S = 6 * 3600     # without delivery by order until alarm 16, where an abrupt stop is dangerous (alarms.md 2)
 
 
 # ---------------------------------------------------------------------------------------------------- primes
@@ -235,10 +273,11 @@ def bridge_sentence(needed: Bridge) -> str:
 def single_bolus(program: Prescription, dose: str, over: str) -> BolusReview:
     """A clinician's single bolus of the program's first drug.
 
-    Raises RequestInvalid for a duration outside 30 s .. 24 h, a volume outside 0.2 uL .. 5 mL, a day with it that breaks a hard limit of any drug, and
-    basal and bolus together above the head's rate.
+    Raises RequestInvalid for a duration outside 30 s .. 24 h, a volume outside 0.2 uL .. 5 mL, a day with it that breaks a hard limit of any drug, a drug
+    that the library gives no bolus of, and basal and bolus together above the head's rate.
     """
     seconds, first = units.duration_s(over, "over"), program.ingredients[0]
+    no_bolus(program.ingredients)
     if not 30 <= seconds <= units.DAY_S:
         raise RequestInvalid("bolus over %r is outside 30 s .. 24 h" % over, "over")
     volume_nl = volume_of(first, dose, "bolus", LEAST_NL, SINGLE_MOST_NL)
@@ -254,19 +293,44 @@ def single_bolus(program: Prescription, dose: str, over: str) -> BolusReview:
 
 
 # ---------------------------------------------------------------------------------------------------- the clock
-def clock_warnings(program: Prescription | None, old_s: int, new_s: int) -> list[str]:
-    """Which steps of the day move, and when the next one comes, when the pump's clock goes from `old_s` to `new_s`; nothing for one rate all week.
+def clock_warnings(program: Prescription | None, old_s: int, new_s: int, lost: bool = False) -> list[str]:
+    """What a clock that goes from `old_s` to `new_s` does to steps and doses; nothing for one rate all week.
 
-    The drug of 24 h stays what it was: a flight east or west moves the night's weight, not the dose (regimens.md B2).
+    The clock is wrong, not the dose (regimens.md B2): back, the pump gives no step twice (firmware/schedule.py); ahead, what it leaps over is not
+    given, and what comes next is nearer to what was given last. `lost`: row 12 stands, so that an even rate was given and no step.
     """
     if program is None or old_s == new_s or len({step.rate_nl_day for pattern in program.patterns for step in pattern}) == 1:
         return []
+    even_until_s = min(old_s, new_s + units.DAY_S) if new_s < old_s and not lost else new_s
     way = "later" if new_s < old_s else "earlier"
-    before, after = program.next_step_s(old_s), program.next_step_s(new_s)
+    before, after = program.next_step_s(old_s), program.next_step_s(even_until_s)
     told = ["the program's steps move: they come %s %s than by the old clock" % (units.duration_text(abs(new_s - old_s)), way),
             "the next step (%s) comes in %s; by the old clock the next one was %s in %s" % (
                 units.pump_time_text(after)[11:16], units.duration_text(after - new_s), units.pump_time_text(before)[11:16], units.duration_text(before - old_s))]
     rates = program.rate_at(old_s), program.rate_at(new_s)
+    if even_until_s > new_s:
+        rates = rates[0], int(program.daily_nl(new_s // units.DAY_S % 7))
+        told.append("no step is given twice: until the pump's clock shows %s the day's dose runs evenly" % units.pump_time_text(even_until_s))
+    elif new_s > old_s:
+        skipped = min(old_s + units.DAY_S, new_s)
+        told.append("what lies between is leapt over: %s is not given%s, and what comes next is so much nearer to what was given last" % (
+            units.show(_due_nl(program, old_s, skipped), units.VOLUME, "mL", places=3), "" if skipped == new_s else " of the first day"))
     if rates[0] != rates[1]:
         told.append("the rate changes at once, from %s to %s" % (show_flow(rates[0]), show_flow(rates[1])))
     return told
+
+
+def _due_nl(program: Prescription, at_s: int, until_s: int) -> Fraction:
+    """What the steps between two pump times give."""
+    total = Fraction(0)
+    while at_s < until_s:
+        end_s = min(until_s, program.next_step_s(at_s))
+        total += Fraction(program.rate_at(at_s) * (end_s - at_s), units.DAY_S)
+        at_s = end_s
+    return total
+
+
+def stop_warnings(program: Prescription | None) -> list[str]:
+    """What a stop or a pause does to this patient."""
+    return ["stopping %s abruptly is dangerous: withdrawal" % item.name for item in (program.ingredients if program else ())
+            if item.drug and item.drug.abrupt_stop_dangerous]

@@ -52,8 +52,9 @@ def clock_text(difference_s: int | None) -> str:
 
 
 def _alarms(seen: dict[str, Any]) -> list[tuple[str, str]]:
-    return [("ALARM", "%d %s (priority %d) since %s: %s" % (
-        alarm["code"], alarm["name"], alarm["priority"], alarm["since"] or "longer than the log read here", alarm["action"])) for alarm in seen["alarms"]] or [
+    return [("ALARM", "%d %s (priority %d) since %s: %s%s" % (
+        alarm["code"], alarm["name"], alarm["priority"], alarm["since"] or "longer than the log read here", alarm["action"],
+        "; " + alarm["why"] if alarm["why"] else "")) for alarm in seen["alarms"]] or [
             ("alarms", "none active")]
 
 
@@ -84,7 +85,8 @@ def _reservoir(seen: dict[str, Any]) -> list[tuple[str, str]]:
         told.append(("low reservoir", "no date: nothing is programmed"))
     else:
         told += [("low reservoir", "%s with all boluses, %s without; used up %s" % (dates["low"], dates["low_without_boluses"], dates["empty"])),
-                 ("drug expires", "%s; next refill by %s" % (dates["expires"] or "not known", dates["refill_by"]))]
+                 ("drug expires", "%s; next refill by %s%s" % (
+                     dates["expires"] or "not known", dates["refill_by"], "; the pump reminds on %s" % seen["next_refill"] if seen["next_refill"] else ""))]
     left = ", %(months).0f months to replacement (%(least).0f .. %(most).0f)" % battery if battery else ", no forecast: the implant is not on record"
     return [*told, ("battery", "%d mV%s" % (status["battery_mv"], left))]
 

@@ -2,10 +2,10 @@
 from __future__ import annotations
 
 import re
-import tomllib
 from pathlib import Path
 from typing import Any
 
+from . import toml_table
 from .requirements import Requirements
 
 DATA = Path(__file__).parent / "anomalies.toml"
@@ -25,10 +25,7 @@ def load(requirements: Requirements, path: Path = DATA) -> list[dict[str, Any]]:
 
     Raises AnomaliesError: unreadable, unknown or missing keys, an id that is none or stands twice, no sentence, a requirement that is none.
     """
-    try:
-        data = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise AnomaliesError("%s cannot be read: %s" % (path.name, error)) from error
+    data = toml_table.read(path, AnomaliesError)
     rows = data.get("anomaly")
     if data.get("schema") != SCHEMA or set(data) != {"schema", "anomaly"} or not isinstance(rows, list):
         raise AnomaliesError("%s: it must have schema = %r and [[anomaly]] tables, and nothing else" % (path.name, SCHEMA))

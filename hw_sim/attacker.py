@@ -11,7 +11,7 @@ probability 0..1 (1 unless given) for each frame of that message and sender.
     drop       the frame is gone                        duplicate  it comes twice
     replay     an older frame of the same kind follows  reflect    it goes back to its sender too
     splice     the head of it on the tail of an older   truncate   it ends early
-    corrupt    one to three of its bits are flipped     flood      flood=200/s,with=status|garbage|forged|again: see `flood`
+    corrupt    one to three of its bits are flipped     flood      flood=200/s,with=status|garbage|forged|again|past: see `flood`
     reorder    it goes later: behind the next frame of its sender, behind=N of them, or after for=T (us, ms, s); of both the first
 
 Splice, truncate and corrupt mend length byte and CRC unless `mend=no`: who can forge a frame can compute its CRC-32. What an attacker does
@@ -63,7 +63,8 @@ class Attacker:
         self.floods: list[tuple[float, str]] = []       # of the rules: (frames a second, what with)
         self.late: list[Late] = []                      # frames held back, in the order in which they were heard
         self._wake: Callable[[int], None] | None = None     # asks for `let_go` at an instant; None: whoever owns the line looks for himself
-        self._latest: dict[str, bytes] = {}             # of each sender; the answers to a flood push it out of `frames`
+        # Of each sender; the answers to a flood push it out of `frames`.
+        self._latest: dict[str, deque[bytes]] = {sender: deque(maxlen=REMEMBERED) for sender in SENDERS}
         self._held: dict[str, bytearray] = {sender: bytearray() for sender in SENDERS}
         self.capture = capture
         self._line: Line | None = None
@@ -159,7 +160,7 @@ class Attacker:
     def _keep(self, heard: Heard) -> None:
         self.frames.append(heard)
         if heard.body:
-            self._latest[heard.sender] = heard.raw
+            self._latest[heard.sender].append(heard.raw)
 
     def _note(self, heard: Heard, out: Out) -> None:
         if self.capture is not None:
@@ -191,7 +192,7 @@ class Attacker:
         """Send `per_s` frames a second (above 0, at most 5000) from now on, for `seconds` of virtual time or as long as he sits on the line.
 
         `what`: status (a well-formed question: it makes the pump answer), garbage (random bytes), forged (a commit with a tag made
-        up), again (the last frame heard of `sender`). Raises RuleError.
+        up), again (the last frame heard of `sender`), past (any of its frames heard so far). Raises RuleError.
         """
         check_flood(per_s, what)
         end_us = world.now_us + round(seconds * 1e6) if seconds is not None else None
@@ -214,8 +215,8 @@ class Attacker:
             return self.draw.randbytes(self.draw.randrange(8, 64)) + b"\0"
         if what == "status":
             return made(catalogue.STATUS, request_id=self.draw.randrange(1, 256), schema_crc=self.schema_crc)
-        if what == "again" and sender in self._latest:
-            return self._latest[sender]
+        if what in ("again", "past") and self._latest[sender]:
+            return self._latest[sender][-1] if what == "again" else self.draw.choice(self._latest[sender])
         trailer = self.draw.randbytes(framing.trailer_bytes(catalogue.message(catalogue.COMMIT)[3]))
         digest = self.draw.randbytes(catalogue.DIGEST_BYTES)
         return made(catalogue.COMMIT, digest, self.draw.randrange(1, 256), trailer=trailer, schema_crc=self.schema_crc)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from .attacker import Attacker
 
 MOST_FLOOD_PER_S = 5000     # a line of 115200 carries 1,645 of the shortest frames a second
-FLOODS = ("status", "garbage", "forged", "again")
+FLOODS = ("status", "garbage", "forged", "again", "past")
 MOST_BEHIND = 1000
 MOST_HELD_US = 3_600_000_000    # longer than any session or stage lives
 Out = list[tuple[str, bytes]]

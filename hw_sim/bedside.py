@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from .environment import Environment
+from .line_events import attack
 from .oracle import Oracle
 from .params import PatientParams, PlantParams
 from .plant import Plant
@@ -21,7 +22,8 @@ DAY_S = 86_400
 HOUR_S = 3600
 NG_PER_MG = 1_000_000
 # Kinds of events that need no clinician.
-FATE = ("aspirate", "oral", "fault", "heal", "scan", "power_cut", "clock_jump", "reed_held", "port_injection", "torn_write", "store_flip", "store_dead")
+FATE = ("aspirate", "oral", "fault", "heal", "scan", "power_cut", "clock_jump", "reed_held", "port_injection", "torn_write", "store_flip", "store_dead",
+        "ram_flip", "attack")
 SCAN_T = 1.5                    # the usual scanner (clinical.md 1.5)
 STALLING = ("rotor_stall", "field_t")   # faults in which the rotor stands
 LOSING = ("kink", "intermittent_stall", "lost_steps")    # faults in which single pulses, or parts of them, are lost
@@ -80,7 +82,7 @@ class Bedside:
              into: str = "reservoir") -> None:
         """Rinse `rinses` times with `rinse_nl` of the new drug, then fill `volume_nl`; `content` is ng/uL per drug. Raises ValueError.
 
-        `into` "pocket": the needle missed the septum. What is not in the reservoir the oracle is not told of.
+        `into` "pocket": the needle missed the septum. The oracle is told what the reservoir has: what was withdrawn is gone, nothing came in.
         """
         plant, now_us = self.plant(), self.world.now_us
         for _ in range(rinses):
@@ -89,6 +91,7 @@ class Bedside:
             plant.withdraw()
         plant.fill(volume_nl / 1000, content, overfill, into)
         if into != "reservoir":
+            self.oracle.fill(now_us, 0, {})
             self.world.happens("pocket_fill", volume_nl / 1e6, "%.3f mL" % (volume_nl / 1e6))
         else:
             self.oracle.fill(now_us, volume_nl, content)
@@ -179,6 +182,14 @@ class Bedside:
 
     def _store_flip(self, event: Any) -> None:
         self.world.store_flip(event.read["address"], event.read["bit"])
+        self._must_fire(event)
+
+    def _ram_flip(self, event: Any) -> None:
+        self.world.ram_flip(event.read["record"], event.read["bit"])
+        self._must_fire(event)
+
+    def _attack(self, event: Any) -> None:
+        attack(self.world, event.values["rules"], event.read["for"], event.read.get("listens", 0))
         self._must_fire(event)
 
     def _store_dead(self, event: Any) -> None:

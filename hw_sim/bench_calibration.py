@@ -106,9 +106,9 @@ def figures(found: dict[str, Any]) -> list[plots.Figure]:
     over = []
     for colour, way in zip(plots.COLOURS, found["ways"]):
         years = [band["year"] for band in way["bands"]]
-        over += [plots.line(way["name"] + ", median", years, [band["median_pct"] for band in way["bands"]], colour, unit="%"),
-                 plots.line(way["name"] + ", 95 % within", years, [band["late_pct"] for band in way["bands"]], colour, dash="dot", width=1.4,
-                            unit="%", legend=False)]
+        over += plots.family(way["name"], years, [(", median", [band["median_pct"] for band in way["bands"]], {}),
+                                                  (", 95 % within", [band["late_pct"] for band in way["bands"]], {"dash": "dot", "width": 1.4})],
+                             colour, unit="%", one_entry=True)
     edges = [-16 + i for i in range(33)]
     lots = []
     for colour, way in zip(plots.COLOURS, found["ways"][:2]):

@@ -186,7 +186,6 @@ def _row(name: str, value: float | None, unit: str, bar: float, ok: bool | None,
 
 # ------------------------------------------------------------------------------------------------ the page
 
-RATE_TICKS = (0.05, 0.1, 0.2, 0.5, 1, 2, 6, 24)
 TITLES = {"over": ("Over-infusion", "Median of all runs; dotted: Lorden's bound for the sensor's walk, which no test beats at one false alarm in "
                    "ten pump-years. Crosses: asked by alarms.md 4. "
                    "Open triangles: not found by every run within the watch; what is declared undetectable is so at and below 0.05 mL/day."),
@@ -226,8 +225,7 @@ def figures(found: Mapping[str, Any]) -> list[plots.Figure]:
             traces.append(plots.line("bound of a stall", [rate / 1e6 for rate in rates], [stall_bound_h(rate) for rate in rates], plots.INK,
                                      dash="dash", unit="h"))
         ticks = HOUR_TICKS[kind]
-        made.append(plots.figure(kind, title + ": time to the first critical tone", note, plots.axis("programmed rate, mL/day (logarithmic)",
-            RATE_TICKS, log=True, low=0.045, high=28),
+        made.append(plots.figure(kind, title + ": time to the first critical tone", note, plots.rate_axis(row["rate_nl_day"] for row in found["cells"]),
                                  plots.axis("hours (logarithmic)", ticks, log=True, low=ticks[0] * 0.6, high=ticks[-1] * 1.6), traces, height=500))
     return made
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -36,6 +36,19 @@ def line(name: str, x: Sequence[float], y: Sequence[float | None], colour: str, 
     return trace
 
 
+def family(name: str, x: Sequence[float], members: Iterable[tuple[str, Sequence[float | None], Mapping[str, Any]]], colour: str, *, unit: str,
+           one_entry: bool = False) -> list[Figure]:
+    """Curves of one colour that belong together: each (what is added to `name`, its values, options of `line`). `one_entry`: the legend has only the first."""
+    return [line(name + more, x, values, colour, unit=unit, group=name if one_entry else "", legend=not (one_entry and at), **style)
+            for at, (more, values, style) in enumerate(members)]
+
+
+def rate_axis(rates_nl_day: Iterable[int]) -> Figure:
+    """The axis of the programmed rates that were measured, in mL/day."""
+    rates = sorted({rate / 1e6 for rate in rates_nl_day})
+    return axis("programmed rate, mL/day (logarithmic)", rates, log=True, low=0.9 * rates[0], high=1.17 * rates[-1])
+
+
 def axis(title: str, ticks: Sequence[float] | None = None, *, log: bool = False, low: float | None = None, high: float | None = None) -> Figure:
     """An axis with its quantity and unit; a logarithmic one wants its `ticks`; `low` and `high` bound what is seen."""
     made: Figure = {"title": {"text": title, "standoff": 8}, "type": "log" if log else "linear"}
@@ -48,18 +61,16 @@ def axis(title: str, ticks: Sequence[float] | None = None, *, log: bool = False,
 
 def figure(name: str, title: str, note: str, x_axis: Figure, y_axis: Figure, traces: Iterable[Figure], *, height: int = FIGURE_PX,
            level: tuple[float, str] | None = None) -> Figure:
-    """One figure; `level` draws a horizontal line with its name (a bar)."""
+    """One figure; `level` draws a horizontal line, with its name (a bar) in the legend, where it hides no point."""
     drawn = list(traces)
+    if level is not None and level[1]:
+        drawn.append({"type": "scatter", "mode": "lines", "name": level[1], "x": [None], "y": [None], "line": {"color": RED, "width": 1.5, "dash": "dash"}})
     rows = math.ceil(sum(1 for trace in drawn if trace.get("showlegend", True)) / PER_ROW)
-    layout: Figure = {"xaxis": x_axis, "yaxis": y_axis, "margin": {"l": 80, "r": 24, "t": LEGEND_PX + LEGEND_ROW_PX * rows, "b": 56}, "shapes": [],
-                      "annotations": []}
+    layout: Figure = {"xaxis": x_axis, "yaxis": y_axis, "margin": {"l": 80, "r": 24, "t": LEGEND_PX + LEGEND_ROW_PX * rows, "b": 56}, "shapes": []}
     if level is not None:
-        at, told = level
-        layout["shapes"].append({"type": "line", "xref": "paper", "x0": 0, "x1": 1, "yref": "y", "y0": at, "y1": at, "line": {"color": RED,
-            "width": 1.5, "dash": "dash"}})
-        layout["annotations"].append({"text": told, "showarrow": False, "xref": "paper", "x": 1, "xanchor": "right", "yref": "y", "yanchor": "bottom",
-                                      "y": math.log10(at) if y_axis["type"] == "log" else at, "bgcolor": "rgba(255,255,255,0.8)",
-                                      "font": {"color": RED, "size": 12}})
+        at = level[0]
+        layout["shapes"].append({"type": "line", "xref": "paper", "x0": 0, "x1": 1, "yref": "y", "y0": at, "y1": at,
+                                 "line": {"color": RED, "width": 1.5, "dash": "dash"}})
     return {"id": name, "title": title, "note": note, "traces": drawn, "layout": layout, "sync": False, "height": height}
 
 

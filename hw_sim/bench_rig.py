@@ -6,6 +6,7 @@ Used by the accuracy, detection and lifetime benches, which want a rate and a ri
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, NamedTuple
@@ -72,7 +73,8 @@ class Rig:
         try:
             self.pump = Programmer(self.world.port(), name="the bench's line")
             self.pump.commission(replace(
-                Implant.reference(), capacity_ul=round(self.params.reservoir.capacity_ul), residual_ul=round(self.params.reservoir.residual_ul)))
+                Implant.reference(), capacity_ul=round(self.params.reservoir.capacity_ul), residual_ul=round(self.params.reservoir.residual_ul),
+                level_drift_ul=math.ceil(self.params.sensors.level_drift_ul_sqrt_day)))
             self.fill()
             self.pump.program(Prescription.simple(DRUG, concentration="%d ng/mL" % self.concentration_ng_ml,
                                                   dose="%.9f ug/day" % (rate_nl_day * self.concentration_ng_ml / 1e9)), confirm=True)

@@ -159,7 +159,7 @@ def _row(name: str, value: float, bar: float, note: str) -> dict[str, Any]:
 # ------------------------------------------------------------------------------------------------ the page
 
 STARTS = (REFERENCE.name, CONDITIONS[1].name)       # the others' start-up is the reference's within a per cent
-MINUTE_TICKS = (15, 60, 150, 330, 570, 930, 1440)
+DASHES = ("solid",) * 4 + ("dash", "solid", "dash")      # of the conditions: those that do nearly the same are told apart where they lie on one another
 
 
 def figures(found: Mapping[str, Any]) -> list[plots.Figure]:
@@ -169,9 +169,10 @@ def figures(found: Mapping[str, Any]) -> list[plots.Figure]:
     for rate_nl_day in dict.fromkeys(curve["rate_nl_day"] for curve in found["curves"]):
         mine = [curve for curve in found["curves"] if curve["rate_nl_day"] == rate_nl_day]
         rate_ul_h = rate_nl_day / NL_PER_UL / 24
-        hours = [(i + 0.5) * found["sample_s"] / 3600 for i in range(len(mine[0]["flows_ul_h"]))]
-        start = [plots.line(curve["condition"], hours, curve["flows_ul_h"], plots.COLOURS[conditions.index(curve["condition"]) % len(plots.COLOURS)],
-                            width=1.2, unit="µL/h", shape="hvh") for curve in mine if curve["condition"] in STARTS]
+        hours = [i * found["sample_s"] / 3600 for i in range(len(mine[0]["flows_ul_h"]) + 1)]
+        start = [plots.line(curve["condition"], hours, [*curve["flows_ul_h"], curve["flows_ul_h"][-1]],
+                            plots.COLOURS[conditions.index(curve["condition"]) % len(plots.COLOURS)], width=1.2, unit="µL/h", shape="hv")
+                 for curve in mine if curve["condition"] in STARTS]
         made.append(plots.figure(
             "start-%d" % rate_nl_day, "Start-up at %s" % ml_day(rate_nl_day),
             "Flow at the catheter tip in each 15 min from the program's first second. A stroke moves "
@@ -180,16 +181,14 @@ def figures(found: Mapping[str, Any]) -> list[plots.Figure]:
             level=(rate_ul_h, "programmed: %.4g µL/h" % rate_ul_h)))
         traces = []
         for curve in mine:
-            colour = plots.COLOURS[conditions.index(curve["condition"]) % len(plots.COLOURS)]
-            for edge in ("highest_pct", "lowest_pct"):
-                traces.append(plots.line(curve["condition"], [window["minutes"] for window in curve["windows"]],
-                                         [window[edge] for window in curve["windows"]], colour,
-                                         marker="circle", unit="%", legend=edge == "highest_pct"))
+            at, points = conditions.index(curve["condition"]), curve["windows"]
+            style = {"marker": "circle", "dash": DASHES[at % len(DASHES)]}
+            traces += plots.family(curve["condition"], [point["minutes"] for point in points], [
+                ("", [point[edge] for point in points], style) for edge in ("highest_pct", "lowest_pct")],
+                plots.COLOURS[at % len(plots.COLOURS)], unit="%", one_entry=True)
         floor = mine[0]["windows"]
-        for sign in (1, -1):
-            traces.append(plots.line("quantisation floor, ± one stroke", [window["minutes"] for window in floor],
-                                     [sign * window["floor_pct"] for window in floor],
-                                     plots.GREY, dash="dot", unit="%", legend=sign > 0))
+        traces += plots.family("quantisation floor, ± one stroke", [point["minutes"] for point in floor], [
+            ("", [sign * point["floor_pct"] for point in floor], {"dash": "dot"}) for sign in (1, -1)], plots.GREY, unit="%", one_entry=True)
         made.append(plots.figure(
             "trumpet-%d" % rate_nl_day, "Trumpet curve at %s" % ml_day(rate_nl_day),
             "Highest and lowest error of all overlapping windows of each length in T2. Beyond the floor "
@@ -203,9 +202,10 @@ def figures(found: Mapping[str, Any]) -> list[plots.Figure]:
 
 def write(found: dict[str, Any], out_dir: Path) -> Path:
     """The page. Raises OSError."""
-    rows = [(ml_day(curve["rate_nl_day"]), curve["condition"], "%+.3f" % curve["mean_pct"],
+    minutes_of = sorted({window["minutes"] for curve in found["curves"] for window in curve["windows"]})
+    rows = [(ml_day(curve["rate_nl_day"]).replace(" ", "\N{NO-BREAK SPACE}"), curve["condition"], "%+.3f" % curve["mean_pct"],
              *("%+.2f / %+.2f" % (window["highest_pct"], window["lowest_pct"]) if window else "–" for window in (
-                 next((one for one in curve["windows"] if one["minutes"] == minutes), None) for minutes in MINUTE_TICKS)), "%.1f" % curve["wall_s"])
+                 next((one for one in curve["windows"] if one["minutes"] == minutes), None) for minutes in minutes_of)), "%.1f" % curve["wall_s"])
             for curve in found["curves"]]
     given = [(number(row["volume_nl"] / NL_PER_UL), number(row["over_s"]), "%+.4g" % row["mean_pct"], "%+.4g" % row["highest_pct"],
               "%+.4g" % row["lowest_pct"],
@@ -215,6 +215,7 @@ def write(found: dict[str, Any], out_dir: Path) -> Path:
         "15 min; formulas and windows of "
         "IEC 60601-2-24, which is for external pumps and a convention here.", figures(found), [
             ("Windows", "Highest / lowest error in %, by the window's minutes; A is the mean error over all of T2.",
-             table(("rate", "condition", "A, %", *("%d min" % minutes for minutes in MINUTE_TICKS), "wall s"), rows, numeric=range(2, 11))),
+             table(("rate", "condition", "A, %", *("%d min" % minutes for minutes in minutes_of), "wall s"), rows,
+                   numeric=range(2, 4 + len(minutes_of)))),
             ("Boluses, 25 in a row", "% of the programmed volume, the basal rate's share taken off.",
              table(("µL", "over, s", "mean", "highest", "lowest", "one stroke"), given, numeric=range(6)))])

@@ -10,7 +10,7 @@ import struct
 from dataclasses import dataclass
 
 from ..firmware.boards.latched import (
-    DONE, FAILED, FLAG_MAGNET, FLAG_TORN, MAGIC, NEVER_CUT, NO_CLOCK, POWER_LOST, REPLY, REQUEST, RESET_WANTED, STEP, TICK_PERIOD,
+    DONE, FAILED, FLAG_MAGNET, FLAG_TORN, FLIP, FLIPPED, MAGIC, NEVER_CUT, NO_CLOCK, POWER_LOST, REPLY, REQUEST, RESET_WANTED, STEP, TICK_PERIOD,
 )
 from .line import SerialLine
 from .plant import Plant
@@ -51,6 +51,7 @@ class Board:
         self._tick0_ms = tick0_ms
         self._boot_us = 0
         self._counter = 0
+        self._tick_ms = tick0_ms        # of the last request
         self.reset_cause = POWER_ON
         self.magnet = False
         self.reed_held = False          # by something that is no magnet of a clinician
@@ -61,6 +62,7 @@ class Board:
         """The next request is the first of a boot."""
         self._boot_us = now_us
         self._counter = 0
+        self._tick_ms = self._tick0_ms
         self.reset_cause = cause
 
     def rtc_s(self, now_us: int) -> int:
@@ -83,18 +85,33 @@ class Board:
                 self.plant.faults.fire("reed_held", now_us)
             elif self.plant.reed_closed and not self.magnet:
                 self.plant.reed_seen()
-        tick_ms = (self._tick0_ms + (now_us - self._boot_us) // 1000) & (TICK_PERIOD - 1)
+        tick_ms = self._tick_ms = (self._tick0_ms + (now_us - self._boot_us) // 1000) & (TICK_PERIOD - 1)
         head = _pack_request(
             MAGIC, STEP, flags, self._counter, now_us // 1_000_000 + self.rtc_offset_s, tick_ms, sensed.encoder_angle,
             sensed.level_raw, sensed.inlet_raw, sensed.temperature_raw, sensed.battery_mv, self.reset_cause, 0,
             self.cut_after, len(rx))
         return head + rx if rx else head
 
+    def flip_request(self, record: int, bit: int, now_us: int) -> bytes:
+        """What turns a bit of the pump's memory over between two steps; no time passes for the pump."""
+        self._counter += 1
+        return _pack_request(MAGIC, FLIP, 0, self._counter, self.rtc_s(now_us), self._tick_ms, record, bit & 0xFFFF, bit >> 16, 0, 0,
+                             self.reset_cause, 0, NEVER_CUT, 0)
+
+    def flipped(self, reply: bytes) -> bool:
+        """Whether the pump had such a bit. Raises ValueError for a reply out of step."""
+        (magic, kind, _, counter, *_) = _unpack_reply(reply)
+        self._check(magic, counter)
+        return bool(kind == FLIPPED)
+
+    def _check(self, magic: int, counter: int) -> None:
+        if magic != MAGIC or counter != self._counter:
+            raise ValueError(f"tether: reply with magic 0x{magic:04x} to step {counter}; expected 0x{MAGIC:04x}, step {self._counter}")
+
     def apply(self, reply: bytes, now_us: int) -> Reply:
         """Do what the reply says: orders to the plant, bytes to the line, the RTC. Raises ValueError for a reply out of step."""
         (magic, kind, flags, counter, delay_ms, steps, hold_ms, tone, _, clock_s, writes, polls, length) = _unpack_reply(reply)
-        if magic != MAGIC or counter != self._counter:
-            raise ValueError(f"tether: reply with magic 0x{magic:04x} to step {counter}; expected 0x{MAGIC:04x}, step {self._counter}")
+        self._check(magic, counter)
         if self.cut_after != NEVER_CUT:
             self.cut_after = max(0, self.cut_after - writes)
         tx = reply[-length:] if length else b""

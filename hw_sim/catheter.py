@@ -7,7 +7,8 @@ dispersion.py makes of it. Numerical error of a front's width: about CELL_UL^2 /
 (tests/hw_sim/test_catheter.py). The internal tubing is taken as more catheter of the same bore.
 
 Faults are parameters. A kink stores what the head pushes: `stored_ul` over the compliance is the line pressure above CSF,
-an outlet of conductance G lets it ooze on (tau = C / G, exact for any dt), and healing releases it at once. An open line
+an outlet of conductance G lets it ooze on (tau = C / G, exact for any dt), a head that fills it slips by the pressure of
+the way (`mean_kpa`, exact too), and healing releases it at once. An open line
 empties within R C = 0.15 s and is taken as doing so at once. A leak is an outlet at a place along the catheter: of the open
 line it takes its share, beside a kink behind it all that the kink holds back. A disconnected catheter is a leak of the
 whole flow at the pump: what lies behind it stands still. A bubble adds V / P of compliance (Boyle's law at small
@@ -26,6 +27,7 @@ from .reservoir import Conc
 CELL_UL = 1.0       # widest cell: 0.45 cm of the reference bore, against a front of 1.2 cm at 0.5 mL/day
 BATCH_UL = 4.0      # flow between two dispersion steps: about 1 % of the dead volume
 SPECK_UL = 1e-6     # less than this is mixed into its neighbour whatever it holds: no cell is too thin to compute with
+LINEAR = 1e-6       # of an exponent: below it a straight line is exact to the last digit but four
 ALIKE = 1e-6        # spread below which content counts as one parcel, relative to the drug's highest inflow
 
 Pieces = list[tuple[float, Conc]]       # volume (uL) and concentrations that left at the tip, in order
@@ -173,6 +175,23 @@ class Catheter:
             after = before * (1 - gone) + in_ul / decades * gone
         self.stored_ul = after
         return before + in_ul - after
+
+    def mean_kpa(self, in_ul: float, dt_s: float, slip_per_kpa: float) -> float:
+        """Mean `back_kpa` over `dt_s` in which a head brings `in_ul` (as it would against none, evenly) and slips by `slip_per_kpa`.
+
+        Exact: stored' = in/dt (1 - slip stored/C) - G stored/C, so that a motion slips the same however it is cut.
+        """
+        before, share = self.stored_ul, (slip_per_kpa * in_ul + self.outlet_ul_kpa_s * dt_s) / self.compliance_ul_kpa
+        if abs(share) < LINEAR:
+            return (before + (in_ul - before * share) / 2) / self.compliance_ul_kpa
+        return (in_ul / share + (before - in_ul / share) * -math.expm1(-share) / share) / self.compliance_ul_kpa
+
+    def oozing_us(self, since_us: int, t_us: int) -> int:
+        """End of the span from `since_us` over which an even outflow has the same mean instant as what oozes until `t_us`, ever less."""
+        decades = (t_us - since_us) * 1e-6 * self.outlet_ul_kpa_s / self.compliance_ul_kpa
+        if decades < LINEAR:
+            return t_us
+        return since_us + round(2 * (t_us - since_us) * (1 / decades + math.exp(-decades) / math.expm1(-decades)))
 
     def room_ul(self, limit_kpa: float) -> float:
         """What the head can still push before the line reaches `limit_kpa` above CSF; endless in an open line."""

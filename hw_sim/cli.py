@@ -28,6 +28,7 @@ from . import cli_bench, cli_control, cli_evidence, cli_faults, cli_link, cli_ph
 from . import endpoints
 from . import session as sessions
 from .capture import CaptureError
+from .cli_options import exec_words, firmware_options, source_option
 from .impairment import SENDERS, LineError
 from .player import play
 from .recorder import Recorder
@@ -75,17 +76,13 @@ def cli() -> None:
 
 
 def runtime_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """The options that choose whose firmware runs, and on what."""
+    """The options that choose whose firmware runs, on what, with which seed and line."""
     for option in (
         click.option("--line", metavar="SPEC", help="A bad serial line, e.g. loss=0.3,replay=0.5,ber=1e-6,delay=20ms (hw_sim/impairment.py)."),
         click.option("--seed", type=click.IntRange(0, 2**31 - 1), help="Of noise and patient; the scenario's own unless given."),
-        click.option("--exec", "exec_cmd", metavar="CMD", help="Run CMD over the tether instead (hw_sim/TETHER.md)."),
-        click.option("--firmware", "firmware_dir", metavar="DIR", type=click.Path(exists=True, file_okay=False, path_type=Path),
-                     help="Run the pump.py of DIR, which defines build(ports)."),
-        click.option("--runtime", type=click.Choice(RUNTIMES), default=RUNTIMES[0], show_default=True, help="What the firmware runs on."),
     ):
         command = option(command)
-    return command
+    return firmware_options(command)
 
 
 # ------------------------------------------------------------------------------------------------ run
@@ -93,8 +90,7 @@ def runtime_options(command: Callable[..., Any]) -> Callable[..., Any]:
 @cli.command()
 @click.argument("scenario", metavar="SCENARIO.toml|NAME")
 @runtime_options
-@click.option("--thecal-firmware", "source_dir", metavar="DIR", type=click.Path(exists=True, file_okay=False, path_type=Path),
-              help="Run thecal's own firmware from the sources in DIR, which holds firmware/ and protocol/: a changed copy.")
+@source_option
 @click.option("--out", "out_dir", metavar="DIR", type=click.Path(file_okay=False, path_type=Path), help="Write samples, events, pins and report.html here.")
 @click.option("--speed", type=click.FloatRange(min=0, min_open=True), help="Virtual seconds a second  [default: as fast as it goes].")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON object.")
@@ -115,7 +111,7 @@ def run(scenario: str, runtime: str, firmware_dir: Path | None, exec_cmd: str | 
     except OSError as error:
         raise ScenarioError("--out %s cannot be written: %s" % (out_dir, error.strerror)) from error
     world = _opened(lambda: new_world(
-        loaded, runtime=runtime, recorder=recorder, firmware_dir=firmware_dir, exec_cmd=_words(exec_cmd), line=line,
+        loaded, runtime=runtime, recorder=recorder, firmware_dir=firmware_dir, exec_cmd=exec_words(exec_cmd), line=line,
         source_dir=source_dir), recorder)
     with _bar(loaded.title, quiet) as progress:
         result = play(loaded, world, speed=speed, progress=progress, repeat=shlex.join(words), out=out_dir)
@@ -130,18 +126,6 @@ def run(scenario: str, runtime: str, firmware_dir: Path | None, exec_cmd: str | 
         click.echo("thecal-sim: " + sentence, err=True)
     if result["verdict"] != "pass":
         click.get_current_context().exit(INTERRUPTED if interrupted else FAILED)
-
-
-def _words(exec_cmd: str | None) -> list[str] | None:
-    if exec_cmd is None:
-        return None
-    try:
-        words = shlex.split(exec_cmd)
-    except ValueError as error:
-        raise ScenarioError("--exec %r cannot be split into words: %s" % (exec_cmd, error)) from error
-    if not words:
-        raise ScenarioError("--exec is empty: give a command that speaks the tether (hw_sim/TETHER.md)")
-    return words
 
 
 def _opened(build: Callable[[], World], recorder: Recorder | None = None) -> World:
@@ -241,7 +225,7 @@ def serve(speed: float, tcp: int | None, pty: Path | None, runtime: str, firmwar
     header = {"scenario": scenario, "runtime": runtime, "seed": seed, "firmware": str(firmware_dir) if firmware_dir else None, "exec": exec_cmd,
               "line": line, "magnet_s": magnet_s,
               "store": sessions.packed_store(check_store(store_path))}
-    world = world_for(loaded, runtime=runtime, seed=seed, firmware_dir=firmware_dir, exec_cmd=_words(exec_cmd), store_path=store_path, line=line)
+    world = world_for(loaded, runtime=runtime, seed=seed, firmware_dir=firmware_dir, exec_cmd=exec_words(exec_cmd), store_path=store_path, line=line)
     with world:
         _hold_magnet(world, magnet_s)
         try:
@@ -287,7 +271,7 @@ def replay(session: Path, as_json: bool) -> None:
             if store_path is not None and memory is not None:
                 store_path.write_bytes(memory)
             with world_for(_scenario_or_shelf(header.get("scenario", SHELF)), runtime=header.get("runtime", RUNTIMES[0]), seed=header.get("seed"),
-                           firmware_dir=Path(firmware) if firmware else None, exec_cmd=_words(header.get("exec")), store_path=store_path,
+                           firmware_dir=Path(firmware) if firmware else None, exec_cmd=exec_words(header.get("exec")), store_path=store_path,
                            line=header.get("line")) as world:
                 _hold_magnet(world, float(header.get("magnet_s", 0.0)))
                 recorded, found = sessions.replay(world, session)

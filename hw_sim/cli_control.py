@@ -6,7 +6,7 @@ import click
 from . import control_door
 
 FAILED, NO_CONNECTION = 1, 3
-WORLD_COMMANDS = ("env", "heal", "power_cut", "clock_jump", "reed_held", "magnet", "store_flip", "store_dead", "torn_write", "truth", "faults", "help")
+WORLD_COMMANDS = ("env", "heal", "power_cut", "clock_jump", "reed_held", "magnet", "store_flip", "store_dead", "torn_write", "ram_flip", "truth", "faults", "help")
 
 
 @click.command(context_settings={"ignore_unknown_options": True})

@@ -20,15 +20,15 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from . import ledger, ledger_expect, ledger_page, minimise
+from . import ledger, ledger_expect, ledger_page, ledger_seeds, minimise, schedules
 from . import observer as observers
-from .faults import NEEDS, HazardsError, Therapy, load
+from .cli_options import exec_words, firmware_options, source_option
+from .faults import NEEDS, HazardsError, Row, load
 from .ledger import Bench
 from .runner import FirmwareError, RuntimeMissing
 from .scenario import ScenarioError, load_scenario, units
 from .scenario_text import text_of
 from .staging import StagingError
-from .world import RUNTIMES
 
 FAILED, USAGE = 1, 2
 MARKS = {True: "ok", False: "FAILED", None: "n/a"}
@@ -43,15 +43,9 @@ def bench_options(command: Callable[..., Any]) -> Callable[..., Any]:
         click.option("--lacks", multiple=True, type=click.Choice(NEEDS), help="What this firmware has not: such rows read n/a (a pump.py may hold "
                      "LACKS = (...) itself). May be given again."),
         click.option("--observer", metavar="MODULE:FUNCTION", help="Judge by signs of your own (hw_sim/observer.py)."),
-        click.option("--thecal-firmware", "source_dir", metavar="DIR", type=click.Path(exists=True, file_okay=False, path_type=Path),
-                     help="Run thecal's own firmware from the sources in DIR, which holds firmware/ and protocol/: a changed copy."),
-        click.option("--exec", "exec_cmd", metavar="CMD", help="Run CMD over the tether instead (hw_sim/TETHER.md)."),
-        click.option("--firmware", "firmware_dir", metavar="DIR", type=click.Path(exists=True, file_okay=False, path_type=Path),
-                     help="Run the pump.py of DIR, which defines build(ports)."),
-        click.option("--runtime", type=click.Choice(RUNTIMES), default=RUNTIMES[0], show_default=True, help="What the firmware runs on."),
     ):
         command = option(command)
-    return command
+    return firmware_options(source_option(command))
 
 
 def bench_of(runtime: str, firmware_dir: Path | None, exec_cmd: str | None, source_dir: Path | None, observer: str | None, lacks: tuple[str, ...],
@@ -60,15 +54,10 @@ def bench_of(runtime: str, firmware_dir: Path | None, exec_cmd: str | None, sour
     chosen = [name for name, given in (("--firmware", firmware_dir), ("--exec", exec_cmd), ("--thecal-firmware", source_dir)) if given]
     if len(chosen) > 1:
         raise ScenarioError("%s exclude each other: one firmware runs" % " and ".join(chosen))
-    try:
-        words = tuple(shlex.split(exec_cmd)) if exec_cmd is not None else None
-    except ValueError as error:
-        raise ScenarioError("--exec %r cannot be split into words: %s" % (exec_cmd, error)) from error
-    if words == ():
-        raise ScenarioError("--exec is empty: give a command that speaks the tether (hw_sim/TETHER.md)")
+    words = exec_words(exec_cmd)
     observers.named(observer)
     own = declared_lacks(firmware_dir) if firmware_dir else ()
-    return Bench(runtime, firmware_dir, words, source_dir, observer, seed, tuple(dict.fromkeys((*lacks, *own))))
+    return Bench(runtime, firmware_dir, tuple(words) if words else None, source_dir, observer, seed, tuple(dict.fromkeys((*lacks, *own))))
 
 
 def declared_lacks(folder: Path) -> tuple[str, ...]:
@@ -114,12 +103,14 @@ def _leave(sentence: str, status: int) -> None:
 @bench_options
 @click.option("--only", "patterns", metavar="PATTERN", multiple=True,
               help="Rows whose id holds this, or matches it with * and ?. May be given again.")
+@click.option("--seeds", metavar="N", type=click.IntRange(1, 1000), default=1, show_default=True,
+              help="Play each row with N seeds from --seed on: share noticed, median and worst delay, worst error.")
 @click.option("--jobs", type=click.IntRange(1, 256), help="Processes  [default: one for each core].")
 @click.option("--expect", "expect_path", metavar="FILE", type=click.Path(dir_okay=False, path_type=Path),
               help="Hold the rows against FILE  [default: the committed expectation, on our own firmware with seed 1].")
 @click.option("--write-expected", is_flag=True, help="Write what was found into that file instead of comparing.")
-@click.option("--random", "schedules", metavar="N", type=click.IntRange(1, 100_000), help="Instead: N random schedules of faults from --seed on, the "
-              "oracle as judge; the first that fails is minimised and printed as a scenario.")
+@click.option("--random", "schedules_n", metavar="N", type=click.IntRange(1, 100_000), help="Instead: N random schedules of faults from --seed on, judged by "
+              "oracle, detection and delivery; the first that fails is minimised and printed as a scenario.")
 @click.option("--mean", "mean_faults", type=click.IntRange(1, 100), default=5, show_default=True, help="Faults of a random schedule in the mean.")
 @click.option("--hazards", "hazards_path", metavar="FILE", type=click.Path(dir_okay=False, path_type=Path), help="A list of hazards of your own.")
 @click.option("--out", "out_dir", metavar="DIR", type=click.Path(file_okay=False, path_type=Path),
@@ -127,7 +118,7 @@ def _leave(sentence: str, status: int) -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @declared
 def faults(runtime: str, firmware_dir: Path | None, exec_cmd: str | None, source_dir: Path | None, observer: str | None, lacks: tuple[str, ...],
-           seed: int, patterns: tuple[str, ...], jobs: int | None, expect_path: Path | None, write_expected: bool, schedules: int | None,
+           seed: int, patterns: tuple[str, ...], seeds: int, jobs: int | None, expect_path: Path | None, write_expected: bool, schedules_n: int | None,
            mean_faults: int, hazards_path: Path | None, out_dir: Path | None, as_json: bool) -> None:
     """Play every declared hazard beside a healthy twin: what is caught, how fast, at what dose error. 1 when a row fails."""
     bench = bench_of(runtime, firmware_dir, exec_cmd, source_dir, observer, lacks, seed)
@@ -136,17 +127,20 @@ def faults(runtime: str, firmware_dir: Path | None, exec_cmd: str | None, source
         raise HazardsError("no row matches %s" % ", ".join(patterns))
     if out_dir:
         out_dir.mkdir(parents=True, exist_ok=True)
-    if schedules is not None:
-        return at_random(minimise.therapies(rows), bench, schedules, mean_faults, out_dir)
+    if schedules_n is not None:
+        return at_random(rows, bench, schedules_n, mean_faults, out_dir)
     started = time.monotonic()
     with bar("hazards") as told:
-        lines = ledger.run_rows(rows, bench, jobs=jobs, told=told, keep_dir=out_dir / "scenarios" if out_dir else None)
+        kept = out_dir / "scenarios" if out_dir else None
+        lines = (ledger.run_rows(rows, bench, jobs=jobs, told=told, keep_dir=kept) if seeds == 1
+                 else ledger_seeds.over_seeds(rows, bench, seeds, jobs=jobs, told=told, keep_dir=kept))
     found: dict[str, Any] = {
-        "schema": ledger.SCHEMA, "ok": all(line["ok"] is not False for line in lines), "runtime": ledger_runtime(bench), "seed": seed,
-        "wall_s": round(time.monotonic() - started, 1), "rows": lines, "differences": [], "repeat": repeat(bench, patterns)}
+        "schema": ledger.SCHEMA, "ok": all(line["ok"] is not False for line in lines), "runtime": ledger_runtime(bench), "seed": seed, "seeds": seeds,
+        "wall_s": round(time.monotonic() - started, 1), "rows": lines, "differences": [],
+        "repeat": repeat(bench, patterns) + (" --seeds %d" % seeds if seeds > 1 else "")}
     if write_expected:
         ledger_expect.write(lines, expect_path or ledger_expect.DATA)
-    elif expect_path or (ours(bench) and hazards_path is None):
+    elif expect_path or (ours(bench) and seeds == 1 and hazards_path is None):
         found["differences"] = ledger_expect.differences(lines, ledger_expect.read(expect_path or ledger_expect.DATA), whole=not patterns)
         found["ok"] = found["ok"] and not found["differences"]
     if out_dir:
@@ -161,19 +155,26 @@ def faults(runtime: str, firmware_dir: Path | None, exec_cmd: str | None, source
     return None
 
 
-def at_random(therapies: list[Therapy], bench: Bench, schedules: int, mean_faults: int, out_dir: Path | None) -> None:
+def at_random(rows: list[Row], bench: Bench, schedules_n: int, mean_faults: int, out_dir: Path | None) -> None:
     """Play random schedules until one fails; minimise that and print it."""
-    for number in range(schedules):
-        table = minimise.random_schedule(therapies[number % len(therapies)], bench.seed + number, mean_faults)
+    therapies, hazards = minimise.therapies(rows), load(units)
+    healthy_nl: dict[str, float] = {}
+    for number in range(schedules_n):
+        therapy = therapies[number % len(therapies)]
+        table = schedules.random_schedule(therapy, bench.seed + number, mean_faults, hazards)
         with tempfile.TemporaryDirectory(prefix="thecal-random-") as folder:
-            failed = [name for name in minimise.failing(table, bench, Path(folder)) if name in minimise.JUDGED]
+            if therapy.id not in healthy_nl:
+                healthy_nl[therapy.id] = minimise.delivered_nl(schedules.healthy(table), reference(bench) or bench, Path(folder))
+            table = schedules.bounded(table, healthy_nl[therapy.id], hazards)
+            judged = schedules.judged_names(table, hazards)
+            failed = [name for name in minimise.failing(table, bench, Path(folder)) if name in judged]
         found = "; ".join(failed) or "ok"
-        click.echo("schedule %d of %d, seed %d, %s: %s" % (number + 1, schedules, table["seed"], table["title"], found), err=True)
+        click.echo("schedule %d of %d, seed %d, %s: %s" % (number + 1, schedules_n, table["seed"], table["title"], found), err=True)
         if failed:
-            small, wanted = minimise.minimised(table, bench, judged=minimise.JUDGED, reference=reference(bench), told=_told)
-            keep(small, wanted, table, bench, (out_dir or Path(".")) / ("%s.toml" % table["name"]) if out_dir else None)
+            small, wanted, sure = minimise.minimised(table, bench, judged=judged, reference=reference(bench), told=_told)
+            keep(small, wanted, sure, table, bench, (out_dir or Path(".")) / ("%s.toml" % table["name"]) if out_dir else None)
             click.get_current_context().exit(FAILED)
-    click.echo("%d schedules, none fails" % schedules)
+    click.echo("%d schedules, none fails" % schedules_n)
 
 
 def reference(bench: Bench) -> Bench | None:
@@ -181,16 +182,17 @@ def reference(bench: Bench) -> Bench | None:
     return replace(bench, source_dir=None) if bench.source_dir else None
 
 
-def keep(small: dict[str, Any], wanted: str, table: dict[str, Any], bench: Bench, path: Path | None) -> None:
+def keep(small: dict[str, Any], wanted: str, sure: str, table: dict[str, Any], bench: Bench, path: Path | None) -> None:
     """The minimised scenario, on stdout or in its file, with what it fails and how to run it."""
     name = path.stem if path else "minimised"
     words = shlex.split(repeat(replace(bench, seed=small["seed"]), (), "run"))
     line = shlex.join([*words[:2], str(path or name + ".toml"), *words[2:]])
-    text = text_of({**small, "name": name}, "%d of %d events of %s are left; it fails: %s\nrepeat: %s" % (
-        len(small["event"]), len(table["event"]), table["name"], wanted, line))
+    text = text_of({**small, "name": name}, "%d of %d events of %s are left; it fails: %s\n%s\nrepeat: %s" % (
+        len(small["event"]), len(table["event"]), table["name"], wanted, sure, line))
     if path:
         path.write_text(text, encoding="utf-8")
         click.echo("%s: %d of %d events are left; it fails: %s" % (path, len(small["event"]), len(table["event"]), wanted))
+        click.echo(sure)
         click.echo("repeat: " + line)
     else:
         click.echo(text, nl=False)
@@ -216,8 +218,8 @@ def minimise_command(scenario: Path, runtime: str, firmware_dir: Path | None, ex
     if click.get_current_context().get_parameter_source("seed") is ParameterSource.COMMANDLINE:
         table["seed"] = seed
     load_scenario(scenario)
-    small, wanted = minimise.minimised(table, bench, reference=reference(bench), told=_told)
-    keep(small, wanted, table, bench, out_path)
+    small, wanted, sure = minimise.minimised(table, bench, reference=reference(bench), told=_told)
+    keep(small, wanted, sure, table, bench, out_path)
 
 
 def chosen(name: str, patterns: tuple[str, ...]) -> bool:
@@ -249,16 +251,15 @@ def repeat(bench: Bench, patterns: tuple[str, ...], command: str = "faults") -> 
 
 def show(found: dict[str, Any], out_dir: Path | None) -> None:
     """The ledger for people, on stdout."""
-    grid = Table("", "row", "noticed by", "after s", "bound s", "error uL", "worst over uL", "final uL", "final state", box=None, pad_edge=False)
-    for row in found["rows"]:
-        figures = ("" if row[key] is None else "%.6g" % row[key] for key in ("detect_s", "bound_s"))
-        errors = ("" if row[key] is None else "%.1f" % (row[key] / 1000) for key in ("dose_error_nl", "over_nl", "final_error_nl"))
-        by = row["by"] or ("undetectable" if row["declared"].startswith("undetectable") else "")
-        grid.add_row(MARKS[row["ok"]], row["id"], by, *figures, *errors, row["final_state"] or "")
-    Console(file=sys.stdout, width=None if sys.stdout.isatty() else 170, highlight=False, markup=False).print(grid)
+    if found["seeds"] > 1:
+        _print(_seeds_grid(found["rows"]))
+    else:
+        _print(_grid(found["rows"]))
     for row in found["rows"]:
         if row["ok"] is False:
             click.echo("%s: %s" % (row["id"], "; ".join(row["why"])))
+        elif row.get("seeds", {}).get("missed"):
+            click.echo("%s, by chance: %s" % (row["id"], "; ".join("seed %d: %s" % (entry["seed"], ", ".join(entry["why"])) for entry in row["seeds"]["missed"])))
     for text in found["differences"]:
         click.echo("not as expected: " + text)
     click.echo("%s; on %s, %.0f s" % (ledger_page.summary(found), found["runtime"], found["wall_s"]))
@@ -266,6 +267,34 @@ def show(found: dict[str, Any], out_dir: Path | None) -> None:
     if out_dir:
         click.echo("page: %s" % (out_dir / "index.html"))
     click.echo("Simulated; not a medical device.")
+
+
+def _print(grid: Table) -> None:
+    Console(file=sys.stdout, width=None if sys.stdout.isatty() else 170, highlight=False, markup=False).print(grid)
+
+
+def _seeds_grid(rows: list[dict[str, Any]]) -> Table:
+    """What each row came to over all seeds."""
+    grid = Table("", "row", "ok", "noticed", "median s", "worst s", "bound s", "worst error uL", "worst over uL", box=None, pad_edge=False)
+    for row in rows:
+        seeds = row.get("seeds")
+        cells = [] if seeds is None else [
+            "%d/%d" % (seeds["ok"], seeds["count"]), "%d/%d" % (seeds["noticed"], seeds["count"]),
+            *("" if value is None else "%.6g" % value for value in (seeds["median_s"], seeds["worst_s"], row["bound_s"])),
+            *("%.1f" % (seeds[key] / 1000) for key in ("worst_error_nl", "worst_over_nl"))]
+        grid.add_row(MARKS[row["ok"]], row["id"], *cells)
+    return grid
+
+
+def _grid(rows: list[dict[str, Any]]) -> Table:
+    """Each row of one seed."""
+    grid = Table("", "row", "noticed by", "after s", "bound s", "error uL", "worst over uL", "final uL", "final state", box=None, pad_edge=False)
+    for row in rows:
+        figures = ("" if row[key] is None else "%.6g" % row[key] for key in ("detect_s", "bound_s"))
+        errors = ("" if row[key] is None else "%.1f" % (row[key] / 1000) for key in ("dose_error_nl", "over_nl", "final_error_nl"))
+        by = row["by"] or ("undetectable" if row["declared"].startswith("undetectable") else "")
+        grid.add_row(MARKS[row["ok"]], row["id"], by, *figures, *errors, row["final_state"] or "")
+    return grid
 
 
 @contextmanager

@@ -12,10 +12,11 @@ from typing import Any
 from ..protocol import catalogue
 from .bedside import FATE, SECOND_US, Bedside, oracle_for
 from .declared import Declared
+from .line_events import failing_host
 from .oracle import Oracle, week
 from .oracle_program import steps_of
 from .scenario import (
-    ALARM_ROWS, DAY_S, MINIMUM_NL_DAY, NL_PER_UL, PRIME_RATE, SAFE_STOP, Baseline, Event, LogEvent, Prescription, Programmer, Scenario,
+    ALARM_ROWS, DAY_S, MINIMUM_NL_DAY, NL_PER_UL, PRIME_RATE, SAFE_STOP, Baseline, Event, Key, Keystore, LogEvent, Prescription, Programmer, Scenario,
     ScenarioError, Status, ThecalError, Timeout, implant_record, units)
 from .scenario_surroundings import drawn
 from .scenario_therapy import fill_of, reached
@@ -120,7 +121,8 @@ class Clinician:
             return
         before = self._running_digest() if wanted else None
         try:
-            getattr(self, "_" + event.kind)(event)
+            with failing_host(self.world, event.values, event.read):
+                getattr(self, "_" + event.kind)(event)
         except ThecalError as error:
             if wanted is not None and wanted in str(error):
                 self._denied(event, str(error))
@@ -247,6 +249,13 @@ class Clinician:
     def _stop(self, event: Event) -> None:
         if not self._silent(event):
             self.pump.stop(event.values["reason"])
+            self.oracle.stopped(self.world.now_us)
+
+    def _wrong_pump(self, event: Event) -> None:
+        """A programmer that has the key of another pump for this one orders a stop that is meant for that."""
+        if not self._silent(event):
+            key = Key(hashlib.sha256(b"of another pump").digest())
+            Programmer(self.world.port(), name="another pump's line", keys=Keystore(only=key)).stop("clinician order")
             self.oracle.stopped(self.world.now_us)
 
     def _resume(self, event: Event) -> None:

@@ -4,7 +4,7 @@
     heal NAME               of the plant's, reed_held, store_dead
     env temperature|ambient|field VALUE     C, kPa, T: stronger than the scenario's table; `env temperature off` gives it back
     power_cut SECONDS       clock_jump SECONDS      reed_held       magnet on|off
-    store_flip ADDRESS BIT  store_dead              torn_write K [nothing|half|...]
+    store_flip ADDRESS BIT  store_dead              torn_write K [nothing|half|...]     ram_flip RECORD BIT
     truth [KEY]             what is really so, as JSON
     faults                  what was set, what has fired, as JSON
     help
@@ -31,6 +31,7 @@ class Control:
             "fault": (self._fault, 1, 2), "heal": (self._heal, 1, 1), "env": (self._env, 2, 2), "power_cut": (self._power_cut, 1, 1),
             "clock_jump": (self._clock_jump, 1, 1), "reed_held": (self._reed_held, 0, 0), "magnet": (self._magnet, 1, 1),
             "store_flip": (self._store_flip, 2, 2), "store_dead": (self._store_dead, 0, 0), "torn_write": (self._torn_write, 1, 2),
+            "ram_flip": (self._ram_flip, 2, 2),
             "truth": (self._truth, 0, 1), "faults": (self._faults, 0, 0), "help": (self._help, 0, 0)}
 
     def answer(self, text: str) -> str:
@@ -95,6 +96,10 @@ class Control:
 
     def _torn_write(self, words: Sequence[str]) -> str:
         self._world.cut_at_write(_whole(words[0]), *words[1:])
+        return ""
+
+    def _ram_flip(self, words: Sequence[str]) -> str:
+        self._world.ram_flip(words[0], _whole(words[1]))
         return ""
 
     def _truth(self, words: Sequence[str]) -> str:

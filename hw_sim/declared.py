@@ -2,8 +2,9 @@
 
 How far this judges: *when* an alarm stood is read from the pump's own log (whether it should have, and how soon, is for a scenario's
 expectations); *what* it then must deliver is reckoned here from the prescription. Several alarms: the most restrictive action.
-Rows whose action changes by itself while they stand (UNJUDGED) are not judged: from then on `judging` is false. A bridge or a prime
-under FALLBACK is told at its own rate.
+Of a row whose action changes by itself while it stands (SHIFTS) the pump's own rate says which of the two declared ones it has come to: no
+other rate is believed. It is followed at the looks, so that up to the look before is slack. Row 11, of a sensor that no pump here has, tries a
+pulse an hour (UNJUDGED): from then on `judging` is false. A bridge or a prime under FALLBACK is told at its own rate.
 """
 from __future__ import annotations
 
@@ -14,10 +15,12 @@ from .oracle import Oracle
 from .oracle_program import DAY_S, WEEK_S, Number, Program
 
 CONT, NOBOLUS, FLAT, FALLBACK, MIN, STOP = range(6)     # in the order of alarms.md 1: later is more restrictive
-ACTIONS = {3: MIN, 5: FALLBACK, 6: FALLBACK, 7: NOBOLUS, 8: STOP, 9: NOBOLUS, 10: NOBOLUS, 12: FLAT, 13: FALLBACK, 14: FLAT, 17: FALLBACK,
+ACTIONS = {2: STOP, 5: FALLBACK, 6: FALLBACK, 7: NOBOLUS, 8: STOP, 9: NOBOLUS, 10: NOBOLUS, 12: FLAT, 13: FALLBACK, 14: FLAT, 17: FALLBACK,
            23: NOBOLUS, 27: NOBOLUS}
-UNJUDGED = (1, 2, 4, 11, 18)
+SHIFTS = {1: (STOP, FALLBACK), 3: (MIN, FALLBACK), 4: (NOBOLUS, FALLBACK), 15: (CONT, STOP), 18: (STOP, FALLBACK)}
+UNJUDGED = (11,)
 EMERGENCY = 17
+SECOND_US = 1_000_000
 NOTICED_S = 300         # a jump of the clock is seen at the next wake, a reduction ends with a round of the sensors: 300 s at most (DESIGN R7)
 
 
@@ -30,6 +33,7 @@ class Declared:
     judging: bool = True
     stop_only: bool = False
     _standing: set[int] = field(default_factory=set)
+    _shifted: set[int] = field(default_factory=set)
     _steps: Program | None = None
     _fallback_nl_day: int = 0
     _safe_stop: bool = False
@@ -45,20 +49,42 @@ class Declared:
         """The pump said that an alarm began or ended at `t_us`."""
         if row in UNJUDGED:
             self.judging = False
-        if row not in ACTIONS:
+        if row not in ACTIONS and row not in SHIFTS:
             return
         (self._standing.add if on else self._standing.discard)(row)
-        if on:
+        self._shifted.discard(row)
+        if on and self.action() != CONT:
             self.oracle.cut(t_us)
         self._tell(t_us)
 
+    def told(self, t_us: int, rate_nl_day: int, since_us: int) -> None:
+        """The pump said at `t_us` that it delivers at this rate; it was looked at before at `since_us`."""
+        before = set(self._shifted)
+        for row in self._standing & set(SHIFTS):
+            first, second = (self._rate_of(action) for action in SHIFTS[row])
+            if rate_nl_day == second:
+                self._shifted.add(row)
+            elif rate_nl_day == first:
+                self._shifted.discard(row)
+        if self._shifted != before:
+            self._tell(t_us, max(NOTICED_S, -((since_us - t_us) // SECOND_US)))
+
+    def _rate_of(self, action: int) -> int | None:
+        """nL/day under an action that says it by itself; None where the program does."""
+        action = STOP if action == MIN and self._safe_stop else action
+        return {STOP: 0, MIN: self.minimum_nl_day, FALLBACK: self._fallback_nl_day}.get(action)
+
+    def _action_of(self, row: int) -> int:
+        if row in SHIFTS:
+            return SHIFTS[row][row in self._shifted]
+        return STOP if row == EMERGENCY and self.stop_only else ACTIONS[row]
+
     def action(self) -> int:
         """The most restrictive action of the alarms that stand."""
-        actions = [STOP if row == EMERGENCY and self.stop_only else ACTIONS[row] for row in self._standing]
-        worst = max(actions, default=CONT)
+        worst = max((self._action_of(row) for row in self._standing), default=CONT)
         return STOP if worst == MIN and self._safe_stop else worst
 
-    def _tell(self, t_us: int) -> None:
+    def _tell(self, t_us: int, within_s: int = NOTICED_S) -> None:
         action = self.action()
         if action == STOP:
             self.oracle.stopped(t_us, "fault")
@@ -66,7 +92,7 @@ class Declared:
             self.oracle.resumed(t_us, "fault")
         steps = self._rates(action) if self._steps is not None else None
         self._held = steps is not None
-        self.oracle.held(t_us, steps, NOTICED_S)
+        self.oracle.held(t_us, steps, within_s)
 
     def _rates(self, action: int) -> list[tuple[int, Number]] | None:
         """The week that an action puts in the program's place; None: the program itself."""

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from ..firmware.level_test import BLIND_NL_DAY, FREE, HOUR_S, OVER, QUIET, READINGS, LevelTest
@@ -40,7 +40,7 @@ class Sensor(NamedTuple):
 
 
 DEFAULT = Sensor(50.0, 10.0, 50.0)      # DESIGN 8, params/sensors-reference.toml
-STEADIER = Sensor(50.0, 10.0, 15.0)     # what alarms.md 4 takes for its bounds: drift of 15 uL a day
+STEADIER = Sensor(50.0, 10.0, 15.0)     # what alarms.md 4 takes for its bounds, drift of 15 uL a day: params/sensors-low-drift.toml
 
 
 class Means(NamedTuple):
@@ -49,6 +49,13 @@ class Means(NamedTuple):
     reading_s: float
     readings: int
     seconds: int
+
+
+def fitted(sensor: Sensor) -> LevelTest:
+    """The firmware's test as a pump with this sensor is commissioned: of the class of its walk."""
+    test = LevelTest()
+    test.commission(math.ceil(sensor.drift_ul_sqrt_day))
+    return test
 
 
 def means_at(rate_nl_day: float) -> Means:
@@ -169,8 +176,7 @@ class Quiet(NamedTuple):
         return peaks[wrong - 1] if len(peaks) >= wrong else LEAST_NATS
 
 
-def quiet_years(rate_nl_day: int, pumps: int, sensor: Sensor = DEFAULT, gains: Sequence[float] = (), *, hours: int = YEAR_H,
-                test: Callable[[], LevelTest] = LevelTest) -> Quiet:
+def quiet_years(rate_nl_day: int, pumps: int, sensor: Sensor = DEFAULT, gains: Sequence[float] = (), *, hours: int = YEAR_H) -> Quiet:
     """`pumps` seeded pumps (1, 2, ...) without a fault for `hours` each, emptied and refilled: every finding is a false alarm."""
     means = means_at(rate_nl_day)
     each, until_refill = means.seconds / HOUR_S, refill_h(rate_nl_day)
@@ -178,7 +184,7 @@ def quiet_years(rate_nl_day: int, pumps: int, sensor: Sensor = DEFAULT, gains: S
     peaks: dict[float, list[float]] = {gain: [] for gain in gains}
     for seed in range(1, pumps + 1):
         chance = random.Random("quiet %d %d" % (rate_nl_day, seed))
-        stream, orders, level_test = differences(sensor, means, chance), Orders(rate_nl_day, means), test()
+        stream, orders, level_test = differences(sensor, means, chance), Orders(rate_nl_day, means), fitted(sensor)
         ideals = [(Ideal(sensor, means, rate_nl_day * (gain - 1) / 1000 * each / DAY_H), peaks[gain]) for gain in gains]
         tops = [0.0] * len(ideals)
         since_h = 0.0
@@ -211,8 +217,7 @@ class Delays(NamedTuple):
     ideal_h: list[float | None]
 
 
-def delays(rate_nl_day: int, gain: float, onsets: int, threshold: float, sensor: Sensor = DEFAULT, *,
-           test: Callable[[], LevelTest] = LevelTest) -> Delays:
+def delays(rate_nl_day: int, gain: float, onsets: int, threshold: float, sensor: Sensor = DEFAULT) -> Delays:
     """`onsets` heads that begin to deliver `gain` times the order, each on the second or third day behind a refill, anywhere within a mean."""
     means = means_at(rate_nl_day)
     each = means.seconds / HOUR_S
@@ -221,7 +226,7 @@ def delays(rate_nl_day: int, gain: float, onsets: int, threshold: float, sensor:
     found: Delays = Delays([], [])
     for seed in range(1, onsets + 1):
         chance = random.Random("onset %d %g %d" % (rate_nl_day, gain, seed))
-        stream, orders, level_test = differences(sensor, means, chance), Orders(rate_nl_day, means), test()
+        stream, orders, level_test = differences(sensor, means, chance), Orders(rate_nl_day, means), fitted(sensor)
         ideal = Ideal(sensor, means, excess_ul)
         for _ in range(round(chance.uniform(24, 72) / each)):
             x_ul = next(stream)

@@ -60,7 +60,10 @@ class Doors:
             link.unlink()                   # left by a server that was killed
         elif link.exists():
             raise OSError(errno.EEXIST, f"{link} exists and is not a link")
-        link.symlink_to(os.ttyname(self._slave))
+        try:
+            link.symlink_to(os.ttyname(self._slave))
+        except OSError as error:
+            raise OSError(error.errno, f"link {link} to the pseudo-terminal cannot be made: {os.strerror(error.errno or 0)}") from error
         self._link = link
         self._poll.register(self._master, selectors.EVENT_READ, self._from_pty)
 

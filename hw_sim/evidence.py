@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
+import tempfile
 import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor, as_completed
@@ -24,16 +25,21 @@ from .world import RUNTIMES
 
 SCHEMA = "thecal.evidence/1"
 SUMS, INDEX, MANIFEST = "SHA256SUMS", "index.html", "evidence.json"
-BENCHES = ("speed", "link", "trumpet", "latency")       # DESIGN 13
+BENCHES = ("speed", "link", "trumpet", "latency", "detection", "calibration")
 BENCH_PREFIX = "bench-"                                 # scenarios of the benches: what they show is in the benches' bars
-OUTCOMES = Path("build") / "requirements.json"
+OUTCOMES, JUNIT = Path("build") / "requirements.json", Path("build") / "junit.xml"       # where a whole run of our tests leaves them
+PAGED = ("faults", "bench")                             # commands that write a page with --out
+SCENARIOS, LEDGER_ROWS = "scenarios", "ledger-rows"     # where the ledger leaves a scenario a row, and where they go here
 Say = Callable[[str], None]
 Wanted = tuple[str, tuple[str, ...]]                    # a part's name and the words of the command that makes it
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What goes in. `quick`: nothing is run, what earlier runs left under `taken` is used. `commands`: those this thecal-sim has."""
+    """What goes in. `quick`: nothing is run, what earlier runs left under `taken` is used. `commands`: those this thecal-sim has.
+
+    `tests` are run; without them `junit` is taken, which a run of our tests leaves at JUNIT.
+    """
 
     out: Path
     commands: frozenset[str]
@@ -80,9 +86,10 @@ def gather(plan: Plan, say: Say) -> list[Part]:
     """Make or take every part and write its files into `plan.out`, which is there and empty. Raises OSError where that cannot be written."""
     made = versions.versions()
     parts = [_versions(plan, made)]
-    committed_s = made["sources"]["committed_s"]
-    parts += _tests(plan, say, committed_s)
-    parts.append(_requirements(plan, committed_s))
+    source = made["sources"]
+    committed_s = source["committed_s"]
+    parts.append(_tests(plan, say, source))
+    parts.append(_requirements(plan, source))
     found = evidence_sources.existing(plan.taken) if plan.quick else {}
     first, last = _wanted(plan)
     done: dict[str, Part] = {}
@@ -108,7 +115,7 @@ def _wanted(plan: Plan) -> tuple[list[Wanted], list[Wanted]]:
 
 
 def _piece(plan: Plan, name: str, words: tuple[str, ...], found: dict[str, tuple[Path, dict[str, Any]]], committed_s: int | None) -> Part:
-    """One object of a command: taken, made, or a row that says why not."""
+    """One object of a command, with the page that goes with it: taken, made, or a row that says why not."""
     command = " ".join(words[:2] if words[0] == "bench" else words[:1])
     try:
         if plan.quick:
@@ -119,10 +126,13 @@ def _piece(plan: Plan, name: str, words: tuple[str, ...], found: dict[str, tuple
             ok, told, origin = _dated(path, ok, told, committed_s)
             narrowed = evidence_sources.narrowed(data)
             ok, told = ok and not narrowed, ("ONLY WITH %s: " % ", ".join(narrowed) if narrowed else "") + told
+            pages = _pages(plan, name, path.parent)
+        elif command not in plan.commands:
+            raise EvidenceError("this thecal-sim has no command %r" % command)
         else:
-            if command not in plan.commands:
-                raise EvidenceError("this thecal-sim has no command %r" % command)
-            data = evidence_sources.child(words)
+            with tempfile.TemporaryDirectory(prefix="thecal-evidence-") as beside:
+                data = evidence_sources.child(words, Path(beside) if words[0] in PAGED else None)
+                pages = _pages(plan, name, Path(beside))
             ok, told = evidence_sources.judged(data)
             origin = "thecal-sim " + " ".join(words)
     except EvidenceError as error:
@@ -130,7 +140,20 @@ def _piece(plan: Plan, name: str, words: tuple[str, ...], found: dict[str, tuple
     file = "%s.json" % name.replace(" ", "-")
     if name.startswith("run "):
         file = "runs/%s.json" % ".".join(name.split(" ")[1:])
-    return Part(name, True, ok, told, origin, [_write(plan.out / file, json.dumps(data, indent=1) + "\n", plan.out)], data)
+    return Part(name, True, ok, told, origin, [*pages, _write(plan.out / file, json.dumps(data, indent=1) + "\n", plan.out)], data)
+
+
+def _pages(plan: Plan, name: str, folder: Path) -> list[str]:
+    """Copy the page that a command has left in `folder`, and the ledger's scenarios, one a row; the names of the copies."""
+    file = "%s.html" % name.replace(" ", "-")
+    wanted = {} if name.startswith("run ") else {file: folder / ("index.html" if name == "ledger" else file)}
+    if name == "ledger":
+        wanted |= {"%s/%s" % (LEDGER_ROWS, path.name): path for path in sorted((folder / SCENARIOS).glob("*.toml"))}
+    there = {copy: path for copy, path in wanted.items() if path.is_file()}
+    for copy, path in there.items():
+        (plan.out / copy).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(path, plan.out / copy)
+    return list(there)
 
 
 def _dated(path: Path, ok: bool, told: str, committed_s: int | None) -> tuple[bool, str, str]:
@@ -158,30 +181,39 @@ def _versions(plan: Plan, made: dict[str, Any]) -> Part:
     return Part("versions", True, ok, told, "", [_write(plan.out / "versions.json", json.dumps(made, indent=1) + "\n", plan.out)], made)
 
 
-def _tests(plan: Plan, say: Say, committed_s: int | None) -> list[Part]:
-    """The JUnit file that was named, or that of the tests that were named, or a row that says that there is none."""
+def _tests(plan: Plan, say: Say, source: dict[str, Any]) -> Part:
+    """The tests that were named, or the JUnit file of a run before, or a row that says that there is neither."""
     target = plan.out / "junit.xml"
+    junit = plan.junit or (JUNIT if JUNIT.is_file() else None)
     try:
-        if plan.junit is not None:
-            found = evidence_sources.junit(plan.junit)
-            shutil.copyfile(plan.junit, target)
-        elif plan.quick or not plan.tests:
-            raise EvidenceError("no test was run: name them with --tests, or a file of theirs with --junit")
-        else:
+        if plan.tests:
             evidence_sources.run_tests(plan.tests, target, say)
-            found = evidence_sources.junit(target)
+        elif junit is None:
+            raise EvidenceError("no test was run: `make test` leaves %s, --tests runs some, --junit names a file of theirs" % JUNIT)
+        else:
+            evidence_sources.junit(junit)       # what is none is not copied
+            shutil.copyfile(junit, target)
+        found = evidence_sources.junit(target)
     except EvidenceError as error:
-        return [Part("tests", False, False, str(error))]
+        return Part("tests", False, False, str(error))
     told = "%d tests: %d passed, %d failed, %d skipped in %.0f s" % (
-        found["tests"], found["passed"], len(found["failed"]), found["skipped"], found["time_s"])
+        found["tests"], found["passed"], len(found["failed"]), len(found["skipped"]), found["time_s"])
     told += "; NOT: " + ", ".join(found["failed"]) if found["failed"] else ""
     ok, origin = found["tests"] > 0 and not found["failed"], "pytest " + " ".join(plan.tests)
-    if plan.junit is not None:
-        ok, told, origin = _dated(plan.junit, ok, told, committed_s)
-    return [Part("tests", True, ok, told, origin, ["junit.xml"], found)]
+    if not plan.tests and junit is not None:
+        ok, told, origin = _of_these(junit, ok, told, found["sources"], source)
+    return Part("tests", True, ok, told, origin, ["junit.xml"], found)
 
 
-def _requirements(plan: Plan, committed_s: int | None) -> Part:
+def _of_these(path: Path, ok: bool, told: str, named: str | None, source: dict[str, Any]) -> tuple[bool, str, str]:
+    """Results of a run before prove something of these sources if they name their digest; those that name none go by their date."""
+    ok, told, origin = _dated(path, ok, told, source["committed_s"] if named is None else None)
+    if named is not None and named != source["sha256"]:
+        return False, "OF OTHER SOURCES (%s): %s" % (named[:40], told), origin
+    return ok, told, origin + (", of these very sources" if named else ", which names no sources")
+
+
+def _requirements(plan: Plan, source: dict[str, Any]) -> Part:
     """The matrix from the last run of the whole suite; without one every row is 'NOT RUN', which proves nothing."""
     from .cli_requirements import page, summary
     try:
@@ -193,7 +225,11 @@ def _requirements(plan: Plan, committed_s: int | None) -> Part:
         return Part("requirements", False, False, str(error))
     ok, told, origin = found["ok"], summary(found), "no outcomes at %s: `make test` leaves them there" % plan.outcomes
     if outcomes is not None:
-        ok, told, origin = _dated(plan.outcomes, ok, told + ("" if found["whole"] else ", FROM A PART OF THE TESTS"), committed_s)
+        told += "" if found["whole"] else ", FROM A PART OF THE TESTS"
+        if "sources" in outcomes:
+            ok, told, origin = _of_these(plan.outcomes, ok, told, outcomes["sources"] or "changed while the tests ran", source)
+        else:
+            ok, told, origin = _of_these(plan.outcomes, ok, told, None, source)
     files = [_write(plan.out / "requirements.json", json.dumps(found, indent=1) + "\n", plan.out), _write(plan.out / "requirements.html", page(found), plan.out)]
     return Part("requirements", True, ok, told, origin, files, found)
 

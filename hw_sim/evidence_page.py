@@ -6,7 +6,7 @@ from html import escape
 from typing import Any
 
 from . import report_page
-from .evidence import MANIFEST, SUMS, Part
+from .evidence import LEDGER_ROWS, MANIFEST, SUMS, Part
 from .evidence_sources import BENCH, LEDGER, PHYSICS, RUN
 from .report import number
 
@@ -23,7 +23,7 @@ def index(found: dict[str, Any], parts: Sequence[Part]) -> str:
         body.append(_card("Not there, or not holding", "What was asked for and could not be had, and what was had and does not hold.", head, map(_part, open_parts)))
     whole = [part for part in parts if not part.name.startswith("run ")]
     body.append(_card("All parts", "The scenario runs stand below.", head, map(_part, whole)))
-    body += [_runs([part for part in parts if part.there and _schema(part) == RUN]), _ledger(by_name.get("ledger")), _physics(by_name.get("physics"))]
+    body += [_skipped(by_name.get("tests")), _runs([part for part in parts if part.there and _schema(part) == RUN]), _ledger(by_name.get("ledger")), _physics(by_name.get("physics"))]
     body += [_bench(part) for part in parts if part.there and _schema(part) == BENCH]
     body += [_anomalies(by_name["anomalies"]), _versions(by_name["versions"]), _check(found)]
     return report_page.page("thecal: evidence", "\n".join(filter(None, body)), [], "")
@@ -51,7 +51,7 @@ def _tiles(parts: Sequence[Part]) -> str:
     tiles = [("commit", (source["commit"] or LOST)[:8], {True: "the tree is clean", False: "the tree is CHANGED", None: "not known whether clean"}[source["clean"]])]
     matrix, tests = data.get("requirements"), data.get("tests")
     tiles.append(("requirements proved", "%d of %d" % (matrix["proved"], matrix["requirements"]) if matrix else LOST, "by a test that passed"))
-    tiles.append(("tests passed", "%d of %d" % (tests["passed"], tests["tests"]) if tests else LOST, "%d skipped" % tests["skipped"] if tests else "none was run"))
+    tiles.append(("tests passed", "%d of %d" % (tests["passed"], tests["tests"]) if tests else LOST, "%d skipped" % len(tests["skipped"]) if tests else "none was run"))
     for name, label in (("ledger", "hazards in the ledger"), ("physics", "physics checks")):
         rows = data[name]["rows"] if name in data else None
         tiles.append((label, "%d of %d" % (sum(row["ok"] is not False for row in rows), len(rows)) if rows else LOST, "as declared" if rows else "not there"))
@@ -75,11 +75,21 @@ def _line(ok: bool | None, words: Iterable[Any], mark: str = "") -> str:
 
 
 def _files(names: Iterable[str]) -> tuple[str]:
-    return ("<br>".join('<a href="%s">%s</a>' % (escape(name), escape(name)) for name in sorted(names, key=lambda name: not name.endswith(".html"))),)
+    """Links, the pages first; the ledger's scenarios have theirs in its rows."""
+    shown = [name for name in names if not name.startswith(LEDGER_ROWS)]
+    return ("<br>".join('<a href="%s">%s</a>' % (escape(name), escape(name)) for name in sorted(shown, key=lambda name: not name.endswith(".html"))),)
 
 
 def _part(part: Part) -> str:
     return _line(part.ok if part.there else False, (part.name, part.told, part.origin, _files(part.files)), part.state)
+
+
+def _skipped(part: Part | None) -> str:
+    """Tests that did not run prove nothing, so each stands here with its reason."""
+    if part is None or not part.there or not part.data["skipped"]:
+        return ""
+    return _card("Tests that were skipped", "A skipped test proves no requirement.", ("test", "why"), (
+        "<tr><td>%s</td><td>%s</td></tr>" % (escape(case["name"]), escape(case["why"])) for case in part.data["skipped"]))
 
 
 def _runs(parts: Sequence[Part]) -> str:
@@ -90,15 +100,23 @@ def _runs(parts: Sequence[Part]) -> str:
         lines.append(_line(part.ok, (run["scenario"], run["runtime"], run.get("seed"), run.get("virtual_s", 0) / 86_400, run.get("pulses"),
                                      ("<code>%s</code>" % escape(run["trace_hash"]),), wrong, _files(part.files)), run["verdict"]))
     head = ("verdict", "scenario", "runtime", "seed", "days", "pulses", "trace", "not met", "file")
-    return _card("Scenario runs", "One scenario and one seed give one trace on every runtime.", head, lines) if lines else ""
+    return _card("Scenario runs", "One scenario and one seed give one trace on every runtime. Each file ends with the line that repeats its run; with --out DIR "
+                 "that line writes its report, samples, pulses, pins and bytes.", head, lines) if lines else ""
 
 
 def _ledger(part: Part | None) -> str:
     if part is None or not part.there or _schema(part) != LEDGER:
         return ""
     keys = ("hazard", "fault", "requirement", "therapy", "declared", "fired", "detected", "by", "detect_s", "bound_s", "dose_error_nl", "final_state")
-    lines = [_line(row["ok"], [_plain(row.get(key)) for key in keys]) for row in part.data["rows"]]
-    return _card("Fault ledger", "Every declared hazard: whether its fault fired, what noticed it and when (s), and what it cost (nL).", ("", *keys), lines)
+    lines = [_line(row["ok"], [_scenario(part, row), *(_plain(row.get(key)) for key in keys)]) for row in part.data["rows"]]
+    return _card("Fault ledger", "Every declared hazard: whether its fault fired, what noticed it and when (s), and what it cost (nL).", ("", "row", *keys), lines)
+
+
+def _scenario(part: Part, row: dict[str, Any]) -> Any:
+    """The row's id, and its scenario where it was kept."""
+    name = str(row.get("id", ""))
+    file = "%s/%s.toml" % (LEDGER_ROWS, name.replace(".", "-").replace("@", "-"))
+    return ('<a href="%s">%s</a>' % (escape(file), escape(name)),) if file in part.files else name
 
 
 def _physics(part: Part | None) -> str:
@@ -133,7 +151,7 @@ def _versions(part: Part) -> str:
     data = part.data
     rows = [(name, data[name]) for name in ("thecal", "protocol", "schema_crc", "python", "implementation", "platform", "micropython")]
     source = data["sources"]
-    rows += [("commit", source["commit"] or source["why"]), ("tree", {True: "clean", False: "CHANGED", None: "not known"}[source["clean"]])]
+    rows += [("sources, SHA-256", source["sha256"]), ("commit", source["commit"] or source["why"]), ("tree", {True: "clean", False: "CHANGED", None: "not known"}[source["clean"]])]
     rows += [("changed", ", ".join(source["changed"][:40]))] if source["changed"] else []
     listed = ", ".join("%s %s" % item for item in data["packages"].items())
     return '<section class="card"><h2>Versions</h2><dl>%s</dl><details><summary>%d Python packages</summary>%s</details></section>' % (
@@ -141,5 +159,5 @@ def _versions(part: Part) -> str:
 
 
 def _check(found: dict[str, Any]) -> str:
-    return ('<section class="card"><h2>Check and repeat</h2><p class="note">%s has the SHA-256 of every other file of this folder, this page included; '
-            '%s is this page for programs.</p><pre>sha256sum -c %s\n%s</pre></section>' % (SUMS, MANIFEST, SUMS, escape(found["repeat"])))
+    return ('<section class="card"><h2>Check and repeat</h2><p class="note"><a href="%s">%s</a> has the SHA-256 of every other file of this folder, this page '
+            'included; <a href="%s">%s</a> is this page for programs.</p><pre>sha256sum -c %s\n%s</pre></section>' % (SUMS, SUMS, MANIFEST, MANIFEST, SUMS, escape(found["repeat"])))

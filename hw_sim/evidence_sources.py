@@ -14,6 +14,7 @@ ROWS = {LEDGER: "rows", PHYSICS: "rows", BENCH: "bars", RUN: "expectations"}    
 LARGEST_BYTES = 50_000_000
 # Options of the commands with which what they print is of another firmware, another line, or of a part.
 NARROWING = {"--firmware", "--exec", "--thecal-firmware", "--line", "--only", "--hazards", "--observer", "--lacks"}
+SOURCES = "thecal.sources"       # the JUnit property in which our tests name what they are of (tests/conftest.py)
 SIM = (sys.executable, "-c", "from thecal.hw_sim.cli import main; main()")
 
 
@@ -69,9 +70,9 @@ def _name(row: dict[str, Any]) -> str:
     return str(row.get("name") or row.get("id") or row.get("hazard") or "?")
 
 
-def child(words: Sequence[str]) -> dict[str, Any]:
-    """What `thecal-sim WORDS` prints, made in a process of its own. Raises EvidenceError with its last sentence when it prints no object."""
-    done = subprocess.run([*SIM, *words], capture_output=True, text=True, check=False)
+def child(words: Sequence[str], out: Path | None = None) -> dict[str, Any]:
+    """What `thecal-sim WORDS` prints, made in a process of its own; its page goes to `out`. Raises EvidenceError with its last sentence when it prints none."""
+    done = subprocess.run([*SIM, *words, *(("--out", str(out)) if out else ())], capture_output=True, text=True, check=False)
     where = "thecal-sim " + " ".join(words)
     if not done.stdout.strip():
         said = [line for line in done.stderr.splitlines() if line.strip()]
@@ -107,7 +108,7 @@ def existing(folders: Iterable[Path]) -> dict[str, tuple[Path, dict[str, Any]]]:
 # ------------------------------------------------------------------------------------------------ tests
 
 def junit(path: Path) -> dict[str, Any]:
-    """The counts of a JUnit file and the names that failed. Raises EvidenceError for one that is none."""
+    """The counts of a JUnit file, what failed, what was skipped and why, and the digest of the sources that it names (or None). Raises EvidenceError for one that is none."""
     try:
         root = ElementTree.parse(path).getroot()
     except (OSError, ElementTree.ParseError) as error:
@@ -117,10 +118,15 @@ def junit(path: Path) -> dict[str, Any]:
         raise EvidenceError("%s is no JUnit file: it has no testsuite" % path)
     cases = [case for suite in suites for case in suite.iter("testcase")]
     bad = [case for case in cases if case.find("failure") is not None or case.find("error") is not None]
-    skipped = sum(case.find("skipped") is not None for case in cases)
-    names = ["%s::%s" % (case.get("classname", ""), case.get("name", "")) for case in bad]
-    return {"tests": len(cases), "passed": len(cases) - len(bad) - skipped, "failed": names, "skipped": skipped,
-            "time_s": round(sum(float(suite.get("time") or 0) for suite in suites), 1)}
+    skipped = [{"name": _case(case), "why": str(reason.get("message") or "no reason is given")} for case in cases
+               if (reason := case.find("skipped")) is not None]
+    named = [each.get("value") for suite in suites for each in suite.iter("property") if each.get("name") == SOURCES]
+    return {"tests": len(cases), "passed": len(cases) - len(bad) - len(skipped), "failed": [_case(case) for case in bad], "skipped": skipped,
+            "time_s": round(sum(float(suite.get("time") or 0) for suite in suites), 1), "sources": named[0] if named else None}
+
+
+def _case(case: ElementTree.Element) -> str:
+    return "%s::%s" % (case.get("classname", ""), case.get("name", ""))
 
 
 def run_tests(tests: Sequence[str], out: Path, say: Callable[[str], None]) -> None:

@@ -3,42 +3,44 @@
 **What the system survives**: therapy goes on as prescribed, or what is lost is booked as missed and never made up. A power cut of any length
 and at any store write, whole or torn; a store that dies, a flipped bit in it; a clock that jumps or is set to another zone; a field
 that holds the rotor, a gear that stays bound behind it, a reed switch closed by a phone; fever, flight and dive; a temperature or pressure
-sensor that is wrong; an interrupted bridge; every injury to the line (noise, loss, duplicates; flood, replay and forgery have campaigns
-of their own, tests/README.md), a host that dies, a session that stays open through an alarm.
+sensor that is wrong; an interrupted bridge; every injury to the line (noise, loss, duplicates, flood, replay, forgery for hours; millions of
+frames in the campaigns of tests/README.md), a host that dies or stalls, the wrong pump, a session that stays open through an alarm. A forger can
+lock the line, and with it the patient's bolus: never the program.
 
-**What it detects, by which hand, how soon.** The *encoder*, at every pulse: a stall or full occlusion in 3 pulses or 30 min (behind the
-84 uL that a closed line takes up), half the pulses or a fifth of the steps lost within 12 to 24 h, motion without an order at the first
-edge, cut in 2 pulses. The *probe* of the enable switch, at power-on, daily and at each pulse's end: a switch that no longer opens. The
-*level*, by the hour: an over-infusing head (1.3: 48 h and 300 uL at 0.5 mL/day; 3: 8 h), a worn one (4 days), a leak of the
-septum, free flow, theft, a fill that went into the pocket; and a dead encoder, told from a stall by it. The *level against itself*: stuck,
-noisy, jumped. The *two clocks*: a jump above 5 min. The *cell's voltage*: film and end of life. The *store's* own writes. The *host's*
-arithmetic, at the refill: what was withdrawn against what was expected; a fill that the reservoir cannot take; the dose per day before
-anything is sent. Each of these has a bound in time and in volume where it is declared.
+**What it detects, by which hand, how soon.** The *encoder*, at every pulse: a stall or full occlusion in 3 pulses or 30 min (behind the 84 uL
+that a closed line takes up), half the pulses or three tenths of the steps lost within 12 to 24 h, motion without an order at the first edge, cut in 2
+pulses. The *probe* of the enable switch, at power-on, daily and at each pulse's end: a switch that no longer opens. The *level*, by the hour: an
+over-infusing head (1.3: 48 h and 300 uL at 0.5 mL/day, 1.3 at 0.1 mL/day with a steady sensor 5 days, both in the mean; 3: 8 h), one that wears
+out in days (10 days), a leak of the septum, free flow, theft, a fill that went into the pocket; and a dead encoder, told from a stall by it. The *level against itself*: stuck, noisy, jumped. The *two clocks*:
+a jump above 5 min. The *self-test*, daily: a bit that turned over in the commissioning block, in the program, in the supervisor's copy, which is
+taken anew from the store; the *supervisor*, within half an hour of the step that it changes, one in the schedule that is run. The *cell's
+voltage*: film and end of life. The *store's* own writes. The *host's* arithmetic, at the refill: what was withdrawn against what was expected; a
+fill that the reservoir cannot take; the dose per day before anything is sent. Each of these has a bound in time and in volume where it is
+declared.
 
 **What nothing detects**, and why; these rows run all the same, and say what the patient gets. *Behind the head there is no sensor*: a leak, a
-catheter that came off, a tip that migrated, a partial occlusion through which the rollers push on, a bubble, an injection into the
-access port. *No sensor measures a concentration*: a compounding error, a wrong label believed, adsorption to the walls. *Below the
-level's own walk*: 1.3 times too much at 0.1 mL/day and less (30 uL a day; the refill finds it), a head 10 % off, slipping rollers, a set tube, all
-inside the published accuracy of 14.5 %; lost propellant while the bellows is full. *Nobody knows*: the time zone that a clinician meant.
+catheter that came off, a tip that migrated, a partial occlusion through which the rollers push on, a bubble, an injection into the access port.
+*No CRC stands over what changes at every request*: a bit in the times of the last boluses. *No sensor measures a concentration*: a compounding
+error, a wrong label believed, adsorption to the walls. *Below the level's own walk*: 1.3 times too much at 0.1 mL/day and less with the default
+sensor (30 uL a day; the refill finds it), a head 10 % off, slipping rollers, a set tube, all inside the published accuracy of 14.5 %. *Nobody
+looks*: lost propellant while the bellows is full; the inlet sensor shows it, and this firmware reads that for its own health only (AN-18). *Nobody
+knows*: the time zone that a clinician meant.
 
 **What it does not survive**: two independent faults of the motor's path. A switch that no longer opens is found at the first pulse and stops
-delivery, but it is proved again every 10 min, since it may have healed; a driver that sticks on during such a proof cannot be cut by
-anyone. Free flow cannot be stopped either: the pump says so, and the reservoir has to be emptied.
-
-Not played here, since the plant cannot do it to real firmware from outside (R13): a flipped bit in RAM (the CRC of the records is tested in
-tests/firmware/test_self_test.py), a host that talks to the wrong pump (TH-LINK-11, tests/host), forgery and flood (campaigns).
+delivery, a driver that sticks on likewise; both together, whichever comes first, turn the rotor without an order, say so within 10 ms and cannot
+be cut by anyone. Free flow cannot be stopped either: the pump says so, and the reservoir has to be emptied.
 
 A declared hazard says what is done to plant or wire, in which therapies, what must notice it, how soon, how much too much may be delivered until
 then, and the final state. Electrical and software faults: 2 pulses, no exceptions but those that are declared with their reason.
 """
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from . import toml_table
 from .requirements import RequirementsError
 from .requirements import load as load_requirements
 from .scenario_values import KINDS as EVENT_KINDS
@@ -48,8 +50,10 @@ DATA = Path(__file__).with_name("hazards.toml")
 SCHEMA = "thecal.hazards/1"
 KINDS = ("electrical", "software", "mechanical", "fluid", "sensor", "environment", "use", "link")
 # What a firmware may declare that it lacks; a row that needs it then reads n/a.
-NEEDS = ("telemetry", "encoder", "level", "inlet", "temperature", "battery", "store", "clock", "magnet", "tone")
+NEEDS = ("telemetry", "encoder", "level", "inlet", "temperature", "battery", "store", "ram", "clock", "magnet", "probe", "tone")
 FINALS = ("program", "fallback", "minimum", "stopped", "any")
+SURVIVED = "survived"
+OUTCOMES = ("", SURVIVED)
 PULSES_OVER = 2             # DESIGN 11: flow without a valid order
 FAULT_AT = "1 d"            # a healthy day first: the level test has its hours, and the bolus of a first day is past
 TAIL_S = 86_400             # after the bound: what the pump does in the end is judged over it
@@ -57,10 +61,12 @@ LONGEST_S = 60 * 86_400
 
 _TOP = {"schema": "text!", "therapy": "tables!", "hazard": "tables!"}
 _THERAPY = {"id": "text!", "text": "text!", "sample": "duration", "fault_at": "duration", "patient": "table!", "event": "tables!",
-            "reservoir": "text"}
-_ROW = {"within": "duration", "over_ul": "number", "by": "names", "final": "text", "undetectable": "text", "run": "duration"}
+            "reservoir": "text", "sensors": "text", "alarms": "names"}
+_ROW = {"within": "duration", "over_ul": "number", "by": "names", "also": "names", "final": "text", "undetectable": "text", "uncuttable": "text",
+        "run": "duration"}
 _HAZARD = {"id": "text!", "hazard": "text!", "kind": "text!", "requirement": "names!", "source": "text!", "needs": "names", "event": "tables!",
-           "healthy": "tables", "both": "tables", "line": "text", "unbooked": "text", "in": "tables!", **_ROW}
+           "healthy": "tables", "both": "tables", "line": "text", "unbooked": "text", "outcome": "text",
+           "in": "tables!", **_ROW}
 _IN = {"therapy": "text!", **_ROW}
 
 
@@ -72,7 +78,10 @@ class HazardsError(ValueError):
 
 @dataclass(frozen=True)
 class Therapy:
-    """What a healthy pump does. `events` as in a scenario file but for `at`, whole seconds from the implant; a fault comes at `fault_at_s`."""
+    """What a healthy pump does. `events` as in a scenario file but for `at`, whole seconds from the implant; a fault comes at `fault_at_s`.
+
+    `alarms`: what may ring in it without any fault.
+    """
 
     id: str
     text: str
@@ -80,8 +89,10 @@ class Therapy:
     sample_s: int
     fault_at_s: int
     reservoir: str
+    sensors: str
     patient: Mapping[str, Any]
     events: tuple[tuple[int, Mapping[str, Any]], ...]
+    alarms: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -89,7 +100,10 @@ class Row:
     """One hazard in one therapy. Times in seconds from the fault; `over_ul` None for PULSES_OVER pulses.
 
     `events`, `healthy` and `both` are (second from the fault, event). `unbooked`: why the pump's books may differ from the
-    oracle's. `within_s` None and `undetectable` text where nothing can notice it. `run_s` is how long it is played after the fault.
+    oracle's. `by` notices it, `also` may ring as its consequence: any other alarm than these and the therapy's own is a false one.
+    `outcome` "survived": a pump without telemetry is judged by delivery that resumes. `within_s` None and `undetectable` text where nothing
+    can notice it. `uncuttable`: why no hand of the pump can end the flow; the run ends then when it has shown, and how much was given is not
+    judged. `run_s` is how long it is played after the fault.
     """
 
     hazard: str
@@ -108,8 +122,11 @@ class Row:
     within: str
     over_ul: float | None
     by: tuple[str, ...]
+    also: tuple[str, ...]
+    outcome: str
     final: str
     undetectable: str
+    uncuttable: str
     run_s: int
 
     @property
@@ -122,23 +139,19 @@ class Row:
         """The bound in words, or why there is none."""
         if self.undetectable:
             return "undetectable: " + self.undetectable
-        return "by %s within %s" % (" or ".join(self.by), self.within)
+        return "by %s within %s" % (" or ".join(self.by), self.within) + ("; uncuttable: " + self.uncuttable if self.uncuttable else "")
 
 
 def load(units: Any, path: Path = DATA) -> list[Row]:
     """Every row of the list, in its order; `units` is the host's unit reader (R2). Raises HazardsError, and only that."""
+    table = toml_table.read(path, HazardsError)
     try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
         _read(table, _TOP, path.name, units)
         if table["schema"] != SCHEMA:
             raise HazardsError("%s: schema is %r, it must be %r" % (path.name, table["schema"], SCHEMA))
         therapies = _unique("therapy", [_therapy(entry, path.name, units) for entry in table["therapy"]], path.name)
         known = {requirement.id for requirement in load_requirements().rows}
         rows = [row for entry in table["hazard"] for row in _hazard(entry, therapies, known, path.name, units)]
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise HazardsError("%s is not TOML: %s" % (path.name, error)) from error
-    except OSError as error:
-        raise HazardsError("%s cannot be read: %s" % (path.name, error.strerror)) from error
     except (ScenarioError, RequirementsError) as error:
         raise HazardsError(str(error)) from error
     _unique("row", rows, path.name)
@@ -168,6 +181,11 @@ def _read(table: Mapping[str, Any], keys: Mapping[str, str], here: str, units: A
     return read_table({key: value for key, value in table.items() if key in plain or key not in keys}, plain, here, units)
 
 
+def _lasts_s(event: Mapping[str, Any], here: str, units: Any) -> int:
+    """Seconds for which an event goes on: its `for`, and behind a scan the gear that stays bound."""
+    return sum(quantity(here, key, "duration", event[key], units) for key in ("for", "bind") if key in event)
+
+
 def _among(here: str, key: str, value: str, names: Iterable[str]) -> str:
     if value not in names:
         raise HazardsError("%s: %s is %r, it must be one of %s" % (here, key, value, ", ".join(names)))
@@ -180,7 +198,7 @@ def _therapy(entry: Mapping[str, Any], where: str, units: Any) -> Therapy:
     sample = entry.get("sample", "1 h")
     return Therapy(entry["id"], entry["text"], sample, quantity(here, "sample", "duration", sample, units),
                    known.get("fault_at", quantity(here, "fault_at", "duration", FAULT_AT, units)), entry.get("reservoir", "reference-20ml"),
-                   entry["patient"], _events(entry["event"], here, units))
+                   entry.get("sensors", "reference"), entry["patient"], _events(entry["event"], here, units), tuple(entry.get("alarms", ())))
 
 
 def _events(entries: list[dict[str, Any]], here: str, units: Any) -> tuple[tuple[int, Mapping[str, Any]], ...]:
@@ -223,7 +241,7 @@ def _row(entry: Mapping[str, Any], place: Mapping[str, Any], therapies: Mapping[
         raise HazardsError("%s: key 'by' is missing: what notices it" % here)
     final = _among(here, "final", merged.get("final", "any"), FINALS)
     within_s = None if undetectable else quantity(here, "within", "duration", merged["within"], units)
-    last_s = max(at_s for at_s, _ in (*events["event"], *events["both"]))
+    last_s = max(at_s + _lasts_s(event, here, units) for at_s, event in (*events["event"], *events["both"]))
     run_s = quantity(here, "run", "duration", merged["run"], units) if "run" in merged else last_s + (within_s or 0) + TAIL_S
     if not last_s < run_s <= LONGEST_S or within_s is not None and within_s > run_s:
         raise HazardsError("%s: it is played for %s after the fault, that must reach beyond its events and its bound, and not above %s" % (
@@ -234,4 +252,6 @@ def _row(entry: Mapping[str, Any], place: Mapping[str, Any], therapies: Mapping[
     return Row(hazard=entry["id"], text=entry["hazard"], kind=entry["kind"], requirement=tuple(entry["requirement"]), source=entry["source"],
                needs=tuple(entry.get("needs", ())), therapy=therapy, events=events["event"], healthy=events["healthy"], both=events["both"],
                line=entry.get("line", ""), unbooked=entry.get("unbooked", ""), within_s=within_s, within=merged.get("within", ""),
-               over_ul=over_ul, by=tuple(merged.get("by", ())), final=final, undetectable=undetectable, run_s=run_s)
+               over_ul=over_ul, by=tuple(merged.get("by", ())), also=tuple(merged.get("also", ())),
+               outcome=_among(here, "outcome", merged.get("outcome", ""), OUTCOMES), final=final, undetectable=undetectable,
+               uncuttable=merged.get("uncuttable", ""), run_s=run_s)

@@ -38,7 +38,7 @@ def cumulative_ul(params: HeadParams, steps_per_rev: int) -> list[float]:
 class Head:
     """The head on its rotor. `gain` is 1 in a healthy head (over-infusing heads: 1.1..3)."""
 
-    __slots__ = ("gain", "params", "_table", "_steps_per_rev", "_per_rev_ul", "_slip_per_kpa", "worn_share", "_aged", "_worn_from", "_set_from",
+    __slots__ = ("gain", "params", "_table", "_steps_per_rev", "_per_rev_ul", "_slip_per_kpa", "worn_share", "wear_rev", "_aged", "_worn_from", "_set_from",
                  "_set_ul", "_pass_steps", "_lobe_steps")
 
     def __init__(self, params: HeadParams, steps_per_rev: int):
@@ -46,6 +46,7 @@ class Head:
         self.params = params
         self._aged = params.wear_share > 0      # wear or a set tube are to be looked at
         self.worn_share, self._worn_from = 0.0, 0      # of the fault, from this rotor position on
+        self.wear_rev: float = params.wear_rev          # ... and in how many revolutions
         self._set_ul, self._set_from = 0.0, NEVER
         self._pass_steps = steps_per_rev / params.rollers
         self._lobe_steps = params.recoil_angle_deg / 360 * steps_per_rev
@@ -72,16 +73,16 @@ class Head:
     def worn(self, rotor: int, steps: int) -> float:
         """What wear leaves of the volume, 1 for a new head: the mean over `steps` (>= 1) from `rotor`."""
         left = 1.0
-        for share, since in ((self.params.wear_share, 0), (self.worn_share, self._worn_from)):
+        for share, since, rev in ((self.params.wear_share, 0, self.params.wear_rev), (self.worn_share, self._worn_from, self.wear_rev)):
             if share:
-                begin = (rotor - since) / self._steps_per_rev / self.params.wear_rev
-                span = steps / self._steps_per_rev / self.params.wear_rev
+                begin = (rotor - since) / self._steps_per_rev / rev
+                span = steps / self._steps_per_rev / rev
                 left *= 1 - share * (1 + math.exp(-begin) * math.expm1(-span) / span)
         return left
 
-    def wear(self, share: float, rotor: int) -> None:
-        """Wear that begins at `rotor` and takes `share` (0..0.5) in the end; 0 is a head as new."""
-        self.worn_share, self._worn_from = share, rotor
+    def wear(self, share: float, rotor: int, wear_rev: float) -> None:
+        """Wear that begins at `rotor` and takes `share` (0..0.5) in the end, all but 1/e of it in `wear_rev`; 0 is a head as new."""
+        self.worn_share, self._worn_from, self.wear_rev = share, rotor, wear_rev
         self._look_for_age()
 
     def set_tube(self, rotor: int, lobe_ul: float) -> None:

@@ -15,17 +15,20 @@ import pickle
 import tempfile
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from . import observer as observers
-from .faults import PULSES_OVER, Row, Therapy
-from .observer import ALARM, SAID, Course, Sign, Witness
+from .faults import PULSES_OVER, SURVIVED, Row, Therapy
+from .observer import ALARM, MOST_WAKES, RESUMED, SAID, WITHOUT_END, Course, Sign, Witness
+from .oracle_rows import AGREES, DEMANDED, HEADS, ORDERED, PREFIX
 from .player import play
+from .row_checks import alarms_of, false_alarms, twin_faults, unheard, unseen
 from .runner import keep_to
-from .scenario import DAY_S, MINIMUM_NL_DAY, Scenario, load_scenario, new_world
+from .scenario import ALARM_ROWS, DAY_S, MINIMUM_NL_DAY, Scenario, load_scenario, new_world
 from .scenario_text import text_of, when
+from .tones import Mark
 from .world_faults import WORLD_FAULTS
 
 SCHEMA = "thecal.ledger/1"
@@ -38,7 +41,7 @@ IMPLANT = {"head": "reference", "reservoir": "reference-20ml", "catheter": "80 c
 FIRST_PULSE_MIN = 30        # of a file's own bound, which counts from the fault: until it meets a pulse, 29 min at 0.05 mL/day
 SAME_US = 3600 * SECOND_US      # a sign that the twin shows within an hour is not the fault's
 ACCEPTED = "every event was accepted"
-BOOKS = ("demanded as the oracle at every sample", "ordered within one pulse of demanded at every sample")
+BOOKS = (AGREES, DEMANDED, ORDERED, PREFIX + HEADS[1])
 
 
 @dataclass(frozen=True)
@@ -76,6 +79,8 @@ class Played:
     fired_us: dict[str, int]
     end_us: int
     alarms: list[int]
+    tones: list[tuple[int, int]] = field(default_factory=list)
+    standing: list[Mark] = field(default_factory=list)
 
 
 # ------------------------------------------------------------------------------------------------ scenarios
@@ -100,7 +105,7 @@ def scenario(name: str, title: str, source: str, therapy: Therapy, events: Itera
     """A scenario file's table of events (second from the implant, event) on `therapy`, with a bad `line` (impairment.py)."""
     return {**({"line": line} if line else {}), "schema": "thecal.scenario/1", "name": name, "title": title, "source": source,
             "confidence": "C: constructed", "duration": when(duration_s), "start": START, "seed": seed, "sample": therapy.sample,
-            "implant": {**IMPLANT, "reservoir": therapy.reservoir}, "patient": dict(therapy.patient),
+            "implant": {**IMPLANT, "reservoir": therapy.reservoir, "sensors": therapy.sensors}, "patient": dict(therapy.patient),
             "event": [{"at": when(at_s), **event} for at_s, event in events]}
 
 
@@ -119,6 +124,8 @@ def witnessed(made: Scenario, bench: Bench) -> Played:
     world = new_world(made, recorder=witness, **bench.options())
     witness.watch(world.plant, first.name, 1e6 / float(first.concentration_ng_ml))
     result = play(made, world)
+    if result["failure"]:       # what it has given until then
+        witness.sample(world.now_us, {})
     instants = {event.number: event.at_s * SECOND_US for event in made.events}
     refused = [line["value"] for line in result["expectations"] if line["name"] == ACCEPTED]
     for t_us, sentence in observers.signs_of_visits([*result["notes"], *refused], instants):
@@ -132,7 +139,7 @@ def witnessed(made: Scenario, bench: Bench) -> Played:
         failure=result["failure"], refused=refused,
         books=[line for line in result["expectations"] if line["name"] in BOOKS],
         fired_us=world.fired, end_us=world.now_us,
-        alarms=sorted({alarm["code"] for alarm in result["alarms"] if alarm["cleared_s"] is None}))
+        alarms=sorted({alarm["code"] for alarm in result["alarms"] if alarm["cleared_s"] is None}), tones=witness.tones, standing=witness.standing)
 
 
 # ------------------------------------------------------------------------------------------------ judgement
@@ -142,7 +149,7 @@ def judged(row: Row, run: Played, twin: Played, bench: Bench) -> dict[str, Any]:
     no more than allowed, ended in the declared state, and the pump's books agree with the oracle. `why` says what failed."""
     fault_us = row.therapy.fault_at_s * SECOND_US
     fired_us, counted_us = _fired_us(row, run, twin, fault_us)
-    sign = _noticed(row, run, twin, fault_us, bench)
+    sign = _noticed(row, run, twin, counted_us if row.uncuttable else fault_us, bench)
     detect_s = None if sign is None else max(0.0, (sign.t_us - counted_us) / SECOND_US)
     errors = [(t_us, dose - twin.course.dose_at(t_us)) for t_us, dose in zip(run.course.t_us, run.course.dose_nl) if t_us >= fault_us]
     over_nl = max((error for _, error in errors), default=0.0)
@@ -150,30 +157,37 @@ def judged(row: Row, run: Played, twin: Played, bench: Bench) -> dict[str, Any]:
     worst_nl = max(until, key=lambda error: abs(error))
     pulse_nl = run.pulse_steps * run.nl_per_step
     allowed_nl = PULSES_OVER * pulse_nl if row.over_ul is None else row.over_ul * 1000
-    final = _final(run, twin, max(sign.t_us if sign else fault_us, run.end_us - STATE_S * SECOND_US))
+    runs_wild = bool(row.uncuttable) and run.failure == WITHOUT_END % MOST_WAKES
+    final = _final(run, twin, max(sign.t_us if sign else fault_us, run.end_us - STATE_S * SECOND_US), row.final)
     books = [line["name"] for line in run.books if line["ok"] is False and not row.unbooked]
     refused = [text for text in run.refused if not any(by.startswith(SAID) and by[len(SAID) + 1:] in text for by in row.by)]
     why = [text for text, wrong in (
-        ("the firmware failed: %s" % run.failure.splitlines()[0] if run.failure else "", bool(run.failure)),
+        ("the firmware failed: %s" % run.failure.splitlines()[0] if run.failure else "", bool(run.failure) and not runs_wild),
+        ("its flow was cut, and is declared uncuttable", bool(row.uncuttable) and not runs_wild),
         ("it never fired", fired_us is None),
         ("nothing noticed it", sign is None and not row.undetectable),
         ("noticed after %.0f s, the bound is %s s" % (detect_s or 0, row.within_s),
          detect_s is not None and row.within_s is not None and detect_s > row.within_s),
-        ("%.0f nL too much, %.0f are allowed" % (over_nl, allowed_nl), over_nl > allowed_nl),
+        ("%.0f nL too much, %.0f are allowed" % (over_nl, allowed_nl), over_nl > allowed_nl and not row.uncuttable),
         ("in the end %s, declared %s" % (" or ".join(final), row.final), bool(final) and row.final != "any" and row.final not in final),
         ("; ".join(refused), bool(refused)),
         ("the books: %s" % ", ".join(books), bool(books))) if wrong]
+    why += [*unheard(row, run, ALARM_ROWS, bench.lacks), *false_alarms(row, run), *twin_faults(row, run, twin)]
     return {**_head(row), "fired": fired_us is not None, "fired_s": None if fired_us is None else (fired_us - fault_us) / SECOND_US,
             "detected": sign is not None, "by": sign.name if sign else None, "detect_s": detect_s, "bound_s": row.within_s,
             "dose_error_nl": round(worst_nl, 1), "over_nl": round(over_nl, 1), "allowed_over_nl": round(allowed_nl, 1),
-            "final_error_nl": round(errors[-1][1], 1) if errors else 0.0, "final_state": row.final if row.final in final else final[0] if final else "any", "alarms": run.alarms,
+            "final_error_nl": round(errors[-1][1], 1) if errors else 0.0,
+            "final_state": final[0] if final else "any", "alarms": run.alarms,
+            "raised": alarms_of(run), "heard_s": next(((t_us - counted_us) / SECOND_US for t_us, _ in run.tones if t_us >= counted_us), None),
+            "outcome": row.outcome if sign is not None and sign.name == RESUMED else "detected" if sign is not None else "",
             "ok": not why, "why": why}
 
 
 def not_applicable(row: Row, lacking: Iterable[str]) -> dict[str, Any]:
     """The line of a row that needs what this firmware declares it lacks."""
     return {**_head(row), "fired": None, "fired_s": None, "detected": None, "by": None, "detect_s": None, "bound_s": row.within_s,
-            "dose_error_nl": None, "over_nl": None, "allowed_over_nl": None, "final_error_nl": None, "final_state": None, "alarms": [], "ok": None,
+            "dose_error_nl": None, "over_nl": None, "allowed_over_nl": None, "final_error_nl": None, "final_state": None, "alarms": [],
+            "raised": [], "heard_s": None, "outcome": "", "ok": None,
             "why": ["n/a: this firmware declares that it lacks %s" % ", ".join(lacking)]}
 
 
@@ -197,7 +211,9 @@ def _fired_us(row: Row, run: Played, twin: Played, fault_us: int) -> tuple[int |
     names = faults_of(row)
     if names:
         fired = [run.fired_us[name] for name in names if name in run.fired_us]
-        return (min(fired), max(fault_us, min(fired))) if len(fired) == len(names) else (None, fault_us)
+        if len(fired) < len(names):
+            return None, fault_us
+        return min(fired), max(fault_us, max(fired) if row.uncuttable else min(fired))      # it takes all of them to make a flow that nobody cuts
     healthy = dict(twin.prints)
     told = [t_us for t_us, print_ in run.prints if healthy.get(t_us, print_) != print_]
     pulse_nl = run.pulse_steps * run.nl_per_step
@@ -209,6 +225,7 @@ def faults_of(row: Row) -> set[str]:
     """The names under which the world tells that this row's faults have fired; none for what people do at a visit."""
     names = {event.get("name", event["kind"]) for _, event in row.events if event["kind"] in ("fault", *WORLD_FAULTS)}
     names |= {"field_t" for _, event in row.events if event["kind"] == "scan"} | ({"line"} if row.line else set())
+    names |= {"host_" + key for _, event in row.events for key in ("dies", "stalls") if key in event}
     return names
 
 
@@ -223,15 +240,17 @@ def _noticed(row: Row, run: Played, twin: Played, fault_us: int, bench: Bench) -
 
 def _counts(row: Row, name: str, bare: bool) -> bool:
     """Whether a sign of this name notices this row; of a pump without telemetry (`bare`) any tone does, or what the user's observer says."""
+    if name == RESUMED:
+        return name in row.by or (bare and row.outcome == SURVIVED)
     if bare or name in row.by:
         return True
     return any(by.startswith(SAID) and name.startswith(SAID) and by[len(SAID) + 1:] in name for by in row.by)
 
 
-def _final(run: Played, twin: Played, since_us: int) -> list[str]:
+def _final(run: Played, twin: Played, since_us: int, declared: str) -> list[str]:
     """What the pump does by its orders from `since_us` to the end, in one word.
 
-    Several words where they cannot be told apart, none where the time is too short.
+    Several words where they cannot be told apart, the `declared` one first; none where the time is too short.
     """
     span_us = run.end_us - since_us
     if span_us < SHORTEST_STATE_S * SECOND_US:
@@ -240,7 +259,7 @@ def _final(run: Played, twin: Played, since_us: int) -> list[str]:
         return (played.course.steps_at(run.end_us) - played.course.steps_at(since_us)) * played.nl_per_step
     found, days, pulse_nl = ordered_nl(run), span_us / SECOND_US / DAY_S, run.pulse_steps * run.nl_per_step
     wanted = {"program": ordered_nl(twin), "fallback": (run.fallback_nl_day or 0.0) * days, "minimum": MINIMUM_NL_DAY * days, "stopped": 0.0}
-    near = [name for name, volume in wanted.items() if abs(found - volume) <= max(STATE_REL * volume, STATE_PULSES * pulse_nl)]
+    near = [name for name, volume in sorted(wanted.items(), key=lambda item: item[0] != declared) if abs(found - volume) <= max(STATE_REL * volume, STATE_PULSES * pulse_nl)]
     return near or ["%.0f %% of the program" % (100 * found / wanted["program"])] if wanted["program"] else near
 
 
@@ -253,7 +272,8 @@ def run_rows(rows: Sequence[Row], bench: Bench, *, jobs: int | None = None, told
     `told(done, total, name)` as each run ends; scenario files of the rows stay in `keep_dir`. Raises ScenarioError, RuntimeMissing,
     StagingError, ObserverError as World and loader do.
     """
-    lacking = {row.id: [need for need in row.needs if need in bench.lacks] for row in rows}
+    lacking = {row.id: [need for need in row.needs if need in bench.lacks] or ([] if bench.observer else unseen(row, ALARM_ROWS, bench.lacks))
+               for row in rows}
     played = [row for row in rows if not lacking[row.id]]
     longest: dict[Any, Row] = {}
     for row in played:

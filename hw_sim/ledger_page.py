@@ -31,6 +31,9 @@ def html(found: Mapping[str, Any]) -> str:
                            "Against the committed expectation; a change that is meant is committed with --write-expected."))
     parts += [_card(figure["title"], '<div id="figure-%s" style="height:%dpx"></div><noscript><p>%s</p></noscript>' % (
         figure["id"], figure["height"], NOT_SHOWN), figure["note"]) for figure in figures]
+    if found.get("seeds", 1) > 1:
+        parts.append(_card("Over %d seeds" % found["seeds"], _over_seeds(rows), "A row is ok when at least half of its seeds are and none fails by "
+                           "anything but chance; the seeds that missed are listed either way. All else on this page is the first seed's."))
     parts.append(_card("All rows", _rows(rows), "Detection is judged from outside: enable dropped, tone, alarm or log on the wire, a sentence "
                        "of the host. Delays count from the instant at which the fault first changed the plant or the wire."))
     parts.append(_card("Repeat", "<pre>%s</pre>" % escape(found["repeat"]), "The same line gives the same rows, whatever the number of workers."))
@@ -71,6 +74,17 @@ def _rows(rows: Iterable[Mapping[str, Any]]) -> str:
          "–" if row["bound_s"] is None else span(row["bound_s"]), *(_ul(row[key]) for key in ("dose_error_nl", "over_nl", "final_error_nl")),
          escape(str(row["final_state"] or "–")), "<br>".join(map(escape, row["requirement"]))] for row in lines],
         numeric=(4, 5, 6, 7, 8), classes=[marks[row["ok"]][0] for row in lines])
+
+
+def _over_seeds(rows: Iterable[Mapping[str, Any]]) -> str:
+    lines = [(row, row["seeds"]) for row in rows if "seeds" in row]
+    heads = ["row", "ok", "noticed", "median", "worst", "bound", "worst error, µL", "worst over, µL"]
+    return table(heads, [
+        [escape(row["id"]) + "".join('<br><span class="note">seed %d: %s</span>' % (entry["seed"], escape("; ".join(entry["why"]))) for entry in seeds["missed"]),
+         "%d/%d" % (seeds["ok"], seeds["count"]), "%d/%d" % (seeds["noticed"], seeds["count"]),
+         *("–" if value is None else span(value) for value in (seeds["median_s"], seeds["worst_s"], row["bound_s"])),
+         _ul(seeds["worst_error_nl"]), _ul(seeds["worst_over_nl"])] for row, seeds in lines],
+        numeric=(1, 2, 3, 4, 5, 6, 7), classes=["ok" if row["ok"] else "no" for row, _ in lines])
 
 
 def _ul(value_nl: float | None) -> str:

@@ -1,42 +1,31 @@
 """The least that still fails: delta debugging of a scenario's events, and random schedules of faults to find one that fails.
 
-`minimised` takes a scenario that fails and removes what it can: whole halves of its events first, then ever smaller parts (ddmin), until
-no single event can go without the failure going too. It must fail *the same way*: what failed first must fail still. An event at the instant
+`minimised` takes a scenario that fails and removes what it can: whole halves of its events first, then ever smaller parts, until
+no single event can go without the failure going too (ddmin), then smaller sets by size, as far as a stated number of runs goes. It must fail *the same way*: what failed first must fail still. An event at the instant
 that a failing expectation counts from stays, else "no alarm within 30 min of the stall" would fail best without the stall; and a changed copy of our
 firmware is held against ours, which must not fail so, else it would fail best without a program. What the
 loader or the host refuses does not fail; it is no scenario. What comes out is a scenario file that `thecal-sim run` plays.
-
-`random_schedule` draws faults on a therapy, so many in the mean, by seed alone; the oracle judges (`failing`).
 """
 from __future__ import annotations
 
-import random
+import itertools
 import tempfile
-import tomllib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
+from . import toml_table
 from .faults import Row, Therapy
-from .ledger import ACCEPTED, BOOKS, Bench, loaded, scenario
+from .ledger import Bench, loaded
+from .observer import Witness, from_outside
 from .player import play
 from .scenario import ScenarioError, new_world, units
-from .scenario_text import DAY_S, HOUR_S
 
 Item = TypeVar("Item")
 FIXED = ("implant",)        # without it there is no pump to ask
-RAN = "the firmware ran to the end"
-# What a random schedule is judged by: a fault of the plant may move what is delivered, nothing may move the books or bring the firmware down.
-JUDGED = (*BOOKS, RAN, ACCEPTED)
-SPAN_S, SETTLE_S = 3 * DAY_S, DAY_S
-# kind, what else the event says, shortest and longest duration (s) where it has one
-DRAWN: tuple[tuple[str, dict[str, Any], int, int], ...] = (
-    ("fault", {"name": "rotor_stall"}, 5 * 60, 6 * HOUR_S), ("scan", {}, 20 * 60, 2 * HOUR_S), ("power_cut", {}, 10, 3 * HOUR_S),
-    ("reed_held", {}, 60, 12 * HOUR_S), ("clock_jump", {"by": "2 h"}, 0, 0), ("clock_jump", {"by": "-40 min"}, 0, 0),
-    ("fault", {"name": "level_offset_ul", "value": 800.0}, HOUR_S, 12 * HOUR_S), ("fault", {"name": "temperature_c", "value": 40.0}, HOUR_S, DAY_S),
-    ("fault", {"name": "ambient_kpa", "value": 75.6}, HOUR_S, 12 * HOUR_S), ("fault", {"name": "encoder_noise", "value": 2.0}, HOUR_S, 6 * HOUR_S),
-    ("fault", {"name": "head_gain", "value": 1.1}, HOUR_S, 12 * HOUR_S), ("fault", {"name": "battery_drop_mv", "value": 300.0}, HOUR_S, 12 * HOUR_S),
-)
+FEWEST = "the fewest: every smaller set of its events was tried"
+ONE_LESS = "none of them can go alone; whether fewer others fail was not found in %d runs"
+MOST_RUNS = 60              # of the search for a smaller set than the one from which nothing can go alone
 
 
 class MinimiseError(ValueError):
@@ -63,19 +52,34 @@ def ddmin(items: Sequence[Item], fails: Callable[[list[Item]], bool]) -> list[It
     return left
 
 
+def fewest(items: Sequence[Item], found: list[Item], fails: Callable[[list[Item]], bool], most_runs: int = MOST_RUNS) -> tuple[list[Item], bool]:
+    """The smallest failing sublist of `items`, tried by size below that of `found`, and whether `most_runs` were enough to be sure of it."""
+    runs = 0
+    for size in range(len(found)):
+        for some in itertools.combinations(items, size):
+            if runs == most_runs:
+                return found, False
+            runs += 1
+            if fails(list(some)):
+                return list(some), True
+    return found, True
+
+
 def failing(table: dict[str, Any], bench: Bench, folder: Path) -> list[str]:
     """Names of what a scenario fails with its own seed, in the order of the result; empty where it passes or is no scenario."""
     try:
         made = loaded(table, folder)
     except ScenarioError:
         return []
-    result = play(made, new_world(made, **{**bench.options(), "seed": made.seed}))
+    result = play(made, new_world(made, recorder=Witness(from_outside, made.sample_s), **{**bench.options(), "seed": made.seed}))
     return [row["name"] for row in result["expectations"] if row["ok"] is False]
 
 
 def minimised(table: dict[str, Any], bench: Bench, *, judged: Sequence[str] | None = None, reference: Bench | None = None,
-              told: Callable[[int, int], None] | None = None) -> tuple[dict[str, Any], str]:
-    """A scenario that fails with the fewest events, and the name of what it fails. `judged`: only these names count.
+              told: Callable[[int, int], None] | None = None, most_runs: int = MOST_RUNS) -> tuple[dict[str, Any], str, str]:
+    """A scenario that fails with the fewest events, the name of what it fails, and in words how sure that is. `judged`: only these names count.
+
+    From a set of events of which none can go alone smaller ones are looked for, smallest first, in at most `most_runs` runs.
 
     `reference`: a pump that does not fail so, and must not on what is left: a changed copy is minimised against our own firmware.
 
@@ -111,36 +115,24 @@ def minimised(table: dict[str, Any], bench: Bench, *, judged: Sequence[str] | No
             candidate = with_only(some)
             return wanted in failures(candidate) and not (reference and wanted in failing(candidate, reference, folder))
 
-        return with_only(ddmin([item for item in events if item not in fixed], fails)), wanted
-
-
-def random_schedule(therapy: Therapy, seed: int, faults: int) -> dict[str, Any]:
-    """A scenario of `faults` faults in the mean (at least one) on `therapy`, drawn over three days behind its first."""
-    draw = random.Random("schedule %d of %s" % (seed, therapy.id))
-    count = max(1, min(2 * faults, round(draw.expovariate(1 / faults))))
-    events: list[tuple[int, Any]] = [(0, {"kind": "implant"}), *therapy.events]
-    until_s: dict[str, int] = {}        # one fault of a kind at a time: the end of the first would heal the second
-    for at_s in sorted(therapy.fault_at_s + draw.randrange(SPAN_S // 60) * 60 for _ in range(count)):
-        kind, values, shortest_s, longest_s = DRAWN[draw.randrange(len(DRAWN))]
-        lasts_s = draw.randint(shortest_s, longest_s)
-        name = values.get("name", kind)
-        if at_s >= until_s.get(name, 0):
-            events.append((at_s, {"kind": kind, **values, **({"for": "%d s" % lasts_s} if longest_s else {})}))
-            until_s[name] = at_s + lasts_s
-    return scenario("random-%d" % seed, "%d faults drawn on %s" % (count, therapy.text), "drawn by thecal-sim faults --random, seed %d" % seed,
-                    therapy, sorted(events, key=lambda event: event[0]), therapy.fault_at_s + SPAN_S + SETTLE_S, seed)
+        free = [item for item in events if item not in fixed]
+        left = ddmin(free, fails)
+        least, sure = fewest(free, left, fails, most_runs)
+        return with_only(least), wanted, FEWEST if sure else ONE_LESS % most_runs
 
 
 def read_table(path: Path) -> dict[str, Any]:
     """The tables of a scenario file, unread. Raises ScenarioError."""
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ScenarioError("%s is not TOML: %s" % (path.name, error)) from error
-    except OSError as error:
-        raise ScenarioError("%s cannot be read: %s" % (path.name, error.strerror)) from error
+    return toml_table.read(path, ScenarioError)
 
 
 def therapies(rows: Sequence[Row]) -> list[Therapy]:
     """Each therapy of the rows, once."""
     return list({row.therapy.id: row.therapy for row in rows}.values())
+
+
+def delivered_nl(table: dict[str, Any], bench: Bench, folder: Path) -> float:
+    """What a scenario gives through the tip in all. Raises ScenarioError."""
+    made = loaded(table, folder)
+    delivered: float = play(made, new_world(made, **{**bench.options(), "seed": made.seed}))["delivered_nl"]
+    return delivered

@@ -9,6 +9,7 @@ it has noticed, or None. Kinds and values:
     "alarm"            row number   the pump says on its line that this alarm stands (asked at every sample; dated by its log in between)
     "log"              a name       an event of the pump's log, as the host names it
     "said"             a sentence   the host says something of the pump or of its visit
+    "delivery resumed" ""           the first order of the motor since the power was away
     "bytes"            bytes        what the pump put on the line, whatever protocol it speaks
 
 `from_outside` is the one for this project's pumps. A user's own is a factory without arguments that makes one for each run, named
@@ -26,12 +27,15 @@ from typing import Any
 from ..protocol import catalogue
 from .recorder import Recorder
 from .runner import FirmwareError
+from .tones import BEGINS, DARK, ENDS, SINGLE, STANDS, TWO_TONE, Mark
 
 Observer = Callable[[int, str, Any], str | None]
 MOST_WAKES = 50_000         # between two samples, at most an hour: 24 mL/day takes a thousand, with every look of a host
+WITHOUT_END = "the pump was woken %d times between two samples: its rotor runs, or it never sleeps"
 PULSE_US = 500_000          # the hardware one-shot: a pulse is over by then
-ALARM_LOGGED = next(row[1] for row in catalogue.EVENTS if row[0] == catalogue.E_ALARM)
-ENABLE, TONE, ALARM, LOG, SAID, BYTES = "enable dropped", "tone", "alarm", "log", "said", "bytes"
+ALARM_LOGGED, ALARM_ENDED = (next(row[1] for row in catalogue.EVENTS if row[0] == code) for code in (catalogue.E_ALARM, catalogue.E_ALARM_END))
+DARKENS = ("power cut", "brown-out", "power on")       # what the world tells: alarms stand anew behind it
+ENABLE, TONE, ALARM, LOG, SAID, BYTES, RESUMED = "enable dropped", "tone", "alarm", "log", "said", "bytes", "delivery resumed"
 
 
 class ObserverError(ValueError):
@@ -79,10 +83,13 @@ class Witness(Recorder):
         self.ordered_steps = self.longest_steps = 0
         self.prints: list[tuple[int, int]] = []
         self._print = self._wakes = 0
+        self._dark = False                      # the power was away, and the motor was not ordered since
         self._observer = observer
         self._plant: Any = None
         self._drug = ""
         self._nl_per_ng = 0.0
+        self.tones: list[tuple[int, int]] = []              # (when it began, 1 single or 2 two-tone)
+        self.standing: list[Mark] = []          # which alarms stood when: tones.spans
         self._raised: dict[int, int] = {}       # alarms of the log, not yet told
         self._standing: set[int] = set()
         self._asked_us = self._before_us = 0    # the last samples: what stood between them was not seen
@@ -100,6 +107,9 @@ class Witness(Recorder):
     # ---- as a recorder
     def pulse(self, t_us: int, steps: int, hold_us: int) -> None:
         """An order: what it moves is not yet moved."""
+        if self._dark:
+            self._dark = False
+            self.see(t_us, RESUMED, "")
         self._weigh(t_us)
         self.ordered_steps += steps
         self.longest_steps = max(self.longest_steps, steps)
@@ -111,7 +121,7 @@ class Witness(Recorder):
         """
         self._wakes += 1
         if self._wakes > MOST_WAKES:
-            raise FirmwareError("the pump was woken %d times between two samples: its rotor runs, or it never sleeps" % MOST_WAKES)
+            raise FirmwareError(WITHOUT_END % MOST_WAKES)
         self._print = zlib.crc32(reply, zlib.crc32(inputs, self._print))
 
     def sample(self, t_us: int, row: dict[str, Any]) -> None:
@@ -124,6 +134,7 @@ class Witness(Recorder):
     def told(self, t_us: int, status: Any) -> None:
         """The alarms that stand: one that the pump could not log is seen here."""
         standing = {alarm.row for alarm in status.alarms}
+        self.standing.append((t_us, STANDS, frozenset(standing)))
         for row in sorted(standing - self._standing):
             self.see(t_us, ALARM, row)
         self._standing = standing
@@ -133,16 +144,28 @@ class Witness(Recorder):
         if source == "pump" and name == ENABLE:
             self.see(t_us, ENABLE, "")
         elif source == "pump" and name == TONE:
-            self.see(t_us, TONE, 2 if detail == "two-tone" else 1)
+            self.tones.append((t_us, TWO_TONE if detail == "two-tone" else SINGLE))
+            self.see(t_us, TONE, self.tones[-1][1])
         elif source == "pump" and name == ALARM_LOGGED:
-            self._raised[int(str(detail).split()[0])] = t_us
+            row = int(str(detail).split()[0])
+            self._raised[row] = t_us
+            self.standing.append((self._within(t_us), BEGINS, frozenset((row,))))
+        elif source == "pump" and name == ALARM_ENDED:
+            self.standing.append((self._within(t_us), ENDS, frozenset((int(str(detail).split()[0]),))))
         elif source == "pump":
             self.see(t_us, LOG, name)
+        elif name in DARKENS:
+            self._dark = t_us > 0
+            self.standing.append((t_us, DARK, frozenset()))
 
     def uart(self, t_us: int, sender: str, data: bytes, sent: bytes | None = None) -> None:
         """Bytes on the line."""
         if sender == "pump":
             self.see(t_us, BYTES, data)
+
+    def _within(self, t_us: int) -> int:
+        """What the pump's log dates lies between its last two looks: its clock may have jumped."""
+        return max(self._before_us, min(t_us, self._asked_us)) if t_us <= self._asked_us else t_us
 
     def _weigh(self, t_us: int) -> None:
         course = self.course

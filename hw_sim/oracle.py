@@ -28,6 +28,7 @@ Instant = int | Fraction
 SECOND_US = 1_000_000
 DAY_US = DAY_S * SECOND_US
 WEEK_US = WEEK_S * SECOND_US
+ORDER = "stop"          # the cause of one that a clinician orders
 ALARM = "fault"         # the cause of a stop that an alarm makes
 UNROLL_AHEAD_US = 30 * DAY_US   # how far past the asked instant the timeline is unrolled at first: rising queries stay cheap
 
@@ -255,10 +256,11 @@ class Oracle:
         self._spans, self._starts_us, self._unrolled_us = spans, [span.start_us for span in spans], until
 
     def _cause(self, t_us: Instant) -> str | None:
-        """Why nothing may be delivered at `t_us`: of several reasons the one that began first, but an order before an alarm."""
+        """Why nothing may be delivered at `t_us`: of several reasons the one that began first, but an order to stop before an alarm."""
         reasons = [(start, cause) for start, end, cause in [*self._stops, *self._outages]
                    if start <= t_us and (end is None or t_us < end)]
-        return min(reasons, key=lambda reason: (reason[1] == ALARM, reason[0]))[1] if reasons else None
+        ordered = any(cause == ORDER for _, cause in reasons)
+        return min(reasons, key=lambda reason: (ordered and reason[1] == ALARM, reason[0]))[1] if reasons else None
 
     def _scheduled(self, start: Instant, end: Instant) -> list[tuple[Instant, Instant, Fraction]]:
         """The program's rates from `start` to `end`, in which neither program nor clock changes."""

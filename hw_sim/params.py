@@ -9,10 +9,11 @@ Confidence marks are those of the reference notes: R read in a source, D derived
 from __future__ import annotations
 
 import math
-import tomllib
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, TypeVar
+
+from . import toml_table
 
 PARAMS_DIR = Path(__file__).parent / "params"
 SCHEMA = "thecal.params/1"
@@ -225,9 +226,9 @@ class PlantParams:
     drugs: dict[str, DrugParams]
 
     @classmethod
-    def load(cls, name: str = "reference", *, head: str | None = None, reservoir: str | None = None,
+    def load(cls, name: str = "reference", *, head: str | None = None, reservoir: str | None = None, sensors: str | None = None,
              catheter_cm: float | None = None, folder: Path = PARAMS_DIR, beside: Path | None = None) -> PlantParams:
-        """The pump called `name`; `head`, `reservoir` name other files, `catheter_cm` (1..200) trims the catheter.
+        """The pump called `name`; `head`, `reservoir`, `sensors` name other files, `catheter_cm` (1..200) trims the catheter.
 
         The reservoir of pump NAME is `NAME-20ml` unless another is named; files in `beside` stand for those of the same name.
         Raises ParamError.
@@ -245,7 +246,7 @@ class PlantParams:
         motor, roller = body(MotorParams, "motor", name), body(HeadParams, "head", head or name)
         _check_parts(motor, roller, head or name, vessel, reservoir or name)
         return cls(motor=motor, head=roller, reservoir=vessel, catheter=catheter, battery=body(BatteryParams, "battery", name),
-                   sensors=body(SensorParams, "sensors", name), drugs=_drugs(folders))
+                   sensors=body(SensorParams, "sensors", sensors or name), drugs=_drugs(folders))
 
 
 def _check_parts(motor: MotorParams, head: HeadParams, head_name: str, vessel: ReservoirParams, vessel_name: str) -> None:
@@ -297,10 +298,7 @@ def _read(folders: tuple[Path, ...], body: str, name: str) -> dict[str, Any]:
     if path is None:
         known = ", ".join(sorted({p.stem.removeprefix(body + "-") for folder in folders for p in folder.glob(body + "-*.toml")}))
         raise ParamError("no %s is called '%s' (known: %s)" % (body, name, known))
-    try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ParamError("%s is not TOML: %s" % (path.name, error)) from error
+    table = toml_table.read(path, ParamError)
     for key, wanted in (("schema", SCHEMA), ("body", body), ("name", name)):
         if table.pop(key, None) != wanted:
             raise ParamError("%s: %s must be '%s'" % (path.name, key, wanted))
@@ -349,6 +347,7 @@ def _number(where: str, entry: Any, metadata: Any, whole: bool) -> float:
 def _check_range(where: str, value: Any, metadata: Any) -> None:
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
         raise ParamError("%s is %r, it must be a finite number" % (where, value))
-    if not metadata["low"] <= value <= metadata["high"]:
-        raise ParamError("%s is %g %s, it must lie between %g and %g"
-                         % (where, value, metadata["unit"], metadata["low"], metadata["high"]))
+    low, high = metadata["low"], metadata["high"]
+    if not low <= value <= high:
+        wanted = "lie between %g and %g" % (low, high) if high < math.inf else "be above 0" if low == POSITIVE else "be %g or more" % low
+        raise ParamError("%s is %g %s, it must %s" % (where, value, metadata["unit"], wanted))

@@ -25,6 +25,7 @@ from .sensors import Sensed, Sensors
 
 BIND_H = (2.0, 24.0)    # how long a gear stays bound behind a field, drawn evenly (clinical.md 1.5: reports of 2..24 h)
 HOUR_US = 3_600_000_000
+FATIGUE_SHARE = 0.3     # of the volume that a tube which fatigues loses in the end: what the level test is made to find (alarms.md 4)
 
 
 class Plant(Flows):
@@ -125,6 +126,8 @@ class Plant(Flows):
             turned = self._head.steps_within(rotor, steps, back_kpa, line.room_ul(self._stall_kpa(end_us)))
             self._lost_steps += steps - turned
             steps = turned
+            unopposed_ul = self._head.volume_ul(rotor, steps, 0.0)
+            back_kpa = line.mean_kpa(unopposed_ul, (end_us - start_us) * 1e-6, self.params.head.slip_per_kpa)
         self._rotor = rotor + steps
         volume = self._head.volume_ul(rotor, steps, back_kpa)
         if self._aging and steps:
@@ -186,7 +189,7 @@ class Plant(Flows):
         """Tell the faults of the head that made this motion's volume another one."""
         head = self._head
         for name in self._aging:
-            if name == "head_gain" and head.gain != 1 or name == "head_wear" and head.worn(rotor, steps) != 1 \
+            if name == "head_gain" and head.gain != 1 or name in ("head_wear", "tube_fatigue") and head.worn(rotor, steps) != 1 \
                     or name == "tube_set" and head.lobes_ul(rotor, steps):
                 self.faults.fire(name, end_us)
 
@@ -215,12 +218,13 @@ class Plant(Flows):
         self._motor.set_faults(self.t_us, "driver_stuck_on" in present, "enable_stuck" in present)
         self._train_lost = self._train_lost and "intermittent_stall" in present
         self._head.gain = present.get("head_gain", 1.0)
-        if present.get("head_wear", 0.0) != self._head.worn_share:
-            self._head.wear(present.get("head_wear", 0.0), self._rotor)
+        worn = (present.get("head_wear", FATIGUE_SHARE if "tube_fatigue" in present else 0.0), present.get("tube_fatigue", self.params.head.wear_rev))
+        if worn != (self._head.worn_share, self._head.wear_rev):
+            self._head.wear(worn[0], self._rotor, worn[1])
         if present.get("tube_set") != self._set_tube_ul:
             self._set_tube_ul = present.get("tube_set")
             self._head.set_tube(self._rotor, self._set_tube_ul or 0.0)
-        self._aging = tuple(name for name in ("head_gain", "head_wear", "tube_set") if name in present)
+        self._aging = tuple(name for name in ("head_gain", "head_wear", "tube_fatigue", "tube_set") if name in present)
         self._battery.leak(self.t_us, present.get("battery_leak_uw", 0.0))
         self._sensors.set_faults(self.t_us, present, present.fire)
         self._faults_of_flows()
@@ -312,7 +316,7 @@ class Plant(Flows):
             "reservoir_ng_per_ul": dict(zip(names, reservoir.conc)),
             "tip_ng_per_ul": dict(zip(names, self._line.tip_conc)),
             "tip_ng": dict(zip(names, self._tip_ng)), "pocket_ng": dict(zip(names, self._pocket_ng)),
-            "strayed_ng": dict(zip(names, self._strayed_ng)),
+            "strayed_ng": dict(zip(names, self._strayed_ng)), "walls_ng": dict(zip(names, self._walls_ng)),
             "lumbar_ng_per_ml": {drug: level.lumbar for drug, level in zip(names, now)},
             "cisternal_ng_per_ml": {drug: level.cisternal for drug, level in zip(names, now)},
             "effect_ng_per_ml": {drug: level.effect for drug, level in zip(names, now)},

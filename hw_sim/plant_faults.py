@@ -34,12 +34,14 @@ FAULTS: dict[str, FaultKind] = {
     # head
     "head_gain": FaultKind(1.3, "", 0.0, 5.0),                  # volume per turn against nominal: over-infusing head, thinned tube
     "head_wear": FaultKind(0.1, "", 0.0, 0.5),                  # share of the volume lost in the end, approached over revolutions
+    "tube_fatigue": FaultKind(50.0, "rev", 1.0, 100_000.0),     # wear of 0.3 (or head_wear's) in so many revolutions instead of years
     "tube_set": FaultKind(0.5, "uL", -2.0, 2.0),                # error lobe at each roller pass from now on, and after any long stop
     "roller_gap": FaultKind(0.002, "1/kPa", 0.0, 0.01),         # slip with the pressure across the head, either way
     "free_flow": FaultKind(1e-4, "uL/(kPa s)", 0.0, 10.0),      # conductance past open rollers, turning or not
     # reservoir
     "propellant_lost": FaultKind(True),                         # nothing pushes but ambient pressure against the bellows' spring
     "septum_leak": FaultKind(500.0, "uL/day", 0.0, 50_000.0),   # out of the reservoir into the pocket
+    "adsorption": FaultKind(0.0075, "1/day", 0.0, 1.0),         # share of the drug in the bellows that its walls take up: a tenth in 14 days
     # line
     "kink": FaultKind(0.0, "uL/(kPa s)", 0.0, 10.0),            # conductance left in the catheter, 0 is closed
     "catheter_leak": FaultKind(0.5, "", 0.0, 1.0),              # share of the flow that leaves before the tip, into tissue and blood
@@ -130,7 +132,7 @@ class PlantFaults(Mapping[str, Any]):
         if isinstance(kind.default, bool) != isinstance(value, bool):
             raise ValueError("fault %s takes %s, not %r" % (name, "no value" if kind.default is True else "a number", value))
         if not isinstance(value, bool) and not kind.low <= value <= kind.high:
-            raise ValueError("fault %s of %g %s: it must lie between %g and %g" % (name, value, kind.unit, kind.low, kind.high))
+            raise ValueError("fault %s of %s: it must lie between %g and %g" % (name, ("%g %s" % (value, kind.unit)).strip(), kind.low, kind.high))
         if value is False:
             self.clear(name)
             return

@@ -1,10 +1,12 @@
-"""Pressures around the pump head, and the flows that no rotor makes: free flow past open rollers, a septum's leak, a kinked line at rest.
+"""Pressures around the pump head, and what flows or goes without a rotor: past open rollers, through a septum, in a kinked line, to the walls.
 
 `Flows` stands between the plant's contents (plant_hands.py) and its motion (plant.py). A head is calibrated at 37 C and sea level; what
 heat, height, overfilling, a lost propellant or a gap at its rollers make of its volume is a share of it, 1 and not computed while nothing
 of this is so. The closed forms of what flows are in standing.py.
 """
 from __future__ import annotations
+
+import math
 
 from .catheter import Pieces
 from .environment import STANDARD_KPA, Environment
@@ -24,7 +26,7 @@ class Flows(Hands):
     """A plant's contents under pressure. A subclass calls `_faults_of_flows` whenever a fault was set or healed."""
 
     __slots__ = ("faults", "environment", "_head", "_line_us", "_pressed", "_gauge_kpa", "_gap_per_kpa", "_standing", "_standing_us", "_free",
-                 "_septum_ul_s", "_free_ul")
+                 "_septum_ul_s", "_free_ul", "_adsorbed_s")
 
     def __init__(self, params: PlantParams, patient: PatientParams, environment: Environment | None):
         super().__init__(params, patient)
@@ -37,7 +39,7 @@ class Flows(Hands):
         self._gauge_kpa = vapour_kpa(params.reservoir.boiling_point_k, params.reservoir.vaporisation_kj_mol, CALIBRATED_C) - CALIBRATED_AMBIENT_KPA
         self._standing = False                  # a flow that no rotor makes is open
         self._standing_us = 0                   # instant up to which it has flowed
-        self._free = self._septum_ul_s = 0.0
+        self._free = self._septum_ul_s = self._adsorbed_s = 0.0
         self.faults = PlantFaults(self._faults_changed, lambda: self.t_us)
         self._contents_changed()
 
@@ -51,9 +53,10 @@ class Flows(Hands):
         self._gap_per_kpa = present.get("roller_gap", 0.0)
         self._free = present.get("free_flow", 0.0)
         self._septum_ul_s = present.get("septum_leak", 0.0) / S_PER_DAY
+        self._adsorbed_s = present.get("adsorption", 0.0) / S_PER_DAY
         if not self._standing:
             self._standing_us = self.t_us
-        self._standing = self._free > 0 or self._septum_ul_s > 0
+        self._standing = self._free > 0 or self._septum_ul_s > 0 or self._adsorbed_s > 0
         self._contents_changed()
 
     def _contents_changed(self) -> None:
@@ -150,7 +153,7 @@ class Flows(Hands):
             out = line.outflow_ul(0.0, (t_us - self._line_us) * 1e-6)
             if out:
                 since_us = self._line_us if line.kinked else t_us
-                self._deliver(line.release(since_us, t_us, out), since_us, t_us)
+                self._deliver(line.release(since_us, t_us, out), since_us, line.oozing_us(since_us, t_us))
         self._line_us = max(t_us, self._line_us)
 
     def _flow(self, t_us: int) -> None:
@@ -166,8 +169,19 @@ class Flows(Hands):
             self._leaked(leaked_ul, reservoir.conc, since_us)
             if leaked_ul:
                 self.faults.fire("septum_leak", t_us)
+        if self._adsorbed_s:
+            self._adsorb(t_us, dt_s)
         if self._free:
             self._flow_free(since_us, t_us, dt_s)
+
+    def _adsorb(self, t_us: int, dt_s: float) -> None:
+        """The walls of the bellows take up a share of the dissolved drug in each second: exact for any span, however it is cut."""
+        reservoir, lost = self._reservoir, -math.expm1(-self._adsorbed_s * dt_s)
+        for i, conc in enumerate(reservoir.conc):
+            self._walls_ng[i] += conc * lost * reservoir.volume_ul
+            if conc:
+                self.faults.fire("adsorption", t_us)
+        reservoir.conc = tuple(conc * (1 - lost) for conc in reservoir.conc)
 
     def _flow_free(self, since_us: int, t_us: int, dt_s: float) -> None:
         """Reservoir, open rollers, line, tip."""
@@ -179,9 +193,10 @@ class Flows(Hands):
             before_ul = line.stored_ul
             moved_ul, after_ul = kinked_ul(self._free, drive_kpa, line.outlet_ul_kpa_s, line.compliance_ul_kpa, before_ul, dt_s)
             available_ul = reservoir.available_ul()
-            if moved_ul > available_ul:     # the reservoir runs dry on the way: the rest stays as if it had not
-                after_ul -= moved_ul - available_ul
-                moved_ul = available_ul
+            if moved_ul > available_ul:     # the reservoir runs dry on the way, and the line empties behind it
+                dry_s, moved_ul = self._dry_s(drive_kpa, available_ul, dt_s), available_ul
+                after_ul = kinked_ul(self._free, drive_kpa, line.outlet_ul_kpa_s, line.compliance_ul_kpa, before_ul, dry_s)[1]
+                after_ul *= math.exp((dry_s - dt_s) * line.outlet_ul_kpa_s / line.compliance_ul_kpa)
             out_ul = before_ul + moved_ul - after_ul
             line.stored_ul = after_ul
             self._line_us = t_us
@@ -200,6 +215,15 @@ class Flows(Hands):
         if moved_ul:
             self.faults.fire("free_flow", t_us)
         self._deliver(pieces, since_us, t_us)
+
+    def _dry_s(self, drive_kpa: float, available_ul: float, dt_s: float) -> float:
+        """When free flow into a kinked line has taken `available_ul`, which it has by `dt_s` (bisection: it moves ever on)."""
+        line, early_s, late_s = self._line, 0.0, dt_s
+        while late_s - early_s > 1e-9 * dt_s:
+            middle_s = (early_s + late_s) / 2
+            moved_ul, _ = kinked_ul(self._free, drive_kpa, line.outlet_ul_kpa_s, line.compliance_ul_kpa, line.stored_ul, middle_s)
+            early_s, late_s = (middle_s, late_s) if moved_ul < available_ul else (early_s, middle_s)
+        return late_s
 
     def _mean_drive_kpa(self, since_us: int, t_us: int) -> float:
         """What pushes from a reservoir that is not overfilled to the tip, its mean over a span without a bend (Simpson's rule)."""

@@ -25,7 +25,7 @@ class Hands:
     """Everything of a plant that holds drug. `t_us` is the instant it has been advanced to."""
 
     __slots__ = ("params", "patient", "t_us", "_reservoir", "_line", "_index", "_csf", "_plasma", "_oral", "_delivered_ul", "_pocket_ul", "_port_ul", "_filled_ng",
-                 "_injected_ng", "_withdrawn_ng", "_tip_ng", "_pocket_ng", "_stray_share", "_strayed_ul", "_strayed_ng")
+                 "_injected_ng", "_withdrawn_ng", "_tip_ng", "_pocket_ng", "_stray_share", "_strayed_ul", "_strayed_ng", "_walls_ng")
 
     def __init__(self, params: PlantParams, patient: PatientParams):
         self.params = params
@@ -48,6 +48,7 @@ class Hands:
         self._stray_share = 0.0                 # of what leaves at the tip: it is no longer in the spinal fluid
         self._strayed_ul = 0.0                  # left the line, did not reach the fluid
         self._strayed_ng: list[float] = []
+        self._walls_ng: list[float] = []        # taken up by the bellows
 
     # ---- the reservoir's port
 
@@ -207,7 +208,7 @@ class Hands:
             self._plasma.append(Plasma(solved, self.t_us))
             self._reservoir.add_drug()
             self._line.add_drug()
-            for ledger in (self._filled_ng, self._injected_ng, self._withdrawn_ng, self._tip_ng, self._pocket_ng, self._strayed_ng):
+            for ledger in (self._filled_ng, self._injected_ng, self._withdrawn_ng, self._tip_ng, self._pocket_ng, self._strayed_ng, self._walls_ng):
                 ledger.append(0.0)
         return self._index[drug]
 
@@ -218,7 +219,7 @@ class Hands:
         for i, csf in enumerate(self._csf):
             came_ng = self._filled_ng[i] + self._injected_ng[i]
             found_ng = (self._reservoir.conc[i] * self._reservoir.volume_ul + line_ng[i] + sum(csf.mass_ng(self.t_us))
-                        + sum(self._plasma[i].mass_ng(self.t_us)) + self._withdrawn_ng[i])
+                        + sum(self._plasma[i].mass_ng(self.t_us)) + self._withdrawn_ng[i] + self._walls_ng[i])
             if came_ng:
                 worst = max(worst, abs(found_ng - came_ng) / came_ng)
         return worst

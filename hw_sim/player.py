@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,7 @@ from ..protocol import catalogue
 from . import scenario_expect, story
 from .bedside import DAY_S, HOUR_S, SECOND_US, oracle_for, trial
 from .clinician import Clinician, alarm_of
-from .judge import FAULTY_REL, Bounds, judge
+from .oracle_rows import OracleRows, expectation, unjudged
 from .runner import FirmwareError
 from .scenario_expect import PATIENT_BOLUS, Observed
 from .scenario_file import Event, Scenario, parts
@@ -67,12 +66,13 @@ class Player:
         self.status: Any = None
         self._asked = {wanted.options["at"] for wanted in scenario.expectations if "at" in wanted.options}     # instants at which the pump is asked too
         self._offset_s = scenario.start_pump_s         # the pump's time less ours
+        self._looked_us = 0                            # when the pump was asked last
         self._bridge_s: int | None = None              # when the bridge under way began
         self._pacer = Pacer(world, speed)
         self._progress = progress
         self._front: _Front | None = None
         self._front_us = 0
-        self._drift = (Fraction(0), Fraction(1))      # worst distance of demanded from the oracle, and its bound
+        self.held = OracleRows(scenario, world, self.oracle, self.params, self.observed)
         self._started = time.monotonic()
 
     # ------------------------------------------------------------------------------------------------ the run
@@ -195,16 +195,17 @@ class Player:
         if status is not None:
             self.recorder.told(asked_us, status)
             self._news(status)          # what an alarm has made of the rate since, the oracle must know first
-            self._compare(status, asked_us)
+            self.status = self.observed.status = status
+            self.held.compare(status, asked_us, self.clinician.bedside)
 
     def _note(self, t_s: float, truth: Mapping[str, Any]) -> None:
         """Keep what expectations measure."""
         if not self.drugs:
             return
         drug = self.drugs[0]
-        row = (t_s, truth["tip_ng"].get(drug, 0.0), truth["delivered_ul"], truth["lumbar_ng_per_ml"].get(drug, 0.0),
-               truth["cisternal_ng_per_ml"].get(drug, 0.0), truth["oral_csf_ng_per_ml"].get(drug, 0.0), self._swallowed(drug))
-        for name, value in zip(scenario_expect.COLUMNS, row):
+        tip, lumbar, cisternal, oral, plasma = (truth[key].get(drug, 0.0) for key in (
+            "tip_ng", "lumbar_ng_per_ml", "cisternal_ng_per_ml", "oral_csf_ng_per_ml", "plasma_ng_per_ml"))
+        for name, value in zip(scenario_expect.COLUMNS, (t_s, tip, truth["delivered_ul"], lumbar, cisternal, oral, self._swallowed(drug), plasma)):
             self.observed.columns[name].append(value)
 
     def _swallowed(self, drug: str) -> float:
@@ -214,7 +215,7 @@ class Player:
         """A line of samples.csv: truth, and what the pump says (empty where it says nothing)."""
         told = status is not None
         row: dict[str, Any] = {
-            "delivered_ul": truth["delivered_ul"], "reservoir_true_ul": truth["reservoir_ul"],
+            "delivered_ul": truth["delivered_ul"], "reservoir_true_ul": truth["reservoir_ul"], "astray_ul": truth["pocket_ul"] + truth["strayed_ul"],
             "demanded_nl": status.demanded_nl if told else None, "ordered_nl": float(status.ordered_nl) if told else None,
             "missed_nl": status.missed_total_nl if told else None, "rate_nl_day": status.rate_nl_day if told else None,
             "reservoir_sensed_ul": status.reservoir_sensed_nl / 1000 if told else None,
@@ -224,30 +225,12 @@ class Player:
             for column, key in (("tip_ng", "tip_ng"), ("tip_conc", "tip_ng_per_ul"), ("reservoir_conc", "reservoir_ng_per_ul"),
                                 *((place, place + "_ng_per_ml") for place in ("lumbar", "cisternal", "effect", "plasma"))):
                 row["%s_%s" % (column, drug)] = truth[key].get(drug, 0.0)
+            row["astray_ng_" + drug] = truth["pocket_ng"].get(drug, 0.0) + truth["strayed_ng"].get(drug, 0.0)
             if any(event.kind == "oral" and event.values["drug"] == drug for event in self.scenario.events):
                 row["oral_ng_" + drug] = self._swallowed(drug)
                 row["oral_csf_" + drug] = truth["oral_csf_ng_per_ml"].get(drug, 0.0)
                 row["oral_plasma_" + drug] = truth["oral_plasma_ng_per_ml"].get(drug, 0.0)
         return row
-
-    def _compare(self, status: Any, now_us: int) -> None:
-        """|demanded - ordered|, and demanded against the oracle, as it stood at `now_us`: at every sample, not only at the end."""
-        self.status = self.observed.status = status
-        gap = abs(status.demanded_nl - status.ordered_nl)
-        self.observed.gap_nl = max(self.observed.gap_nl or 0.0, float(gap))
-        assert self.clinician is not None
-        if self.clinician.bedside.stalled:
-            return      # the oracle learns of a stall when it is over
-        # One pulse at each gap, whole nL, and whole seconds at every change of rate, as the oracle's own judgement has it.
-        bound = 1 + self.oracle.slack_nl(now_us) + status.pulse_nl * self.oracle.gaps(now_us)
-        off = abs(status.demanded_nl - self._stalled_nl(status, now_us) - self.oracle.demanded_nl(now_us))
-        if off / bound > self._drift[0] / self._drift[1]:
-            self._drift = (off, bound)
-
-    def _stalled_nl(self, status: Any, now_us: int) -> Any:
-        """Pulses lost to a stalled rotor, which the oracle calls missed. Those lost now and then it does not know of: they are demanded."""
-        assert self.clinician is not None
-        return self.oracle.missed_nl(now_us).get("stall", 0) if self.clinician.bedside.losing else status.missed_nl["stall"]
 
     def _news(self, status: Any) -> None:
         """Fetch what is new in the pump's log: alarms, boluses and bridges are kept, all of it is counted and goes to events.csv."""
@@ -264,6 +247,9 @@ class Player:
             self._count(event, t_s)
         for row in self._acknowledged(status):
             self.clinician.declared.alarm(row, False, self.world.now_us)
+        if status is not None:
+            self.clinician.declared.told(self.world.now_us, status.rate_nl_day, self._looked_us)
+            self._looked_us = self.world.now_us
 
     def _acknowledged(self, status: Any) -> list[int]:
         """Rows that a session has ended: the pump logs no end of those, they are active no more."""
@@ -313,8 +299,7 @@ class Player:
         rows = self._rows()
         notes = [*filter(None, (self.interrupted, self.failure)), *(clinician.notes if clinician else [])]
         good = not any(row["ok"] is False for row in rows) and not self.interrupted and not self.failure
-        status, truth, head = self.status, world.plant.truth(), self.params.head
-        ordered_nl: float = world.ordered_steps * head.volume_per_rev_ul * 1000 / self.params.motor.steps_per_rev
+        status, truth = self.status, world.plant.truth()
         return {
             "schema": SCHEMA, "verdict": "pass" if good else "fail", "trace_hash": world.recorder.trace_hash,
             "runtime": world.runner.name, "seed": scenario.seed, "scenario": scenario.name, "title": scenario.title,
@@ -322,10 +307,11 @@ class Player:
             "virtual_s": world.now_us / SECOND_US, "wall_s": round(time.monotonic() - self._started, 3),
             "wakes": world.wakes, "pulses": world.pulses,
             "demanded_nl": status.demanded_nl if status else None,
-            "ordered_nl": round(float(status.ordered_nl) if status else ordered_nl, 3),
+            "ordered_nl": round(float(status.ordered_nl) if status else self.held.motor_nl(), 3),
             "delivered_nl": round(truth["delivered_ul"] * 1000, 3), "missed_nl": status.missed_total_nl if status else None,
             "missed_by_cause_nl": dict(status.missed_nl) if status else None,
-            "alarms": self.observed.alarms, "faults": world.faults(), "expectations": rows, "events": self.events, "repeat": repeat,
+            "alarms": self.observed.alarms, "faults": world.faults(), "expectations": rows,
+            "unjudged": unjudged(rows), "events": self.events, "repeat": repeat,
             "out": str(out) if out else None, "firmware": clinician.firmware if clinician else {"runtime": world.runner.name, "version": None},
             "drugs": self.drugs, "notes": notes[:KEPT_NOTES],
             "story": story.tell(scenario, rows), "days": self.oracle.day_table(min(world.now_us, scenario.duration_s * SECOND_US)) if status else [],
@@ -343,45 +329,14 @@ class Player:
         rows = scenario_expect.rows(self.scenario.expectations, self.observed, ended=ended, deaf=deaf)
         for words, seen in clinician.bedside.injected if clinician else []:
             if seen.fired_us is None:
-                rows.append(_row("%s has fired" % words, False, "it changed nothing", "fired"))
+                rows.append(expectation("%s has fired" % words, False, "it changed nothing", "fired"))
         if self.scenario.line is not None and "line" not in self.world.fired:
-            rows.append(_row("the bad line has fired", False, "it changed nothing", "fired"))
+            rows.append(expectation("the bad line has fired", False, "it changed nothing", "fired"))
         if self.failure:
-            rows.append(_row("the firmware ran to the end", False, self.failure.splitlines()[0], "no failure"))
+            rows.append(expectation("the firmware ran to the end", False, self.failure.splitlines()[0], "no failure"))
         for refused in clinician.refused if clinician else []:
-            rows.append(_row("every event was accepted", False, refused, "accepted"))
-        if self.status is None or deaf:
-            rows.append(_row("the oracle agrees", None if deaf and not self.failure else False, None, "telemetry"))
-            return rows
-        assert clinician is not None
-        if not clinician.declared.judging:
-            rows.append(_row("the oracle agrees", None, None, "no alarm whose action changes by itself"))
-            return rows
-        rows.append(_row("demanded as the oracle at every sample", self._drift[0] <= self._drift[1], float(self._drift[0]),
-                         "<= %.6g" % self._drift[1], "nL"))
-        gap = self.observed.gap_nl or 0.0
-        rows.append(_row("ordered within one pulse of demanded at every sample", gap < self.status.pulse_nl, gap, "< %d" % self.status.pulse_nl, "nL"))
-        return rows + (self._judged() if ended else [])
-
-    def _judged(self) -> list[dict[str, Any]]:
-        """The oracle's own rows at the end. Pulses that a stalled rotor lost count as not ordered: the books call them missed."""
-        assert self.clinician is not None
-        status, stalled_nl, options = self.status, self._stalled_nl(self.status, self.world.now_us), self.scenario.oracle
-        faulty = {"delivered_rel": FAULTY_REL, "dose_rel": FAULTY_REL} if any(event.kind == "fault" for event in self.scenario.events) else {}
-        shares = faulty | {name: options[key] / 100 for name, key in (
-            ("delivered_rel", "delivered_pct"), ("dose_rel", "dose_pct"), ("front_rel", "front_pct")) if key in options}
-        occluded = self.clinician.bedside.occluded      # what a kinked line lets through is for expectations, not for plug flow
-        books = {"demanded_nl": status.demanded_nl - stalled_nl, "ordered_nl": status.ordered_nl - stalled_nl,
-                 "missed_nl": {cause: volume for cause, volume in status.missed_nl.items() if volume}}
-        truth = {"mass_error": self.observed.truth["mass_error"]} if occluded else self.observed.truth
-        bounds = Bounds(pulse_nl=status.pulse_nl, pitch_nl=self.params.head.volume_per_rev_ul * 1000 / self.params.head.rollers, **shares)
-        return [{**row, "name": "oracle: " + row["name"], "bound": "<= %.6g" % row["bound"]}
-                for row in judge(self.oracle, books, truth, self.world.now_us, bounds)
-                if not (self.clinician.bedside.losing and row["name"] == "missed through stall")]
-
-
-def _row(name: str, ok: bool | None, value: Any, bound: str, unit: str = "") -> dict[str, Any]:
-    return {"name": name, "ok": ok, "value": value, "bound": bound, "unit": unit}
+            rows.append(expectation("every event was accepted", False, refused, "accepted"))
+        return rows + self.held.rows(clinician, self.status, deaf=deaf, ended=ended)
 
 
 def play(scenario: Scenario, world: World, *, speed: float | None = None, progress: Callable[[int, int], None] | None = None,

@@ -20,7 +20,7 @@ MAX_EVENT_LANES = 14
 MAX_LANE_LETTERS = 24
 PANEL_GAP_PX = 34
 CLOSE_UP_S = 4 * DAY_S
-DRUG_PREFIXES = ("oral_plasma_", "oral_csf_", "oral_ng_", "reservoir_conc_", "tip_conc_", "tip_ng_", "cisternal_", "lumbar_", "effect_", "plasma_")
+DRUG_PREFIXES = ("oral_plasma_", "oral_csf_", "oral_ng_", "reservoir_conc_", "tip_conc_", "tip_ng_", "cisternal_", "lumbar_", "effect_", "plasma_", "astray_ng_")
 # Colours that stay apart for colour-blind readers (Okabe and Ito), darkened where a thin line needs it.
 INK, BLUE, ORANGE, GREEN, RED, SKY, PINK, GREY = (
     "#1b2430", "#0067a8", "#d55e00", "#00875f", "#b3261e", "#56b4e9", "#b0578d", "#8a94a3")
@@ -209,9 +209,21 @@ def concentration(samples: Samples) -> Figure | None:
         if blood is not None:
             panels.append((f"{drug} in plasma, ng/mL", 110))
             traces.append(_line(samples, f"{drug} · plasma", blood, RED, panel=len(panels), unit="ng/mL", width=1.2))
+    traces.append(_astray(samples, panels))
     return _figure("concentration", "Concentration in the spinal fluid and in the blood",
                    "Two compartments (lumbar, around the tip, and cisternal) and the effect site, which follows slowly; below, the blood, into "
-                   "which the fluid clears, and what leaks from the line.", panels, traces)
+                   "which the fluid clears, and into which goes what went astray: into the pocket, or out at a leak.", panels, traces)
+
+
+def _astray(samples: Samples, panels: list[tuple[str, int]]) -> Figure | None:
+    """The volume that went elsewhere than into the spinal fluid, in a panel of its own where there is any."""
+    for drug in samples.drugs:
+        samples.seen.add(f"astray_ng_{drug}")       # the mass is for samples.csv and expectations: its curve is the volume's
+    volume_ul = samples.get("astray_ul")
+    if volume_ul is None or not any(value > 0 for value in volume_ul):
+        return None
+    panels.append(("astray: in the pocket, or out of the line before the tip, µL", 110))
+    return _line(samples, "astray", volume_ul, ORANGE, panel=len(panels), unit="µL", shape="hv")
 
 
 def supply(samples: Samples) -> Figure | None:
@@ -336,6 +348,17 @@ def timeline(samples: Samples, events: Sequence[Mapping[str, str]], alarms: Sequ
     return figure
 
 
+def _alarmed(alarms: Sequence[Mapping[str, Any]], end_s: float) -> list[tuple[float, float]]:
+    """Spans in which any alarm stood: one that is raised again while it stands is no darker."""
+    spans: list[tuple[float, float]] = []
+    for first_s, last_s in sorted((alarm["raised_s"], end_s if alarm.get("cleared_s") is None else alarm["cleared_s"]) for alarm in alarms):
+        if spans and first_s <= spans[-1][1]:
+            spans[-1] = spans[-1][0], max(last_s, spans[-1][1])
+        else:
+            spans.append((first_s, last_s))
+    return spans
+
+
 def build(samples: Samples, events: Sequence[Mapping[str, str]], alarms: Sequence[Mapping[str, Any]],
           days: Sequence[Mapping[str, Any]], end_s: float) -> list[Figure]:
     """All figures that have data, thinned to the budget, on one time range, with fills and alarms marked in each."""
@@ -352,8 +375,7 @@ def build(samples: Samples, events: Sequence[Mapping[str, str]], alarms: Sequenc
     shapes = [{"type": "line", "xref": "x", "yref": "paper", "x0": x, "x1": x, "y0": 0, "y1": 1, "layer": "below",
                "line": {"color": "#8a94a3", "width": 1.2, "dash": "dot"}} for x in fills]
     shapes += [{"type": "rect", "xref": "x", "yref": "paper", "y0": 0, "y1": 1, "layer": "below", "fillcolor": RED, "opacity": 0.07,
-                "line": {"width": 0}, "x0": samples.axis(alarm["raised_s"]),
-                "x1": samples.axis(end_s if alarm.get("cleared_s") is None else alarm["cleared_s"])} for alarm in alarms[:50]]
+                "line": {"width": 0}, "x0": samples.axis(first_s), "x1": samples.axis(last_s)} for first_s, last_s in _alarmed(alarms, end_s)[:50]]
     for figure in figures:
         figure["layout"]["xaxis"]["title"] = {
             "text": "hours since the start" if samples.in_hours else "days since the start", "font": {"size": 12.5}}

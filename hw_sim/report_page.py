@@ -35,7 +35,7 @@ h2 { font-size:18px; margin:0 0 2px; }
 .scroll { overflow-x:auto; }
 table { border-collapse:collapse; width:100%; font-size:14px; } th { text-align:left; color:var(--soft); font-weight:600; font-size:12.5px; }
 th,td { padding:6px 10px 6px 0; border-bottom:1px solid var(--line); vertical-align:top; } tr:last-child td { border-bottom:0; }
-td.n,th.n { text-align:right; font-variant-numeric:tabular-nums; white-space:nowrap; } td.t { white-space:nowrap; font-variant-numeric:tabular-nums; }
+td.n,th.n { text-align:right; font-variant-numeric:tabular-nums; white-space:nowrap; } td.n .wrap { white-space:normal; } td.t { white-space:nowrap; font-variant-numeric:tabular-nums; }
 .mark { font-weight:700; white-space:nowrap; } .ok .mark { color:var(--good); } .no .mark { color:var(--bad); } tr.no { background:#fdf1f0; }
 code,pre { font:13px/1.45 ui-monospace,SFMono-Regular,Menlo,Consolas,monospace; }
 pre { background:#1b2430; color:#eef2f6; border-radius:8px; padding:12px 14px; margin:6px 0 0; white-space:pre-wrap; overflow-wrap:anywhere; }

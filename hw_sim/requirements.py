@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import json
 import re
-import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from . import toml_table
 
 DATA = Path(__file__).parent / "requirements.toml"
 ROOMS = Path(__file__).parent.parent            # in the repository and where it is installed alike: rooms stand side by side
@@ -96,10 +97,7 @@ def expanded(names: Iterable[str]) -> list[str]:
 def load(path: Path = DATA) -> Requirements:
     """Read and check the whole list. Raises RequirementsError: unknown or missing keys, ids that are no ids or stand twice, a hazard or a
     document that is not declared, a published id that is covered and said not to apply. Whether the code is there says `check_code`."""
-    try:
-        data = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise RequirementsError("%s cannot be read: %s" % (path.name, error)) from error
+    data = toml_table.read(path, RequirementsError)
     try:
         return _checked(data)
     except RequirementsError as error:
@@ -190,7 +188,7 @@ def check_code(requirements: Requirements) -> None:
 # ------------------------------------------------------------------------------------------------ outcomes and matrix
 
 def read_outcomes(path: Path) -> dict[str, Any]:
-    """What a test run left: {"whole": bool, "tests": [{"id", "requirements", "outcome"}]}. Raises RequirementsError."""
+    """What a test run left: {"whole": bool, "sources": digest or None, "tests": [{"id", "requirements", "outcome"}]}. Raises RequirementsError."""
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:

@@ -22,7 +22,8 @@ from types import ModuleType
 from typing import Any, Protocol
 
 from ..firmware.app import App
-from ..firmware.boards.latched import DONE, FAILED, POWER_LOST, REPLY_BYTES, REQUEST_BYTES, Latch, bundle
+from ..firmware.boards.latched import DONE, FAILED, FLIP, POWER_LOST, REPLY_BYTES, REQUEST_BYTES, Latch, bundle
+from ..firmware.boards.ram import turn_over
 from ..firmware.ports import MAX_DELAY_MS, PowerCut
 from .fram import LINES, STORE_BYTES, MemoryStore, count_wear
 from .staging import stage
@@ -105,7 +106,9 @@ class InProcess:
     def exchange(self, request: bytes) -> bytes:
         """One step. Raises FirmwareError when it fails or does not come back."""
         latch, reply, watch = self._latch, self._reply, self._watch
-        latch.begin(request, request[REQUEST_BYTES:])
+        if latch.begin(request, request[REQUEST_BYTES:]) == FLIP:
+            latch.end(reply, turn_over(self._pump, request), MAX_DELAY_MS)
+            return bytes(reply)
         watch.count += 1
         watch.stepping = True
         try:

@@ -6,16 +6,19 @@ the host's names from here.
 """
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from ..host import units
 from ..host.alarms import TABLE as ALARM_ROWS
+from ..host.blocks import commission_block
 from ..host.drug_library import find as find_drug
 from ..host.errors import RequestInvalid, ThecalError, Timeout
 from ..host.fill import Fill
 from ..host.implant import Implant
+from ..host.keystore import Key, Keystore
 from ..host.life import ImplantRecord, TrialRecord
 from ..host.limits import NO_BRIDGE, Baseline, Finding, check, check_bolus
 from ..host.orders import overriding
@@ -34,7 +37,7 @@ from .world import World
 NL_PER_UL = 1000
 __all__ = [
     "ALARM_ROWS", "DAY_S", "MINIMUM_NL_DAY", "NL_PER_UL", "NO_BRIDGE", "PRIME_RATE", "SAFE_STOP", "Baseline", "Bridge", "Event", "Fill", "Finding",
-    "Implant", "ImplantRecord", "LogEvent", "OrderResult", "Prescription", "Programmer", "RequestInvalid", "Scenario", "ScenarioError", "Status",
+    "Implant", "ImplantRecord", "Key", "Keystore", "LogEvent", "OrderResult", "Prescription", "Programmer", "RequestInvalid", "Scenario", "ScenarioError", "Status",
     "ThecalError", "Timeout", "TrialRecord", "against_program", "bridge_for", "check", "check_bolus", "find_drug", "implant_record", "label",
     "load_scenario", "new_world", "overriding", "part_nl", "parts", "single_bolus", "units", "world_for"]
 
@@ -47,8 +50,21 @@ def load_scenario(given: str | Path) -> Scenario:
     from .scenario_therapy import Therapy
     scenario = read(find(str(given)), units)
     params, _ = parts(scenario)
+    _check_parts(scenario, params)
     therapy = Therapy(scenario, params)
     return replace(scenario, orders=therapy.orders(), refusals=therapy.refusals)
+
+
+def _check_parts(scenario: Scenario, params: PlantParams) -> None:
+    """Parts that a pump can be told of, and no more taken out of the reservoir than it holds. Raises ScenarioError."""
+    try:
+        commission_block(implant_record(scenario, params), 1)
+    except RequestInvalid as error:
+        raise ScenarioError("%s: [implant]: no pump can be commissioned with these parts: %s" % (scenario.file, error)) from error
+    for event in scenario.events:
+        if event.kind == "aspirate" and event.read["volume"] > params.reservoir.capacity_ul * NL_PER_UL:
+            raise ScenarioError("%s: volume is %r, the reservoir holds %g mL" % (
+                label(scenario.file, event), event.values["volume"], params.reservoir.capacity_ul / 1000))
 
 
 def implant_record(scenario: Scenario, params: PlantParams) -> Implant:
@@ -57,7 +73,8 @@ def implant_record(scenario: Scenario, params: PlantParams) -> Implant:
         serial=scenario.implant["serial"], catheter_mm=scenario.implant["catheter"],
         nl_per_rev=round(params.head.volume_per_rev_ul * NL_PER_UL), steps_per_rev=params.motor.steps_per_rev,
         counts_per_rev=params.sensors.encoder_counts, step_hz=params.motor.steps_per_s,
-        level_nl_per_count=round(params.sensors.level_quantum_ul * NL_PER_UL), capacity_ul=round(params.reservoir.capacity_ul),
+        level_nl_per_count=round(params.sensors.level_quantum_ul * NL_PER_UL), level_drift_ul=math.ceil(params.sensors.level_drift_ul_sqrt_day),
+        capacity_ul=round(params.reservoir.capacity_ul),
         residual_ul=round(params.reservoir.residual_ul), tubing_nl=round(params.catheter.tubing_ul * NL_PER_UL),
         catheter_nl_per_mm=round(params.catheter.bore_ul_cm * NL_PER_UL / 10), contact=scenario.implant.get("contact", ""),
         temperature_zero_counts=0, temperature_counts_per_c=round(1 / params.sensors.temperature_quantum_c))

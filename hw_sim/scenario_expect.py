@@ -5,6 +5,7 @@ None where it tells nothing (a foreign firmware), and its row then reads n/a. Bo
 """
 from __future__ import annotations
 
+import math
 from array import array
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Mapping
@@ -13,9 +14,10 @@ from typing import Any, NamedTuple
 
 DAY_S = 86_400
 NG_PER_UG = 1000.0
+NG_PER_MG = 1e6
 NL_PER_UL = 1000
 PATIENT_BOLUS = "patient bolus started"     # how `logged` names it: the log's "bolus started" of the patient's kind
-COLUMNS = ("t_s", "tip_ng", "delivered_ul", "lumbar", "cisternal", "oral_csf", "oral_ng")
+COLUMNS = ("t_s", "tip_ng", "delivered_ul", "lumbar", "cisternal", "oral_csf", "oral_ng", "plasma")
 OUTCOMES = ("granted", "refused")       # of a patient's request
 MEAN, LOWEST, HIGHEST = range(3)
 
@@ -225,6 +227,56 @@ def _oral_ratio(run: Observed, options: Mapping[str, Any]) -> float | None:
     return swallowed / pumped if pumped else None
 
 
+def _swallowed_by_day(run: Observed) -> list[float]:
+    """Drug swallowed in each whole day of the run, ng."""
+    times, taken = run.columns["t_s"], run.columns["oral_ng"]
+    ends = [taken[run.window(0, day * DAY_S)[-1]] for day in range(1, int(times[-1] // DAY_S) + 1)] if times else []
+    return [after - before for before, after in zip([0.0, *ends], ends)]
+
+
+def _oral_dose_mg(run: Observed, options: Mapping[str, Any]) -> float | None:
+    """Swallowed on one `day` of the run (1 ..; the last whole one)."""
+    days = _swallowed_by_day(run)
+    number = options.get("day", len(days))
+    return days[number - 1] / NG_PER_MG if 1 <= number <= len(days) else None
+
+
+def _oral_step_pct(run: Observed, _: Mapping[str, Any]) -> float | None:
+    """Largest fall from one day by mouth to the next that still has tablets: how fast they are weaned."""
+    days = _swallowed_by_day(run)
+    return max(((before - after) * 100 / before for before, after in zip(days, days[1:]) if before > 0 and after > 0), default=None)
+
+
+def _plasma_peak(run: Observed, options: Mapping[str, Any]) -> float | None:
+    """Highest sampled blood level from `from` (the implant) to `to` (the end)."""
+    window = run.window(options.get("from", 0), options.get("to", math.inf))
+    return max((run.columns["plasma"][i] for i in window), default=None)
+
+
+# ------------------------------------------------------------------------------------------------ astray
+
+def _span(run: Observed, options: Mapping[str, Any]) -> tuple[Mapping[str, Any], Mapping[str, Any]] | None:
+    """What was true at `from` (the implant) and at `to` (the end)."""
+    first = run.marks.get(options.get("from", 0))
+    last = run.marks.get(options["to"]) if "to" in options else run.truth
+    return (first, last) if first and last else None
+
+
+def _astray_ul(run: Observed, options: Mapping[str, Any]) -> float | None:
+    """Solution that went elsewhere than into the spinal fluid: into the pocket, out at a leak, a disconnected catheter, a migrated tip."""
+    span = _span(run, options)
+    return float(sum(span[1][place] - span[0][place] for place in ("pocket_ul", "strayed_ul"))) if span else None
+
+
+def _astray_ug(run: Observed, options: Mapping[str, Any]) -> float | None:
+    """Of one drug (the first) in it, 0 before its first fill."""
+    span = _span(run, options)
+    drugs = (options["drug"],) if "drug" in options else tuple(run.days_of)[:1]
+    if span is None or not drugs:
+        return None
+    return float(sum(span[1][place].get(drugs[0], 0.0) - span[0][place].get(drugs[0], 0.0) for place in ("pocket_ng", "strayed_ng"))) / NG_PER_UG
+
+
 def _last(values: Iterable[float]) -> float | None:
     return next(reversed(list(values)), None)
 
@@ -258,8 +310,13 @@ QUANTITIES: dict[str, Quantity] = {
     "lumbar_lowest_ng_per_ml": Quantity("ng/mL", {"day": "day"}, _lumbar(LOWEST)),
     "lumbar_highest_ng_per_ml": Quantity("ng/mL", {"day": "day"}, _lumbar(HIGHEST)),
     "lumbar_to_cisternal": Quantity("", {"day": "day"}, _gradient),
+    "plasma_peak_ng_per_ml": Quantity("ng/mL", {"from": "duration", "to": "duration"}, _plasma_peak),
+    "astray_ul": Quantity("uL", {"from": "duration", "to": "duration"}, _astray_ul),
+    "astray_ug": Quantity("ug", {"from": "duration", "to": "duration", "drug": "text"}, _astray_ug),
     "peak_to_trough_pump": Quantity("", {"days": "count"}, _peak_to_trough("lumbar")),
     "peak_to_trough_oral": Quantity("", {"days": "count"}, _peak_to_trough("oral_csf")),
+    "oral_dose_mg": Quantity("mg", {"day": "count"}, _oral_dose_mg),
+    "oral_step_pct": Quantity("%", {}, _oral_step_pct),
     "oral_to_pump_dose": Quantity("", {"days": "count"}, _oral_ratio),
 }
 # What only the pump can tell: n/a without telemetry, as is what hangs on a prescription that could not be given.

@@ -10,16 +10,15 @@ scenario_therapy.py, which asks the host; what a key may hold stands in scenario
 """
 from __future__ import annotations
 
-import tomllib
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from . import story
+from . import story, toml_table
 from .environment import Environment
 from .params import ParamError, PatientParams, PlantParams
 from .scenario_expect import QUANTITIES
-from .scenario_surroundings import RandomFault, check_bind, environment, random_faults
+from .scenario_surroundings import RandomFault, check_bind, check_heal, environment, random_faults
 from .scenario_values import EXPECT, FIELD_ACTION, IMPLANT, KINDS, ORACLE, PATIENT, TOP, ScenarioError, check_fault, quantity, read_table
 
 SCHEMA = "thecal.scenario/1"
@@ -110,12 +109,7 @@ def read(path: Path, units: Any) -> Scenario:
     Raises ScenarioError, and only that.
     """
     where = path.name
-    try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ScenarioError("%s is not TOML: %s" % (where, error)) from error
-    except OSError as error:
-        raise ScenarioError("%s cannot be read: %s" % (where, error.strerror)) from error
+    table = toml_table.read(path, ScenarioError)
     top = read_table(table, TOP, where, units)
     if table["schema"] != SCHEMA:
         raise ScenarioError("%s: schema is %r, it must be %r" % (where, table["schema"], SCHEMA))
@@ -135,6 +129,7 @@ def read(path: Path, units: Any) -> Scenario:
     surroundings = environment(table.get("environment", []), where, duration_s, units)
     chances = random_faults(table.get("random_fault", []), where, units)
     check_bind(where, events, surroundings, chances)
+    check_heal(where, events, chances)
     scenario = Scenario(
         file=where, name=table["name"], title=table["title"], source=table["source"], confidence=table["confidence"],
         duration_s=duration_s, start_pump_s=top["start"], seed=table.get("seed", 1), sample_s=sample_s,
@@ -182,7 +177,8 @@ def parts(scenario: Scenario) -> tuple[PlantParams, PatientParams]:
         if not beside.is_dir():
             raise ScenarioError("%s: [implant]: params is %r, there is no such folder beside the scenario" % (scenario.file, implant["params"]))
     try:
-        params = PlantParams.load("reference", head=implant["head"], reservoir=implant["reservoir"], catheter_cm=implant["catheter"] / 10, beside=beside)
+        params = PlantParams.load("reference", head=implant["head"], reservoir=implant["reservoir"], sensors=implant.get("sensors"),
+                                  catheter_cm=implant["catheter"] / 10, beside=beside)
         return params, PatientParams.load(patient.get("model", "adult"), sigma=patient.get("sigma"), seed=patient.get("seed", 0),
                                           beside=beside)
     except ParamError as error:

@@ -78,6 +78,18 @@ def check_bind(where: str, events: Iterable[Any], table: Environment, chances: I
                                 "in its environment" % (where, event.number))
 
 
+def check_heal(where: str, events: Iterable[Any], chances: Iterable[RandomFault]) -> None:
+    """What is healed was broken: by an event before, or it may have been by chance. Raises ScenarioError."""
+    broken = {fault.name for fault in chances}
+    for event in events:
+        if event.kind == "fault":
+            broken.add(event.values["name"])
+        elif event.kind == "scan":
+            broken |= {"field_t", "gear_bind"}
+        elif event.kind == "heal" and event.values["name"] not in broken:
+            raise ScenarioError("%s: event %d (heal): name is %r, which no event before it has broken" % (where, event.number, event.values["name"]))
+
+
 def random_faults(entries: Iterable[Any], where: str, units: Any) -> tuple[RandomFault, ...]:
     """The [[random_fault]] entries. Raises ScenarioError."""
     found = []

@@ -212,9 +212,9 @@ def drugs_of(scenario: Scenario, orders: dict[int, Any]) -> list[str]:
 
 
 def fill_of(values: dict[str, Any], volume: str | None = None, withdrawn_ul: int = 0) -> Fill:
-    """The fill of an event's values, with another volume where one is given. Raises RequestInvalid."""
+    """The fill of an event's values, or the rinse before it where another volume is given. Raises RequestInvalid."""
     return Fill(volume or values["volume"], values["drug"], values["concentration"], also=values.get("also"), withdrawn="%d uL" % withdrawn_ul,
-                setting=values.get("setting"), lot=values.get("lot", ""))
+                setting=values.get("setting"), lot=values.get("lot", ""), rinse=volume is not None)
 
 
 def prescription(values: dict[str, Any], fill: Fill) -> Prescription:

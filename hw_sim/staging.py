@@ -35,9 +35,10 @@ HOST_ONLY = ("protocol/requester.py", "protocol/texts.py", "firmware/port_shapes
 MPY_BUDGET_BYTES = 128 * 1024  # DESIGN 11
 # -O2 drops asserts and keeps line numbers. No -march and no emitter: bytecode runs on every board alike.
 MPY_CROSS_FLAGS = ("-O2",)
-# Modules that reckon and touch no port: what fails in them fails in-process too, where Python tells the line. Theirs would take 2.2 KB of heap.
+# Modules that reckon and touch no port: what fails in them fails in-process too, where Python tells the line. Theirs would take 2.5 KB of heap.
 RECKONING = frozenset(
-    ["firmware/%s.py" % name for name in ("alarms", "blocks", "bolus", "caps", "contents", "infusion", "keys", "ledger", "level_test", "modes", "schedule", "trim")]
+    ["firmware/%s.py" % name for name in ("alarms", "blocks", "bolus", "caps", "contents", "daybook", "emergency", "infusion",
+                                    "keys", "ledger", "level_test", "loading", "modes", "orders", "orders_program", "schedule", "trim")]
     + ["protocol/%s.py" % name for name in ("catalogue", "crc", "fields", "frame", "handshake", "mac", "responder", "session")])
 WITHOUT_LINES = "-O3"
 # The "u" asks MicroPython for the module in its ROM. Some builds have a larger one of the plain name in Python, which takes 1.1 KB of heap.

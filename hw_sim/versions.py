@@ -1,6 +1,7 @@
 """What a piece of evidence was made with: versions of thecal, both runtimes, tools and every Python package, and the state of the sources."""
 from __future__ import annotations
 
+import hashlib
 import platform
 import subprocess
 import sys
@@ -13,6 +14,7 @@ from .runner import RuntimeMissing, micropython_command
 
 ROOMS = Path(__file__).parent.parent
 SCHEMA = "thecal.versions/1"
+SOURCES = ("protocol", "firmware", "host", "hw_sim", "tests", "Makefile", "pyproject.toml", "requirements.lock")    # what a result hangs on
 ANSWER_S = 30.0         # git and MicroPython answer within this or are told as missing
 
 
@@ -27,17 +29,26 @@ def _asked(words: list[str]) -> tuple[str | None, str]:
     return done.stdout.rstrip("\n"), ""
 
 
+def digest(rooms: Path = ROOMS) -> str:
+    """SHA-256 over every file of SOURCES in `rooms`, with its name: the same for the same sources, committed or not. Raises OSError."""
+    files = [path for name in SOURCES for path in ([rooms / name] if (rooms / name).is_file() else (rooms / name).rglob("*"))
+             if path.is_file() and not {"__pycache__", ".hypothesis"} & set(path.parts)]
+    lines = sorted("%s  %s\n" % (hashlib.sha256(path.read_bytes()).hexdigest(), path.relative_to(rooms).as_posix()) for path in files)
+    return hashlib.sha256("".join(lines).encode()).hexdigest()
+
+
 def sources(rooms: Path = ROOMS) -> dict[str, Any]:
-    """Commit of the sources, when it was made (s since 1970), whether the tree is clean and what in it is not; `why` where that is not known."""
+    """Their `digest`, commit, when that was made (s since 1970), whether the tree is clean and what in it is not; `why` where that is not known."""
+    sha256 = digest(rooms)
     git = ["git", "-C", str(rooms)]
     commit, why = _asked([*git, "log", "-1", "--format=%H %ct"])
     if commit is None:
-        return {"commit": None, "committed_s": None, "clean": None, "changed": [], "why": why}
+        return {"sha256": sha256, "commit": None, "committed_s": None, "clean": None, "changed": [], "why": why}
     name, _, instant = commit.partition(" ")
     changed, why = _asked([*git, "status", "--porcelain", "--", str(rooms)])
     if changed is None:
-        return {"commit": name, "committed_s": int(instant), "clean": None, "changed": [], "why": why}
-    return {"commit": name, "committed_s": int(instant), "clean": not changed, "changed": [line[3:] for line in changed.splitlines()], "why": ""}
+        return {"sha256": sha256, "commit": name, "committed_s": int(instant), "clean": None, "changed": [], "why": why}
+    return {"sha256": sha256, "commit": name, "committed_s": int(instant), "clean": not changed, "changed": [line[3:] for line in changed.splitlines()], "why": ""}
 
 
 def micropython() -> tuple[str | None, str]:

@@ -47,6 +47,7 @@ class World(Mishaps):
         self._plant = plant
         self.runner = runner
         self.recorder = recorder
+        self.seed = seed
         self.clock = VirtualClock()
         self.line = SerialLine(baud, self._tap)
         self.board = Board(plant, self.line, epoch_s, tick0_ms)

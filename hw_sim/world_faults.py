@@ -1,4 +1,4 @@
-"""What can befall a world: faults of its plant, power cuts at any store write, clock jumps, reed, and a store that flips bits or dies.
+"""What can befall a world: faults of its plant, power cuts at any store write, clock jumps, reed, bits of memory that turn, a store that dies.
 
 `Mishaps` is the part of a World that hurts it. Every act is logged with its virtual instant (plant_faults.FaultLog) and again when it has
 changed the plant or the wire; `fired` and `faults()` tell. The pump is told nothing: it finds out by its inputs and its memory (R13).
@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from ..firmware.boards.latched import NEVER_CUT
+from ..firmware.boards.ram import RECORDS as RAM_RECORDS
 from .board import STORE_DEAD, WHOLE_OLD, Board
 from .clock import VirtualClock
 from .fram import STORE_BYTES
@@ -17,7 +18,9 @@ from .recorder import Recorder
 from .runner import Runner
 
 TORN = ("nothing", "half", "first byte", "all but last byte", "all")      # of the write at which power is lost: what it leaves, see TETHER.md
-WORLD_FAULTS = ("power_cut", "clock_jump", "reed_held", "store_flip", "store_dead", "torn_write", "line")
+WORLD_FAULTS = ("power_cut", "clock_jump", "reed_held", "store_flip", "store_dead", "torn_write", "ram_flip", "line", "attack", "host_dies",
+                "host_stalls")
+MOST_BITS = 1 << 24         # a request of the tether has no more
 
 
 class Mishaps:
@@ -27,6 +30,7 @@ class Mishaps:
     board: Board
     runner: Runner
     recorder: Recorder
+    powered: bool
     _plant: Plant
 
     @property
@@ -99,6 +103,22 @@ class Mishaps:
             raise ValueError(f"store flip at {address}, bit {bit}: the address must lie between 0 and {STORE_BYTES - 1}, the bit between 0 and 7")
         self.runner.flip(address, bit)
         self.happens("store_flip", f"{address}.{bit}", f"byte {address}, bit {bit}")
+
+    def ram_flip(self, record: str, bit: int) -> None:
+        """Bit `bit` of a record of RAM_RECORDS in the pump's memory is the other one from now on; it has fired when the pump had such a bit.
+
+        A pump without power has none. Raises ValueError for a record that is not known and a bit out of range.
+        """
+        if record not in RAM_RECORDS or not 0 <= bit < MOST_BITS:
+            raise ValueError(f"RAM flip in {record!r}, bit {bit}: the record must be one of {', '.join(RAM_RECORDS)}, "
+                             f"the bit lie between 0 and {MOST_BITS - 1}")
+        self.happens("ram_flip", f"{record}.{bit}", f"{record}, bit {bit}", at_once=False)
+        if self.powered:
+            request = self.board.flip_request(RAM_RECORDS.index(record), bit, self.clock.now_us)
+            answer = self.runner.exchange(request)
+            self.recorder.exchange(request, answer)
+            if self.board.flipped(answer):
+                self.log_of_faults.fire("ram_flip", self.clock.now_us)
 
     def store_dead(self) -> None:
         """Every write of the store fails from now on, with an error that the firmware sees; what is stored can still be read."""

@@ -46,12 +46,12 @@ _MESSAGES = (
     b"\n01 hello o version:u8 schema_crc:u32:4294967295"
     b" > version:u8 schema_crc:u32:4294967295 serial:u32 boot_count:u32 max_payload:u8:220 paired:u8:7"
     b"\n02 identity o > serial:u32 firmware_version:u16 runtime:rest:40"
-    b"\n03 alarms o > active:u32 latched:u32 first:u8:28"
+    b"\n03 alarms o > active:u32 latched:u32 first:u8:29"
     b"\n04 session_open o role:u8:1:3 host_nonce:b16 > device_nonce:b16 boot_count:u32 serial:u32 proof:b16"
     b"\n05 session_confirm o proof:b16 >r role:u8:1:3 idle_s:u16"
     b"\n06 pair om role:u8:1:3 key:b32 > role:u8:1:3 paired:u8:7"
     b"\n07 card om > +drugs daily_nl:u32:24000000 rate_nl_day:u32:24000000 mode:u8:7 reservoir_computed_nl:i32 filled_s:u32"
-    b" low_reservoir_days:u16 time_s:u32 alarms:u32 contact:b32"
+    b" low_reservoir_days:u16 time_s:u32 alarms:u32 other:u8:1 contact:b32"
     b"\n08 reduce om action:u8:1:2 > action:u8:1:2 rate_nl_day:u32:24000000 until_s:u32"
     b"\n10 status rcsp > time_s:u32 mode:u8:7 program_mode:u8:4 rate_nl_day:u32:24000000 daily_nl:u32:24000000 running_digest:b8"
     b" pulses:u32 pulse_nl:u16 demanded_ul:u32 demanded_nl:u16:999 ordered_revs:u32 ordered_steps:u16 nl_per_rev:u16 steps_per_rev:u16"
@@ -62,8 +62,9 @@ _MESSAGES = (
     b" extra:u8:4 extra_left_nl:u32:60000000 bridge_left_nl:u32:2000000 paused_until_s:u32"
     b" delivered_hour_nl:u32:2000000 delivered_day_nl:u32:48000000 cap_hour_nl:u32 cap_day_nl:u32"
     b" boluses_granted:u8 boluses_refused:u8 lockout_s:u32 catheter:u8:1"
-    b" temperature_dc:i32:-1000:1000 battery_mv:u16 alarms:u32 latched:u32 first_alarm:u8:28 boot_count:u32 reset_cause:u8"
+    b" temperature_dc:i32:-1000:1000 battery_mv:u16 alarms:u32 latched:u32 first_alarm:u8:29 boot_count:u32 reset_cause:u8"
     b" next_event:u32 uptime_s:u32 frames_bad:u32 forgeries:u32 locked_s:u16 wasted_mj:u32 calibration:u8:1 trim:i32:-50:50"
+    b" given_until_s:u32"
     b"\n11 file_info rcs file:u8:9 > file:u8:9 first:u32 end:u32"
     b"\n12 file_read rcs file:u8:9 offset:u32 length:u8:1:200 > file:u8:9 offset:u32 data:rest:200"
     b"\n13 stage tcsp kind:u8:1:18 total:u16:1:768 offset:u16:768 data:rest:1:200 > received:u16:768"
@@ -79,7 +80,7 @@ _MESSAGES = (
 
 R_UNKNOWN_MESSAGE, R_BAD_FIELD, R_NOT_STAGED, R_WRONG_DIGEST, R_BAD_LENGTH, R_LIMIT, R_STATE, R_NO_FILE, R_EXPIRED, \
     R_NOT_COMMISSIONED, R_BAD_BLOCK, R_STORE, R_SESSION, R_ROLE, R_LOCKED, R_MAGNET, \
-    R_CAP, R_STEP, R_DRUG, R_BRIDGE, R_CATHETER, R_BUSY, R_LOCKOUT, R_COUNT, R_ALARM, R_NOT_ALLOWED, R_FRESH, R_RESERVE = range(1, 29)
+    R_CAP, R_STEP, R_DRUG, R_BRIDGE, R_CATHETER, R_BUSY, R_LOCKOUT, R_COUNT, R_ALARM, R_NOT_ALLOWED, R_FRESH, R_RESERVE, R_DAY = range(1, 30)
 
 REDUCE_FALLBACK, REDUCE_STOP = 1, 2
 
@@ -93,8 +94,8 @@ _BLOCKS = (     # kind name fields; the order id in front is drawn by the host: 
     b"\n+drugs drug_1:b16 concentration_1_ng_ml:u32:100000000 drug_2:b16 concentration_2_ng_ml:u32:100000000"
     b" drug_3:b16 concentration_3_ng_ml:u32:100000000"
     b"\n1 commission serial:u32:1:1073741823 nl_per_rev:u16:5000:60000 steps_per_rev:u16:200:4096 counts_per_rev:u16:200:4096"
-    b" step_hz:u16:200:2000 pulse_nl:u16:200:4000 level_nl_per_count:u16:100:60000 capacity_ul:u32:1000:60000 residual_ul:u16:5000"
-    b" tubing_nl:u32:1000000 dead_volume_nl:u32:2000000 minimum_rate_nl_day:u32:1000:48000 battery_empty_mv:u16:5000"
+    b" step_hz:u16:200:2000 pulse_nl:u16:200:4000 level_nl_per_count:u16:100:60000 level_drift_ul:u8:1:50 capacity_ul:u32:1000:60000"
+    b" residual_ul:u16:5000 tubing_nl:u32:1000000 dead_volume_nl:u32:2000000 minimum_rate_nl_day:u32:1000:48000 battery_empty_mv:u16:5000"
     b" battery_eri_mv:u16:5000 temperature_zero_counts:u16 temperature_counts_per_c:u16:1:65535 catheter_mm:u16:2000 contact:b32"
     b"\n2 program mode:u8:1:4 fallback_nl_day:u32:24000000 safe_state:u8:1 abrupt_stop:u8:1 editor:b16 setting:b16"
     b" library_crc:u32:4294967295 overrides:u16 override_why:u8 +drugs"
@@ -102,7 +103,7 @@ _BLOCKS = (     # kind name fields; the order id in front is drawn by the host: 
     b" step_pct:u16:1000 step_interval_h:u16:2400 bolus_nl:u32:1000000 bolus_s:u16 lockout_min:u16:10080 interval_h:u8:24"
     b" per_interval:u8 per_day:u8:48 released:u8:1 bridge_nl:u32:2000000 bridge_rate_nl_day:u32:24000000"
     b" weekdays:b7 patterns:u8:1:7 steps:rest:7:553"
-    b"\n3 refill withdrawn_ul:u32:60000 volume_ul:u32:60000 +drugs expires_s:u32 lot:b16"
+    b"\n3 refill withdrawn_ul:u32:60000 volume_ul:u32:60000 +drugs expires_s:u32 lot:b16 next_s:u32 rinse:u8:2"
     b"\n4 stop reason:u8"
     b"\n5 resume"
     b"\n6 prime what:u8:1:3 volume_nl:u32:1000:2000000 rate_nl_day:u32:48000:24000000"
@@ -113,8 +114,8 @@ _BLOCKS = (     # kind name fields; the order id in front is drawn by the host: 
     b"\n11 catheter state:u8:1"
     b"\n12 implant_record implanted_s:u32 patient:b8 indication:b16 tip_level:b8 access_port:u8:1 mri:b16"
     b"\n13 trial_record drug:b16 concentration_ng_ml:u32:1:100000000 indicated:u8:1 doses:rest:10:100"
-    b"\n14 silence row:u8:28 hours:u8:1:24"
-    b"\n15 acknowledge row:u8:28"
+    b"\n14 silence row:u8:29 hours:u8:1:24"
+    b"\n15 acknowledge row:u8:29"
     b"\n16 alarm_test tone:u8:1:2"
     b"\n17 visit alarm_heard:u8:2 report:b8"
     b"\n18 calibration on:u8:1"

@@ -22,10 +22,20 @@ sys.path.append(str(ROOT / "tests"))                # traceability
 RP2040JS = Path(os.environ.setdefault("RP2040JS", str(NODE_MODULES / "rp2040js")))
 
 
+@pytest.hookimpl(tryfirst=True)         # before pytest's own JUnit plugin
 def pytest_configure(config: pytest.Config) -> None:
     from traceability import Traceability       # found by the path above
 
-    config.pluginmanager.register(Traceability.of(ROOT), "traceability")
+    plugin = Traceability.of(ROOT)
+    plugin.keep_junit(config)
+    config.pluginmanager.register(plugin, "traceability")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _sources_in_junit(request, record_testsuite_property):
+    """Whoever takes the JUnit file later can tell which sources it is of."""
+    yield
+    record_testsuite_property("thecal.sources", request.config.pluginmanager.get_plugin("traceability").sources or "changed while the tests ran")
 
 
 def missing_for(marker: str) -> str | None:

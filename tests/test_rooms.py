@@ -2,6 +2,7 @@
 integers in the firmware, sizes, mirrored tests, units last, and nothing of one machine in any file."""
 
 import ast
+import functools
 import json
 import re
 import subprocess
@@ -28,6 +29,7 @@ UNITS = {"ul", "nl", "ml", "ng", "ug", "mg", "us", "ms", "pa", "kpa", "mv", "mj"
 AFTER_UNIT = UNITS | {"per", "sqrt", "cm", "to", "day", "h", "s", "min", "max", "step", "steps", "rev", "k"}
 
 
+@functools.cache
 def tracked() -> list[Path]:
     """Every file that is, or would be, committed; without git, every file of the folders above."""
     listed = subprocess.run(["git", "ls-files", "-co", "--exclude-standard"], cwd=ROOT, capture_output=True, text=True)
@@ -45,8 +47,14 @@ def each(paths: list[Path]) -> pytest.MarkDecorator:
     return pytest.mark.parametrize("path", paths, ids=lambda path: path.relative_to(ROOT).as_posix())
 
 
+@functools.cache        # six rules read each file: it is parsed once
 def tree_of(path: Path) -> ast.Module:
     return ast.parse(path.read_text(encoding="utf-8"), str(path))
+
+
+@functools.cache
+def nodes_of(path: Path) -> list[ast.AST]:
+    return list(ast.walk(tree_of(path)))
 
 
 def room_of(path: Path) -> str:
@@ -60,7 +68,7 @@ def is_board(path: Path) -> bool:
 def imports(path: Path) -> Iterator[tuple[str, bool]]:
     """Yield (module or room, is ours): `from ..protocol.frame import X` in a room is ("protocol", True)."""
     depth = len(path.relative_to(ROOT).parts) - 1
-    for node in ast.walk(tree_of(path)):
+    for node in nodes_of(path):
         if isinstance(node, ast.Import):
             found = [(alias.name, 0) for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
@@ -97,7 +105,7 @@ def test_the_dialect_wall(path):
     allowed = BOARD_DIALECT if is_board(path) else DIALECT
     outside = {name for name, ours in imports(path) if not ours} - allowed
     assert not outside, f"R3: imports {', '.join(sorted(outside))}, which another runtime lacks or only a board may know"
-    for node in ast.walk(tree_of(path)):
+    for node in nodes_of(path):
         line = getattr(node, "lineno", 0)
         assert not isinstance(node, (ast.Match, ast.TryStar, ast.AsyncFunctionDef)), f"line {line}: not in the common dialect"
         if isinstance(node, ast.arguments):
@@ -110,7 +118,7 @@ def test_the_dialect_wall(path):
 @pytest.mark.req("TH-RULE-06")
 @each(modules("protocol", "firmware"))
 def test_only_integers_behind_the_wall(path):
-    for node in ast.walk(tree_of(path)):
+    for node in nodes_of(path):
         line = getattr(node, "lineno", 0)
         if isinstance(node, ast.Constant):
             assert not isinstance(node.value, (float, complex)), f"R6: line {line}: a float"
@@ -124,10 +132,10 @@ def test_only_integers_behind_the_wall(path):
 def test_the_second_hand_shares_nothing_with_the_first():
     """R11: what judges the controller knows limits and protocol alone, and nobody else in the firmware's core may drop enable."""
     for name in ("supervisor.py", "level_test.py"):
-        own = {node.module for node in ast.walk(tree_of(ROOT / "firmware" / name)) if isinstance(node, ast.ImportFrom) and node.level}
+        own = {node.module for node in nodes_of(ROOT / "firmware" / name) if isinstance(node, ast.ImportFrom) and node.level}
         assert own <= {"limits", "protocol.crc", "protocol.fields"}, f"{name} knows {', '.join(sorted(own))}"
     for path in modules("firmware"):
-        called = [node for node in ast.walk(tree_of(path)) if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)]
+        called = [node for node in nodes_of(path) if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)]
         assert is_board(path) or path.name == "supervisor.py" or not any(node.func.attr == "drop_enable" for node in called), f"{path.name} drops enable"
 
 
@@ -146,10 +154,9 @@ def is_wiring(call: ast.Call) -> bool:
 @pytest.mark.req("TH-RULE-04")
 @each(modules())
 def test_no_hidden_state(path):
-    tree = tree_of(path)
-    for node in ast.walk(tree):
+    for node in nodes_of(path):
         assert not isinstance(node, ast.Global), f"R4: line {node.lineno}: global {', '.join(node.names)}"
-    for node in tree.body:  # decorators and assignments may call; a call for its effect may not stand here
+    for node in tree_of(path).body:  # decorators and assignments may call; a call for its effect may not stand here
         called = isinstance(node, ast.Expr) and isinstance(node.value, ast.Call) and not is_wiring(node.value)
         assert not called, f"line {node.lineno}: the import of this module does something"
         assert not isinstance(node, (ast.For, ast.While, ast.With)), f"line {node.lineno}: the import of this module runs a loop or a context"
@@ -158,11 +165,10 @@ def test_no_hidden_state(path):
 @each(modules())
 def test_shape_of_a_module(path):
     text = path.read_text(encoding="utf-8")
-    tree = ast.parse(text)
     if text.strip():
-        assert ast.get_docstring(tree), "opens with no line that says what it is for"
+        assert ast.get_docstring(tree_of(path)), "opens with no line that says what it is for"
     assert text.count("\n") <= MODULE_LINES, f"{text.count(chr(10))} lines: does it hold more than one idea?"
-    for node in ast.walk(tree):
+    for node in nodes_of(path):
         if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
             lines = (node.end_lineno or node.lineno) - node.lineno + 1
             assert lines <= FUNCTION_LINES, f"{node.name}() has {lines} lines"
@@ -182,8 +188,13 @@ def test_every_module_has_its_test(path):
     assert any(place.is_file() for place in places), f"has no tests/{inside.parts[0]}/{name}"
 
 
-def names(tree: ast.Module) -> Iterator[tuple[str, int]]:
-    for node in ast.walk(tree):
+@functools.cache
+def names(path: Path) -> list[tuple[str, int]]:
+    return list(_names(path))
+
+
+def _names(path: Path) -> Iterator[tuple[str, int]]:
+    for node in nodes_of(path):
         if isinstance(node, ast.arg):
             yield node.arg, node.lineno
         elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
@@ -211,13 +222,13 @@ def test_the_unit_reader(name, unit):
 
 @each(modules())
 def test_units_last(path):
-    wrong = [f"line {line}: {name}" for name, line in names(tree_of(path)) if misplaced_unit(name)]
+    wrong = [f"line {line}: {name}" for name, line in names(path) if misplaced_unit(name)]
     assert not wrong, "the unit goes last: " + "; ".join(wrong)
 
 
 @each(modules("protocol", "firmware"))
 def test_quantities_carry_their_unit(path):
-    bare = [f"line {line}: {name}" for name, line in names(tree_of(path)) if name.lower().split("_")[-1] in ("volume", "dose", "mass")]
+    bare = [f"line {line}: {name}" for name, line in names(path) if name.lower().split("_")[-1] in ("volume", "dose", "mass")]
     assert not bare, "a quantity without its unit: " + "; ".join(bare)
 
 
@@ -248,7 +259,7 @@ IMPORT_ALL = """
 import importlib, json, sys, threading
 seen = []
 def hook(event, args):
-    writes = event == "open" and isinstance(args[1], str) and set(args[1]) & set("wax+") and "__pycache__" not in str(args[0])
+    writes = event == "open" and isinstance(args[1], str) and set(args[1]) & set("wax+")
     if writes or event in ("subprocess.Popen", "socket.connect", "socket.bind", "os.mkdir", "os.remove", "os.rename", "os.fork"):
         seen.append([event, repr(args)[:200]])
 sys.addaudithook(hook)
@@ -270,6 +281,6 @@ def test_importing_does_nothing():
         elif {name for name, ours in imports(path) if not ours} & (BOARD_DIALECT - DIALECT - {"errno", "io", "os", "select", "time"}):
             continue
         wanted.append(".".join(("thecal", *inside.parts)).removesuffix(".__init__").removesuffix(".thecal"))
-    command = [sys.executable, "-c", IMPORT_ALL, json.dumps(wanted)]
+    command = [sys.executable, "-B", "-c", IMPORT_ALL, json.dumps(wanted)]
     done = subprocess.run(command, cwd=ROOT / "tests", capture_output=True, text=True, timeout=120)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")

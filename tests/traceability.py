@@ -1,7 +1,8 @@
 """Which test proves which requirement: collects `@pytest.mark.req(...)` and the outcomes, for `thecal-sim requirements`.
 
 A run of the whole suite leaves build/requirements.json, a part of it build/requirements-part.json: one run, one file. An id that is no
-requirement is an error at collection. In CI a whole run fails when a requirement has no passing test; skipped is not passing.
+requirement is an error at collection. Its JUnit file lies beside it (junit.xml, junit-part.xml), and both name the sources by their digest: what
+`thecal-sim evidence` takes of a run that was made before is of the very same sources. In CI a whole run fails when a requirement has no passing test; skipped is not passing.
 """
 
 import json
@@ -10,9 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from thecal.hw_sim import requirements
+from thecal.hw_sim import requirements, versions
 
 WHOLE, PART = "requirements.json", "requirements-part.json"
+JUNIT_WHOLE, JUNIT_PART = "junit.xml", "junit-part.xml"
 
 
 class Traceability:
@@ -25,6 +27,9 @@ class Traceability:
         self.files: set[Path] = set()
         self.deselected = 0
         self.found: dict = {}       # the matrix of a whole run
+        self.whole = False
+        self.began = versions.digest()
+        self.draft: Path | None = None      # JUnit of this run, where no other place was named for it
 
     @classmethod
     def of(cls, root: Path) -> "Traceability":
@@ -33,6 +38,17 @@ class Traceability:
             return cls(root / "tests", root / "build", requirements.load())
         except requirements.RequirementsError as error:
             raise pytest.UsageError(str(error)) from error
+
+    def keep_junit(self, config: pytest.Config) -> None:
+        """Have pytest write a JUnit file, unless the user has named one; call it before pytest looks at its option."""
+        if config.option.xmlpath is None:
+            self.draft = self.out / ("junit.%d.xml" % os.getpid())
+            config.option.xmlpath = str(self.draft)
+
+    @property
+    def sources(self) -> str | None:
+        """The digest of the sources, None if they have changed since this run began."""
+        return self.began if versions.digest() == self.began else None
 
     @pytest.hookimpl(tryfirst=True)     # before any is deselected
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
@@ -65,12 +81,21 @@ class Traceability:
         every = set(self.folder.rglob("test_*.py"))
         whole = not self.deselected and every <= self.files and self.outcomes.keys() == self.carried.keys()
         tests = [{"id": name, "requirements": self.carried[name], "outcome": outcome} for name, outcome in self.outcomes.items() if self.carried[name]]
-        found = {"schema": requirements.RESULTS_SCHEMA, "whole": whole, "ran": len(self.outcomes), "tests": tests}
+        self.whole = whole
+        found = {"schema": requirements.RESULTS_SCHEMA, "whole": whole, "ran": len(self.outcomes), "sources": self.sources, "tests": tests}
         self._write(self.out / (WHOLE if whole else PART), json.dumps(found, indent=1) + "\n")
         if whole:
             self.found = requirements.matrix(self.wanted, found)
             if os.environ.get("CI") and not self.found["ok"] and session.exitstatus == pytest.ExitCode.OK:
                 session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+    def pytest_unconfigure(self) -> None:
+        """The JUnit file is written by now: it gets its name."""
+        if self.draft is not None and self.draft.is_file():
+            if self.outcomes:
+                self.draft.replace(self.out / (JUNIT_WHOLE if self.whole else JUNIT_PART))
+            else:
+                self.draft.unlink()     # tests were only listed
 
     @staticmethod
     def _write(path: Path, text: str) -> None:

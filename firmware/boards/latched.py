@@ -17,8 +17,8 @@ REPLY_BYTES = 28
 assert struct.calcsize(REQUEST) == REQUEST_BYTES
 assert struct.calcsize(REPLY) == REPLY_BYTES
 
-STEP, QUIT = 1, 2                                   # kinds of request
-DONE, RESET_WANTED, FAILED, POWER_LOST = 1, 2, 3, 4  # kinds of reply
+STEP, QUIT, FLIP = 1, 2, 3                          # kinds of request
+DONE, RESET_WANTED, FAILED, POWER_LOST, FLIPPED, NO_RECORD = range(1, 7)     # kinds of reply
 FLAG_MAGNET, FLAG_TORN = 1, 2                       # request flags; the second times 0..4, see torn_length
 FLAG_DROP_ENABLE = 1                                # reply flag
 

@@ -9,7 +9,7 @@ import sys
 from array import array
 
 from ..ports import MAX_DELAY_MS, PowerCut
-from .latched import DONE, FAILED, POWER_LOST, QUIT, REPLY_BYTES, REQUEST_BYTES, Latch, bundle, lose_power, torn_length
+from .latched import DONE, FAILED, FLIP, POWER_LOST, REPLY_BYTES, REQUEST_BYTES, STEP, Latch, bundle, lose_power, torn_length
 
 _MAX_TEXT = 1200        # of a traceback; fits the transmit buffer
 _NOTHING = bytearray()
@@ -94,7 +94,7 @@ class Tether:
         self.store = None
 
     def exchange(self):
-        """One request and its reply; False when the simulator is done with us. Whatever a step raises comes out."""
+        """One request to step and its reply; False for any other, and at the end. Whatever a step raises comes out."""
         # No try and no 12th word in what runs at every wake: such a frame is sought in the heap, and in a full one that takes as long as a round.
         if not self._receive():
             return False
@@ -114,7 +114,18 @@ class Tether:
             rx = bytearray(length)
             if not read_exactly(self._rx, rx, length):
                 return False
-        return self._latch.begin(request, rx) != QUIT
+        return self._latch.begin(request, rx) == STEP
+
+    def _turned_over(self):
+        """Where the request that was no step asks for it, a bit of the pump's memory is another one; False when it was the last request."""
+        request = self._request
+        if request[2] != FLIP:
+            return False
+        from .ram import turn_over      # not above: it takes heap, and few pumps are hit
+        self._latch.end(self._reply, turn_over(self._pump, request), MAX_DELAY_MS)
+        self._send()
+        request[2] = 0      # at the end of the pipe it would stand there still
+        return True
 
     def _send(self):
         self._tx.write(self._reply)
@@ -126,7 +137,7 @@ class Tether:
         """Answer requests until the simulator is done, asks for a reset, the power goes or a step fails; the last two are told too."""
         latch, text = self._latch, b""
         try:
-            while self.exchange():
+            while self.exchange() or self._turned_over():
                 continue
             return
         except PowerCut:

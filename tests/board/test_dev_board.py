@@ -152,6 +152,7 @@ def board(fake_time):
     return made
 
 
+@pytest.mark.slow
 @pytest.mark.req("TH-SUP-09")
 def test_sleeps_until_due_and_feeds_the_watchdog_in_slices(board, fake_time):
     start = fake_time.ms

@@ -23,7 +23,7 @@ SCHEMA = cat.schema_crc()
 
 COMMISSION = {
     "serial": 1001, "nl_per_rev": 35000, "steps_per_rev": 4096, "counts_per_rev": 4096, "step_hz": 1000, "pulse_nl": 1000,
-    "level_nl_per_count": 10000, "capacity_ul": 20000, "residual_ul": 1400, "tubing_nl": 199000, "dead_volume_nl": 375000,
+    "level_nl_per_count": 10000, "level_drift_ul": 50, "capacity_ul": 20000, "residual_ul": 1400, "tubing_nl": 199000, "dead_volume_nl": 375000,
     "minimum_rate_nl_day": 6000, "battery_empty_mv": 2400, "battery_eri_mv": 2600, "temperature_zero_counts": 0,
     "temperature_counts_per_c": 100, "catheter_mm": 800,
     "contact": b"clinic +00 000 0000" + bytes(cat.CONTACT_BYTES - 19),
@@ -342,7 +342,7 @@ class Bench:
 
     def refill(self, volume_ul, drug=None):
         """Empty to the residual and fill, in the bellows and by order."""
-        values = {"withdrawn_ul": 0, "volume_ul": volume_ul, "expires_s": 0, "lot": named(b"lot 1")}
+        values = {"withdrawn_ul": 0, "volume_ul": volume_ul, "expires_s": 0, "lot": named(b"lot 1"), "next_s": 0, "rinse": 0}
         values.update(DRUG if drug is None else drug)
         left_ul = 1400 if self.app.ledger.base_nl else 0        # a bellows is dry before its first fill
         reply = self.must(cat.REFILL, values)

@@ -87,6 +87,7 @@ class Bench:
         self.schedule = Schedule()
         self.delivering = False
         self.program_drugs = ()
+        self.program_block = b""    # nothing was filled since: a line holds what the caps say
         self.bolus = PatientBolus(self.settings)
         self.caps = Caps()
         self.caps.tick(uptime_s)
@@ -94,6 +95,10 @@ class Bench:
         self.due = []               # (uptime at its end, 1/86400 nL due) of each stretch that was run
         self._rest = 0              # 1/86400 nL that make no whole nL yet
         self._left = 0              # 1/86400 nL of the extra
+
+    def misfit(self):
+        """The fill is what the program says."""
+        return False
 
     def schedule_of(self, values):
         schedule = Schedule()

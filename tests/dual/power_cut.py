@@ -484,7 +484,7 @@ def blank_store(bench):
 TRIAL = {"drug": named(b"baclofen"), "concentration_ng_ml": 50_000, "indicated": 1, "doses": bytes((1, 80, 195, 0, 0, 4, 3, 8, 0, 2))}
 IMPLANT = {"implanted_s": 63_000_000, "patient": b"A.B.".ljust(8, b"\0"), "indication": named(b"spasticity"), "tip_level": b"T10".ljust(8, b"\0"), "access_port": 1,
            "mri": named(b"1.5 T")}
-REFILL = {**DRUG, "withdrawn_ul": 1000, "volume_ul": 10_000, "expires_s": 0, "lot": named(b"lot 2")}
+REFILL = {**DRUG, "withdrawn_ul": 1000, "volume_ul": 10_000, "expires_s": 0, "lot": named(b"lot 2"), "next_s": 0, "rinse": 0}
 TEN_MIN = dict(settle_s=1200)
 
 OPERATIONS = {

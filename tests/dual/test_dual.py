@@ -3,7 +3,9 @@
 import pytest
 import runtimes
 
-DUAL = sorted(path.name for path in runtimes.SCRIPTS.glob("*.py") if not path.name.startswith("heap"))
+LONG = ("whole_pump.py", "caps.py", "codec.py", "blocks.py")     # seconds each on the 32-bit one
+NAMES = sorted(path.name for path in runtimes.SCRIPTS.glob("*.py") if not path.name.startswith("heap"))
+DUAL = [pytest.param(name, marks=pytest.mark.slow) if name in LONG else name for name in NAMES]
 
 
 def compare(there, here):

@@ -209,6 +209,7 @@ class Case:
         return Fraction(app.effective_rate() + app.schedule.most_rate_nl_day + app.due_rate(), DAY_S)
 
 
+@pytest.mark.slow
 @pytest.mark.req("TH-RATE-01")
 @given(st.integers(0, 999), st.lists(OPERATION, min_size=1, max_size=12))
 @settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -262,6 +263,7 @@ def test_a_reset_between_pulses_loses_no_volume_from_the_books():
     case.check()
 
 
+@pytest.mark.slow
 @pytest.mark.req("TH-RULE-06")
 @pytest.mark.parametrize("rate_nl_day", [6000, pytest.param(999999, marks=pytest.mark.slow)])
 def test_a_year_comes_out_exact(rate_nl_day):

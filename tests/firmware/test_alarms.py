@@ -7,8 +7,8 @@ import pytest
 from thecal.firmware import alarms as al
 from thecal.firmware.alarms import Alarms
 
-ROWS = range(1, 29)
-# The table of alarms.md section 2, typed from it: number: (priority, tone, delivery, what it gives way to, ends).
+ROWS = range(1, 30)
+# The table of alarms.md section 2, typed from it, and row 29, ours: number: (priority, tone, delivery, what it gives way to, ends).
 C, N, S = al.CRITICAL, al.NOTICE, al.SILENT
 REFERENCE = {
     1: (1, C, al.STOP, al.FALLBACK, al.SESSION), 2: (1, C, al.STOP, None, al.SESSION), 3: (1, C, al.MIN, al.FALLBACK, al.SESSION),
@@ -21,11 +21,13 @@ REFERENCE = {
     19: (3, N, al.CONT, None, al.REFILLED), 20: (3, N, al.CONT, None, al.REPLACED), 21: (3, N, al.CONT, None, al.SESSION),
     22: (4, S, al.CONT, None, al.AUTO), 23: (3, al.ONCE, al.NOBOLUS, None, al.AUTO), 24: (3, N, al.CONT, None, al.AUTO),
     25: (3, N, al.CONT, None, al.REFILLED), 26: (4, S, al.CONT, None, al.VISITED), 27: (4, S, al.NOBOLUS, None, al.AUTO), 28: (4, S, al.CONT, None, al.AUTO),
+    29: (2, C, al.NOBOLUS, None, al.REFILLED),
 }
 NAMED = {
     al.MOTION: 1, al.FREE_FLOW: 2, al.RECORDS: 3, al.CAP: 4, al.OVER: 5, al.ENCODER: 6, al.STALL: 7, al.EMPTY_SENSED: 8, al.EMPTY_COMPUTED: 9,
     al.UNDER: 10, al.CLOCK_LOST: 12, al.WATCHDOG: 13, al.STORE: 14, al.BATTERY: 15, al.STOPPED_LONG: 16, al.EMERGENCY: 17, al.OVERFULL: 18, al.LOW: 19,
     al.ERI: 20, al.LEVEL_SENSOR: 21, al.AMBIENT: 22, al.BOLUS_CUT: 23, al.PAUSE_LONG: 24, al.EXPIRED: 25, al.REFUSED: 26, al.FIELD: 27, al.LINK: 28,
+    al.DRUGS: 29,
 }
 
 
@@ -77,7 +79,7 @@ def test_a_session_ends_only_what_a_session_may_and_only_behind_its_cause(row):
     alarms, bit = Alarms(), 1 << row - 1
     alarms.set(row, True)
     assert alarms.acknowledge(row) == alarms.acknowledge(0) == 0 and alarms.active == bit, "the cause stands"
-    assert alarms.acknowledge(row % 28 + 1) == 0
+    assert alarms.acknowledge(row % 29 + 1) == 0
     alarms.set(row, False)
     assert alarms.active == (bit if REFERENCE[row][4] == al.SESSION else 0) and alarms.latched == bit
     assert alarms.acknowledge(row) == bit and alarms.active == alarms.latched == alarms.first == 0
@@ -126,29 +128,38 @@ def test_silence_is_for_a_time_and_ends_when_the_cause_recurs(row):
     alarms = Alarms()
     alarms.set(row, True)
     loud = alarms.tone
-    alarms.silence(row, 1000)
-    alarms.watch(999)
+    alarms.silence(row, 1000, 1)
+    alarms.watch(4199)
     assert alarms.tone == S and alarms.is_active(row)
-    alarms.watch(1000)
+    alarms.watch(4600)
     assert alarms.tone == loud
-    alarms.silence(0, 5000)
+    alarms.silence(0, 5000, 1)
     alarms.set(row, False)
     assert alarms.set(row, True) and alarms.tone == loud
-    alarms.silence(row % 28 + 1, 9000)
+    alarms.silence(row % 29 + 1, 9000, 1)
     assert alarms.tone == loud, "another row's silence"
 
 
 @pytest.mark.req("TH-ALM-33")
-def test_silence_of_all_is_of_what_is_active_and_the_earlier_deadline_holds():
+@pytest.mark.parametrize("from_s", [0, 599, 150_000, 154_000, 7 * 86_400])
+def test_each_silence_is_of_its_rows_and_for_its_hours_and_the_last_one_for_a_row_holds(from_s):
     alarms = Alarms()
     alarms.set(al.STALL, True)
-    alarms.silence(0, 1000)
+    alarms.silence(0, from_s, 1)
     alarms.set(al.LOW, True)
-    assert alarms.tone == N
-    alarms.silence(al.LOW, 86400)
-    assert alarms.tone == S
-    alarms.watch(1000)
-    assert alarms.tone == C, "no row is silent for longer than was ordered"
+    assert alarms.tone == N, "of all means of what is active"
+    alarms.silence(al.LOW, from_s, 24)
+    quiet = {al.STALL: [], al.LOW: []}
+    for at_s in range(from_s, from_s + 40 * 3600, 300):
+        if at_s == from_s + 12 * 3600:
+            alarms.silence(al.STALL, at_s, 24)      # and a renewal adds
+        alarms.watch(at_s)
+        for row, seconds in quiet.items():
+            seconds += [at_s - from_s] if alarms._quiet >> row - 1 & 1 else []
+        assert (alarms.tone == C) == (from_s + quiet[al.STALL][-1] != at_s)
+    assert 24 * 3600 - 900 <= quiet[al.LOW][-1] < 24 * 3600, "never longer than ordered, and ten minutes shorter at most"
+    heard = [second for second in quiet[al.STALL] if second < 12 * 3600]
+    assert 3600 - 900 <= heard[-1] < 3600 and 36 * 3600 - 900 <= quiet[al.STALL][-1] < 36 * 3600
 
 
 def test_row_23_sounds_once_and_not_again_behind_a_silence():
@@ -157,8 +168,8 @@ def test_row_23_sounds_once_and_not_again_behind_a_silence():
     assert alarms.tone == N
     alarms.sounded()
     assert alarms.tone == S and alarms.action == al.NOBOLUS
-    alarms.silence(0, 100)
-    alarms.watch(100)
+    alarms.silence(0, 100, 1)
+    alarms.watch(3700)
     assert alarms.tone == S
     alarms.set(al.BOLUS_CUT, False)
     alarms.set(al.BOLUS_CUT, True)
@@ -183,6 +194,16 @@ def test_after_a_reset_what_does_not_end_by_itself_still_acts_and_the_rest_is_fo
     assert after.acknowledge(row) == (1 << row - 1 if ends in (al.SESSION, al.AUTO) else 0), "only a session's end is left to a session"
     if ends not in (al.SESSION, al.AUTO):
         assert after.set(row, False) and not after.active
+
+
+@pytest.mark.req("TH-ALM-35", "TH-ALM-04")
+@pytest.mark.parametrize("basal", [False, True])
+def test_after_a_reset_row_4_acts_as_before(basal):
+    """The bit above the rows' says that the basal alone was too much: it is held at the fallback, reset or not, until a session."""
+    after = Alarms()
+    after.restore(1 << al.CAP - 1 | basal << al.ROWS, 1 << al.CAP - 1, al.CAP)
+    assert after.active == 1 << al.CAP - 1 and after.action == (al.FALLBACK if basal else al.NOBOLUS)
+    assert after.acknowledge(al.CAP) and after.action == al.CONT and not after.is_shifted(al.CAP)
 
 
 @pytest.mark.req("TH-ALM-33")

@@ -11,7 +11,7 @@ from thecal.protocol import catalogue as cat
 from thecal.protocol.fields import MAX_SMALL
 
 SIMPLE = simple_program(500_000)
-REFILL = {**DRUG, "withdrawn_ul": 1, "volume_ul": 2, "expires_s": 0, "lot": named(b"lot")}
+REFILL = {**DRUG, "withdrawn_ul": 1, "volume_ul": 2, "expires_s": 0, "lot": named(b"lot"), "next_s": 0, "rinse": 0}
 PRIME = {"what": 1, "volume_nl": 1000, "rate_nl_day": 48_000}
 BOLUS = {"volume_nl": 200, "seconds": 30}
 IMPLANT = {"implanted_s": 0, "patient": b"AB" + bytes(6), "indication": named(b"spasticity"), "tip_level": b"T10" + bytes(5), "access_port": 1,
@@ -31,7 +31,7 @@ def taken(kind, values, **changes):
 @pytest.mark.parametrize(("kind", "values"), [
     (cat.COMMISSION, COMMISSION), (cat.PROGRAM, SIMPLE), (cat.PROGRAM, FLEX), (cat.STOP, {"reason": 255}), (cat.RESUME, {}),
     (cat.REFILL, {**REFILL, "volume_ul": 0}), (cat.PRIME, PRIME), (cat.SET_CLOCK, {"time_s": 0}), (cat.BOLUS, BOLUS), (cat.PATIENT_BOLUS, {}),
-    (cat.PAUSE, {"minutes": 1440}), (cat.CATHETER, {"state": 1}), (cat.IMPLANT_RECORD, IMPLANT), (cat.TRIAL_RECORD, TRIAL), (cat.SILENCE, {"row": 28, "hours": 24}),
+    (cat.PAUSE, {"minutes": 1440}), (cat.CATHETER, {"state": 1}), (cat.IMPLANT_RECORD, IMPLANT), (cat.TRIAL_RECORD, TRIAL), (cat.SILENCE, {"row": 29, "hours": 24}),
     (cat.ACKNOWLEDGE, {"row": 0}), (cat.ALARM_TEST, {"tone": 2}), (cat.VISIT, {"alarm_heard": 2, "report": bytes(8)}), (cat.CALIBRATION, {"on": 1})])
 def test_a_good_block_is_canonical_and_its_digest_covers_kind_and_bytes(kind, values):
     data = block_bytes(kind, {"order_id": 1, **values})

@@ -1,9 +1,11 @@
 """Boot beside what test_app.py sweeps: lost records, a cut bridge, a lost clock; therapy never ends or changes in silence."""
 
 import pytest
-from bare_pump import A_BOLUS, Bench, simple_program
+from bare_pump import A_BOLUS, MONDAY_S, NEVER_CUT, STORE_BYTES, Bench, events, simple_program
+from older_store import VERSION, older_store
 from thecal.firmware import alarms as al
 from thecal.firmware import modes
+from thecal.firmware.ports import PowerCut
 from thecal.firmware.settings import COPY_AT, COPY_SLOT, PROGRAM_AT, PROGRAM_SLOT, STATE_AT, STATE_SLOT
 from thecal.protocol import catalogue as cat
 
@@ -182,3 +184,57 @@ def test_the_lockout_of_a_slow_bolus_is_not_shorter_for_a_reset(bench):
     bench.run_s(1400)
     bench.reboot(30)
     assert 180 * 60 - 30 <= bench.status()["lockout_s"] <= 180 * 60
+
+
+@pytest.mark.req("TH-STORE-11")
+def test_a_store_of_older_firmware_is_said_and_nothing_of_it_runs():
+    """Neither new nor damaged: the alarm carries the version of the records, the pump is on the shelf, and an hour's wait moves nothing."""
+    bench = Bench(ready=False, store=older_store(STORE_BYTES, MONDAY_S))
+    assert bench.app.mode == modes.SHELF and bench.app.alarms.is_active(al.RECORDS) and bench.app.effective_rate() == 0
+    assert events(bench, cat.E_ALARM) == [(al.RECORDS, 5, VERSION)]
+    bench.run_s(86_400)
+    assert (bench.orders, bench.steps) == (0, 0) and bench.tones
+    bench.reboot()
+    assert bench.app.alarms.is_active(al.RECORDS) and bench.app.mode == modes.SHELF
+
+
+def test_a_damaged_state_is_of_no_older_firmware(bench):
+    for slot in (0, 1):
+        bench.store.data[STATE_AT + slot * STATE_SLOT + 9] ^= 1
+    bench.reboot()
+    assert [b for cause, _, b in events(bench, cat.E_ALARM) if cause == al.RECORDS] == [0]
+
+
+@pytest.mark.req("TH-ALM-10", "TH-SUP-04", "TH-STORE-01")
+@pytest.mark.parametrize("torn", [False, True])
+@pytest.mark.parametrize("write", range(5))
+def test_what_was_lost_before_a_reset_counts_behind_it(bench, write, torn):
+    """Four hours of a stall, power lost at any write of a lost pulse, an hour more: a fifth of a day's pulses. Behind a day without power it is not."""
+    bench.stalled = True
+    bench.run_s(4 * 3600)
+    assert not bench.app.alarms.is_active(al.UNDER)
+    held_nl = sum(bench.app.supervisor._missing)
+    bench.cut_after, bench.torn = write, torn
+    with pytest.raises(PowerCut):
+        bench.run_s(600)
+    bench.cut_after = NEVER_CUT
+    whole = bytes(bench.store.data)
+    bench.reboot(60)
+    assert abs(sum(bench.app.supervisor._missing) - held_nl) <= 1000 + 3 * (bench.app.supervisor._most_missing_nl() // 127 + 1)
+    bench.run_s(3000)
+    assert not bench.app.alarms.is_active(al.UNDER)
+    bench.run_s(1500)
+    assert bench.app.alarms.is_active(al.UNDER)
+    bench.store.data[:] = whole
+    bench.reboot(25 * 3600)
+    bench.run_s(4 * 3600)
+    assert not bench.app.alarms.is_active(al.UNDER)
+
+
+def test_a_clock_that_was_lost_ages_nothing(bench):
+    bench.stalled = True
+    bench.run_s(4 * 3600)
+    held_nl = sum(bench.app.supervisor._missing)
+    bench.rtc_s = 0
+    bench.reboot(1)
+    assert bench.app.alarms.is_active(al.CLOCK_LOST) and abs(sum(bench.app.supervisor._missing) - held_nl) <= 4000

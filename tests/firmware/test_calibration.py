@@ -27,7 +27,7 @@ def refilled(bench, volume_ul=12_000, drift_ul=0, pocket_ul=0, drawn_ul=None, se
     bench.level_ul += volume_ul - pocket_ul - drawn
     bench.run_s(400)
     bench.must(cat.REFILL, {"withdrawn_ul": max(0, round(drawn if drawn_ul is None else drawn_ul)), "volume_ul": volume_ul, "expires_s": 0,
-                            "lot": named(b"lot 2"), **DRUG})
+                            "lot": named(b"lot 2"), "next_s": 0, "rinse": 0, **DRUG})
     if settle:
         bench.run_s(2 * HOUR)
 
@@ -55,6 +55,7 @@ def learning(gain_percent, rate=FAST):
 
 
 # ---------------------------------------------------------------------------------------------------- the rise
+@pytest.mark.slow
 @pytest.mark.req("TH-ALM-37", "TH-ALM-18")
 @pytest.mark.parametrize("drift_ul_day", [-20, 20])
 def test_row_18_months_of_drift_are_no_pocket_fill_and_hide_none(drift_ul_day):
@@ -116,6 +117,7 @@ def test_a_sensor_that_fails_at_once_stops_nothing_wherever_it_stands(counts):
 
 
 # ---------------------------------------------------------------------------------------------------- learning
+@pytest.mark.slow
 @pytest.mark.req("TH-CAL-01", "TH-CAL-04", "TH-CAL-07")
 @pytest.mark.parametrize("gain_percent", [97, 103])
 def test_a_head_that_is_three_per_cent_off_is_learned_in_three_refills(gain_percent):
@@ -137,6 +139,7 @@ def test_a_head_that_is_three_per_cent_off_is_learned_in_three_refills(gain_perc
     assert active(bench) in ([], [al.LOW])
 
 
+@pytest.mark.slow
 @pytest.mark.req("TH-CAL-04")
 def test_without_the_order_nothing_is_learned():
     bench = running(FAST)
@@ -204,6 +207,7 @@ def test_an_over_infusing_head_is_found_as_fast_with_a_trim_as_without():
         assert abs(found_h(part) - without) <= 0.1 * without
 
 
+@pytest.mark.slow
 @pytest.mark.req("TH-CAL-02", "TH-CAL-07")
 @pytest.mark.parametrize("part", [-MOST, -7, 13, MOST])
 def test_a_trim_within_its_bound_is_no_matter_of_the_supervisors(part):
@@ -226,6 +230,7 @@ def test_the_supervisor_counts_a_turn_by_a_trim_within_the_bound_and_by_no_other
     assert al.CAP in active(bench) or al.MOTION in active(bench)
 
 
+@pytest.mark.slow
 @pytest.mark.req("TH-CAL-03", "TH-CAL-02")
 @settings(max_examples=3, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(st.tuples(st.integers(-5000, 5000), st.integers(-300, 300)), min_size=2, max_size=3))

@@ -115,7 +115,7 @@ def test_a_sensor_never_reads_below_nothing():
     (1000, 140, al.EMPTY_SENSED), (0, 0, 0)])
 def test_empty_by_the_sensor_stops_and_empty_by_the_book_alone_does_not(book_ul, raw, row):
     contents, _, settings = new(book_ul)
-    settings.time_s = settings.filled_s + 4 * 86_400        # two sigma of the drift since the fill: 200 uL
+    settings.steady_s = settings.filled_s + 4 * 86_400        # two sigma of the drift since the fill: 200 uL
     contents.look(raw)
     assert contents.alarm(500_000) == row
     assert contents.alarm(0) == 0, "a pump without a program calls for nothing"

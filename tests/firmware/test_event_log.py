@@ -37,6 +37,7 @@ def pull(log):
     return records(data, cat.EVENT_FIELDS, cat.EVENT_BYTES)
 
 
+@pytest.mark.slow
 @pytest.mark.req("TH-STORE-05")
 @given(st.integers(0, 3 * el.EVENTS + 5))
 @settings(max_examples=25, deadline=None)

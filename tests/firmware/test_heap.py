@@ -29,18 +29,21 @@ def check(lines):
     assert "request True None True" in lines and "mode 2" in lines
 
 
+@pytest.mark.slow
 @pytest.mark.req("TH-RULE-08")
 @pytest.mark.micropython
 def test_a_step_allocates_nothing_on_64_bit():
     check(runtimes.on_unix("heap_step.py", heap="512K"))       # gc.mem_alloc walks the whole heap
 
 
+@pytest.mark.slow
 @pytest.mark.req("TH-RULE-08")
 @pytest.mark.wasm
 def test_a_step_allocates_nothing_on_32_bit(wasm):
     check(runtimes.on_wasm("heap_step.py", wasm))
 
 
+@pytest.mark.slow
 @pytest.mark.req("TH-RULE-08")
 @pytest.mark.wasm
 def test_a_booted_pump_fits_its_heap_on_32_bit(wasm, record_property):
@@ -51,6 +54,7 @@ def test_a_booted_pump_fits_its_heap_on_32_bit(wasm, record_property):
     assert booted_bytes <= HEAP_BAR_BYTES
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("board", sorted(staging.BOARDS))
 def test_the_bytecode_fits(board, record_property):
     size = staging.mpy_bytes(staging.stage(boards=board))
@@ -59,6 +63,7 @@ def test_the_bytecode_fits(board, record_property):
     assert size <= staging.MPY_BUDGET_BYTES
 
 
+@pytest.mark.slow
 @pytest.mark.req("TH-RULE-08")
 @pytest.mark.micropython
 def test_a_pump_that_runs_meets_no_new_name():

@@ -97,6 +97,7 @@ def test_a_sparse_wake_writes_one_record_for_all_it_slept_over():
     assert len(pull(pump.history)) == 12
 
 
+@pytest.mark.slow
 @pytest.mark.req("TH-STORE-06")
 @given(st.integers(1, 3 * RECORDS + 5), st.integers(0, 400), st.integers(0, 300))
 @settings(max_examples=25, deadline=None)
@@ -118,6 +119,7 @@ def test_head_and_volumes_are_found_again_from_a_floor_that_is_hours_old(count, 
     assert pull(found) == pull(history)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("torn", [0, 1, 2, 3, 4])
 @pytest.mark.parametrize("count", [0, 1, 5, RECORDS - 1, RECORDS, RECORDS + 1, RECORDS + 700])
 def test_power_lost_inside_an_append_loses_that_record_alone_and_none_of_its_volume(count, torn):

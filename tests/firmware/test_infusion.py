@@ -43,6 +43,7 @@ def test_any_rates_through_one_remainder(pieces):
     assert total_nl * DAY_S + demand.rem == due
 
 
+@pytest.mark.slow
 @given(st.integers(1, 24_000_000), st.integers(200, 4000), st.integers(0, 86399), st.data())
 @settings(max_examples=200)
 def test_due_says_the_first_second_at_which_a_pulse_is_due(rate_nl_day, pulse_nl, rem, data):

@@ -49,7 +49,7 @@ def order_for(kind, bench):
     left_nl = bench.app.infusion.bridge_left_nl()
     record = {"patient": b"AB" + bytes(6), "indication": named(b"spasticity"), "tip_level": b"T10" + bytes(5), "mri": named(b"conditional")}
     return {
-        cat.COMMISSION: COMMISSION, cat.REFILL: dict(DOUBLE if left_nl else DRUG, withdrawn_ul=0, volume_ul=10000, expires_s=0, lot=named(b"1")),
+        cat.COMMISSION: COMMISSION, cat.REFILL: dict(DOUBLE if left_nl else DRUG, withdrawn_ul=0, volume_ul=10000, expires_s=0, lot=named(b"1"), next_s=0, rinse=0),
         cat.PROGRAM: a_program(300_000, bridge_nl=left_nl, bridge_rate_nl_day=400_000 if left_nl else 0, **(DOUBLE if left_nl else DRUG)),
         cat.STOP: {"reason": 1}, cat.RESUME: {}, cat.PRIME: {"what": cat.PRIME_BOTH, "volume_nl": 50000, "rate_nl_day": 24000000},
         cat.SET_CLOCK: {"time_s": bench.rtc_s + 60}, cat.BOLUS: {"volume_nl": 10_000, "seconds": 600}, cat.PATIENT_BOLUS: {}, cat.PAUSE: {"minutes": 10},

@@ -1,7 +1,7 @@
 """The program order beside drug, catheter, bridge, step limits and caps: what is refused, what overrides it, and what a commit leaves behind."""
 
 import pytest
-from bare_pump import A_BOLUS, DRUG, Bench, block_bytes, events, flex_program, named, simple_program
+from bare_pump import A_BOLUS, COMMISSION, DRUG, Bench, block_bytes, events, flex_program, named, simple_program
 from thecal.firmware import modes, orders_program
 from thecal.firmware.blocks import values_of
 from thecal.protocol import catalogue as cat
@@ -37,11 +37,22 @@ class TestDrugs:
         bench.reboot()
         assert program(bench, simple_program(480_000)) == cat.R_DRUG, "also behind a reset"
 
-    def test_without_a_fill_on_record_any_drug_may_be_programmed(self):
+    @pytest.mark.req("TH-PROG-23")
+    def test_a_pump_that_was_never_filled_has_nothing_to_program(self):
         bench = Bench(ready=False)
-        from bare_pump import COMMISSION
         bench.must(cat.COMMISSION, COMMISSION)
-        assert program(bench, {**simple_program(480_000), **MORPHINE}) == 0
+        assert program(bench, simple_program(480_000)) == cat.R_RESERVE and bench.app.mode == modes.IDLE
+        bench.refill(10_000)
+        assert program(bench, simple_program(480_000)) == 0
+
+    @pytest.mark.req("TH-PROG-07")
+    def test_a_mixture_is_the_same_in_whatever_order_it_is_named(self):
+        bench = Bench()
+        bench.refill(10_000, {**DRUG, "drug_2": named(b"clonidine"), "concentration_2_ng_ml": 1_000_000})
+        other = {"drug_1": named(b"clonidine"), "concentration_1_ng_ml": 1_000_000, "drug_2": named(b"baclofen"), "concentration_2_ng_ml": 500_000,
+                 "cap_hour_2_ng": 10**9, "cap_day_2_ng": 10**9}
+        assert program(bench, {**simple_program(480_000), **other}) == 0 and not bench.app.misfit()
+        assert program(bench, {**simple_program(480_000), **other, "concentration_2_ng_ml": 500_001}) == cat.R_DRUG
 
 
 class TestBridges:
@@ -138,8 +149,8 @@ class TestBridges:
 
     @pytest.mark.req("TH-CAP-06")
     def test_the_old_caps_count_while_it_runs(self, filled):
-        filled.refill(17_000, DOUBLE)
         old_nl = filled.status()["cap_day_nl"]
+        filled.refill(17_000, DOUBLE)
         assert self.change(filled, cap_day_1_ng=500_000_000, cap_hour_1_ng=500_000_000) == 0
         assert filled.status()["cap_day_nl"] == old_nl
         filled.reboot(60)
@@ -187,7 +198,7 @@ class TestSteps:
         bench.refill(17_000, DOUBLE)
         doubled = {**simple_program(200_000), **DOUBLE, "overrides": orders_program.NO_BRIDGE, "override_why": 1, **self.LIMITS}
         assert program(bench, doubled) == 0, "half the volume of twice the concentration is the same dose"
-        assert bench.app.settings.changed_s == bench.app.now_s
+        assert bench.app.settings.changed_s == bench.app.settings.steady_s + 1
         assert program(bench, {**doubled, **simple_program(300_000), **DOUBLE, **self.LIMITS}) == cat.R_STEP
 
     def test_the_heaviest_day_counts(self, bench):
@@ -205,8 +216,31 @@ class TestSteps:
         bench.refill(10_000, {**DRUG, **{key: stronger[key] for key in ("drug_2", "concentration_2_ng_ml")}})
         assert program(bench, {**simple_program(400_000), **stronger}, **self.LIMITS, overrides=1, override_why=1) == cat.R_STEP
 
+    @pytest.mark.req("TH-RATE-04", "TH-BOL-10")
+    def test_more_by_patient_boluses_is_a_rise(self):
+        bench, few = Bench(), {**simple_program(400_000), **A_BOLUS, "per_day": 2, "released": 0, **self.LIMITS}
+        assert program(bench, few) == 0
+        bench.run_s(DAY_S + 60)
+        assert program(bench, {**few, "bolus_nl": 5 * A_BOLUS["bolus_nl"]}) == cat.R_STEP, "the day with all boluses rises by more than 30 %"
+        assert bench.app.settings.changed_s < bench.app.settings.steady_s
+        assert program(bench, {**few, "per_day": 3}) == 0
+        assert bench.app.settings.rise_s == bench.app.settings.changed_s == bench.app.settings.steady_s + 1, "from here the first 24 h count"
+        assert bench.request()["reason"] == cat.R_FRESH
+
+    def test_a_larger_bolus_or_a_shorter_lockout_is_a_change_even_where_the_day_holds_no_more(self):
+        bench, rules = Bench(), {**simple_program(400_000), **A_BOLUS, "per_day": 2, "lockout_min": 120}
+        assert program(bench, rules) == 0
+        for change in ({"bolus_nl": 2 * A_BOLUS["bolus_nl"], "per_day": 1}, {"lockout_min": 60}):
+            bench.run_s(600)
+            rules = {**rules, **change}
+            assert program(bench, rules) == 0
+            assert bench.app.settings.changed_s == bench.app.settings.steady_s + 1
+        bench.run_s(600)
+        assert program(bench, {**rules, "lockout_min": 90}) == 0
+        assert bench.app.settings.changed_s < bench.app.settings.steady_s, "a longer lockout alone is none"
+
     def test_without_an_interval_a_clock_that_slipped_back_delays_no_rise(self, filled):
-        filled.app.settings.rise_s = filled.app.now_s + 290
+        filled.app.settings.rise_s = filled.app.settings.steady_s + 290
         assert program(filled, simple_program(490_000)) == 0
 
     def test_a_bridge_is_no_faster_than_the_old_day_and_its_step(self):

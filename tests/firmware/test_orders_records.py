@@ -6,7 +6,7 @@ from thecal.firmware import alarms as al
 from thecal.firmware import modes, orders_records
 from thecal.protocol import catalogue as cat
 
-FILL = {**DRUG, "withdrawn_ul": 0, "volume_ul": 10_000, "expires_s": 0, "lot": named(b"lot 9")}
+FILL = {**DRUG, "withdrawn_ul": 0, "volume_ul": 10_000, "expires_s": 0, "lot": named(b"lot 9"), "next_s": 0, "rinse": 0}
 IMPLANT = {"implanted_s": 5, "patient": b"AB" + bytes(6), "indication": named(b"spasticity"), "tip_level": b"T10" + bytes(5), "access_port": 1, "mri": named(b"conditional")}
 TRIAL = {"drug": named(b"baclofen"), "concentration_ng_ml": 50_000, "indicated": 1, "doses": b"\1\x50\xc3\0\0\0\1\0\0\0"}
 

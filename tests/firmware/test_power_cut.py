@@ -30,6 +30,7 @@ def told(wrong):
     return "\n".join("write %d, %s of it stored%s: %s" % (write, pc.LEFT[torn], "" if boot < 0 else ", boot write %d" % boot, said) for write, torn, boot, said in wrong[:12])
 
 
+@pytest.mark.slow
 @pytest.mark.req("TH-STORE-01", "TH-STORE-02", "TH-STORE-04", "TH-BOL-12")
 @pytest.mark.timeout(1800 if WHOLE else 120)
 @pytest.mark.parametrize("name", pc.OPERATIONS)
@@ -41,6 +42,7 @@ def test_power_lost_at_every_write_leaves_the_old_state_or_the_new(name, total):
     total[1] += news
 
 
+@pytest.mark.slow
 @pytest.mark.req("TH-STORE-01")
 @pytest.mark.skipif(WHOLE, reason="every operation is swept so")
 @pytest.mark.parametrize("name", TWICE)
@@ -51,6 +53,7 @@ def test_power_lost_again_in_the_boot_behind_it(name, total):
     total[1] += news
 
 
+@pytest.mark.slow
 def test_without_fork_the_same_cuts_are_tried():
     operation = pc.OPERATIONS["refill"]
     assert pc.sweep(operation, fork=False) == pc.sweep(operation)
@@ -62,6 +65,7 @@ class TestTheSweepSees:
     def wrong(self, name):
         return told(pc.sweep(pc.OPERATIONS[name])[2])
 
+    @pytest.mark.slow
     def test_a_record_that_is_written_over_itself(self, monkeypatch):
         save = Slots.save
 
@@ -77,6 +81,7 @@ class TestTheSweepSees:
         monkeypatch.setattr(Settings, "save_intent", lambda settings, time_s: settings._ledger.pulses % 2 and save_intent(settings, time_s))
         assert "the rotor turned" in self.wrong("pulses")
 
+    @pytest.mark.slow
     def test_a_bolus_that_goes_on_behind_a_reset(self, monkeypatch):
         def resumed(app):
             boot(app)
@@ -87,6 +92,7 @@ class TestTheSweepSees:
         monkeypatch.setattr("thecal.firmware.boot.boot", resumed)
         assert "a bolus goes on" in self.wrong("boot in a bolus")
 
+    @pytest.mark.slow
     def test_an_order_that_takes_effect_before_its_record(self, monkeypatch):
         save_program = Settings.save_program
 
@@ -98,10 +104,12 @@ class TestTheSweepSees:
         monkeypatch.setattr(Settings, "save_program", at_once)
         assert "neither the old state nor the new" in self.wrong("program")
 
+    @pytest.mark.slow
     def test_a_head_that_goes_back(self, monkeypatch):
         monkeypatch.setattr("thecal.firmware.event_log.EventLog.load", lambda log, floor: setattr(log, "head", 0))
         assert "events went back" in self.wrong("stop")
 
+    @pytest.mark.slow
     def test_a_retry_that_is_executed_again(self, monkeypatch):
         save_state = Settings.save_state
 

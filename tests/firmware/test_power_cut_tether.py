@@ -10,7 +10,7 @@ from thecal.hw_sim.runner import InProcess, Tether
 from thecal.protocol import catalogue as cat
 
 ORDERS = {
-    "program": (cat.PROGRAM, simple_program(700_000, 48_000)), "refill": (cat.REFILL, {**DRUG, "withdrawn_ul": 0, "volume_ul": 9000, "expires_s": 0, "lot": named(b"2")}),
+    "program": (cat.PROGRAM, simple_program(700_000, 48_000)), "refill": (cat.REFILL, {**DRUG, "withdrawn_ul": 0, "volume_ul": 9000, "expires_s": 0, "lot": named(b"2"), "next_s": 0, "rinse": 0}),
     "bolus": (cat.BOLUS, {"volume_nl": 50_000, "seconds": 600}), "stop": (cat.STOP, {"reason": 1}), "set clock": (cat.SET_CLOCK, {"time_s": 63_600_000})}
 CLASSES = (0, 1, 4)
 
@@ -87,6 +87,7 @@ def cut(runner, image, name, write, torn):
     return left, said, bench.status(), bench.moved_steps, runner.store()
 
 
+@pytest.mark.slow
 @pytest.mark.req("TH-STORE-01")
 @pytest.mark.micropython
 @pytest.mark.parametrize("name", ORDERS)

@@ -10,6 +10,7 @@ from bare_pump import A_BOLUS, Bench, events, simple_program
 from sick_pump import DAY, FALLBACK, HOUR, RATE, Sick, active, running
 from thecal.firmware import alarms as al
 from thecal.firmware import sensing as se
+from thecal.firmware.slots import COPY
 from thecal.protocol import catalogue as cat
 from thecal.protocol.session import CLINICIAN, PROOF_BYTES
 
@@ -139,6 +140,23 @@ def test_row_3_with_the_copy_changed_as_well_is_the_minimum_rate():
     assert active(bench) == [al.RECORDS] and bench.app.alarms.action == al.MIN and bench.app.effective_rate() == MINIMUM
 
 
+@pytest.mark.req("TH-SUP-05", "TH-SUP-07")
+@pytest.mark.parametrize("lost", [False, True])
+def test_a_copy_that_changed_in_memory_alone_is_taken_anew_from_the_store_within_a_day(lost):
+    """Where that is gone too, the supervisor has none: no fallback rate, and the safe state is a stop."""
+    bench = running()
+    supervisor = bench.app.supervisor
+    if lost:
+        bench.app.settings.load_copy = lambda: None
+    supervisor.fallback_nl_day += 1
+    bench.run_s(DAY)
+    assert events(bench, cat.E_REPAIRED)[-1][0] == COPY and events(bench, cat.E_SELF_TEST)[-1][0] == 1 and active(bench) == []
+    assert (supervisor.fallback_nl_day, supervisor.copy_whole()) == ((0, False) if lost else (FALLBACK, True))
+    if lost:
+        assert supervisor.safe_state == cat.SAFE_STOP
+    assert about(delivered(bench), RATE), "the program goes on"
+
+
 @pytest.mark.req("TH-ALM-04", "TH-SUP-04", "TH-SUP-01", "TH-RULE-11")
 def test_row_4_a_schedule_that_went_wrong_in_memory_is_over_the_committed_program():
     bench = running()
@@ -150,6 +168,8 @@ def test_row_4_a_schedule_that_went_wrong_in_memory_is_over_the_committed_progra
     bench.run_s(DAY)
     assert active(bench) == [al.CAP]
     bench.program(RATE, FALLBACK)
+    assert active(bench) == [al.CAP], "what a program mends nobody has seen yet"
+    bench.must(cat.ACKNOWLEDGE, {"row": al.CAP})
     assert active(bench) == []
 
 
@@ -360,6 +380,52 @@ def test_row_16_stopped_for_long_and_again_at_48_hours(abrupt_stop, hours):
     assert active(bench) == [] and about(delivered(bench), RATE)
 
 
+@pytest.mark.req("TH-ALM-16")
+@pytest.mark.parametrize("then", ["its end", "a resume", "a stop", "an outage"])
+def test_row_16_counts_a_pause_as_it_counts_a_stop(then):
+    """No delivery by order is a withdrawal, whichever order it was."""
+    bench = running(more={"abrupt_stop": 1})
+    bench.pause(7 * 60 if then == "an outage" else 1440)
+    bench.run_s(6 * HOUR - 600)
+    assert active(bench) == []
+    if then == "a stop":
+        bench.stop()
+    bench.run_s(1200)
+    assert active(bench) == [al.STOPPED_LONG] and tones(bench, 600) != (set(), 0)
+    if then == "a resume":
+        bench.resume()
+    elif then == "its end":
+        bench.run_s(18 * HOUR)
+    elif then == "an outage":
+        missed_nl = bench.missed_nl()
+        bench.reboot(7200)
+        said = bench.status()
+        assert al.STOPPED_LONG not in active(bench) and abs(bench.missed_nl() - missed_nl - RATE // 12) <= 1000
+        assert said["missed_reset_ul"] > 0 and said["missed_fault_ul"] == 0, "behind the pause's end it was the outage"
+    else:
+        bench.run_s(HOUR)
+        assert active(bench) == [al.STOPPED_LONG]
+        return
+    bench.run_s(60)
+    assert al.STOPPED_LONG not in active(bench) and bench.app.delivering
+
+
+@pytest.mark.req("TH-ALM-16", "TH-BOL-10", "TH-LIFE-10")
+def test_no_clock_that_is_set_moves_a_stop_or_the_first_day_of_a_fill():
+    """Also one that is set to the epoch and back, where there is no time before."""
+    bench = running(more={"abrupt_stop": 1, **A_BOLUS, "released": 0})
+    bench.run_s(3 * HOUR)
+    for at_s in (60, bench.rtc_s):
+        bench.must(cat.SET_CLOCK, {"time_s": at_s})
+        assert bench.request()["reason"] == cat.R_FRESH
+    bench.stop()
+    bench.run_s(11 * HOUR // 2)
+    for at_s in (60, bench.rtc_s):
+        bench.must(cat.SET_CLOCK, {"time_s": at_s})
+    bench.run_s(HOUR)
+    assert active(bench) == [al.STOPPED_LONG]
+
+
 @pytest.mark.req("TH-ALM-17")
 def test_row_17_an_emergency_reduction_ends_after_a_day():
     bench = running()
@@ -519,7 +585,7 @@ def test_row_24_a_pause_over_its_limit_goes_back_to_the_program():
 @pytest.mark.req("TH-ALM-25")
 def test_row_25_a_drug_past_its_life_until_the_refill():
     bench = running()
-    values = {"withdrawn_ul": 0, "volume_ul": 15_000, "expires_s": bench.rtc_s + 2 * HOUR, "lot": bytes(16)}
+    values = {"withdrawn_ul": 0, "volume_ul": 15_000, "expires_s": bench.rtc_s + 2 * HOUR, "lot": bytes(16), "next_s": 0, "rinse": 0}
     values.update({name: value for name, value in simple_program(RATE).items() if name.startswith(("drug_", "concentration_"))})
     bench.must(cat.REFILL, values)
     bench.level_ul = 1400 + 15_000 + bench.moved_steps * 35 // 4096

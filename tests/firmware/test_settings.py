@@ -15,7 +15,7 @@ from thecal.protocol.crc import crc16
 
 STORE_BYTES = 256 * 1024
 SLOTS = {"state": (se.STATE_AT, se.STATE_SLOT), "intent": (se.INTENT_AT, se.INTENT_SLOT)}
-NOT_STORED = ("repaired", "rings")
+NOT_STORED = ("repaired", "rings", "missing_s")
 
 
 def fresh(store):
@@ -98,6 +98,7 @@ def test_everything_saved_is_found_again():
     settings.level_offset_ul = -60_001
     settings.order_digest, settings.program_digest = b"orderdig", b"programd"
     settings.bolus_state[:] = chance.randbytes(se.BOLUS_STATE_BYTES)
+    settings.missing[:] = chance.randbytes(7)
     ledger.missed_ul[:] = [(1 << 30) - 1, 2, 3, 4, 5, 6]
     ledger.missed_nl[:] = [999, 8, 7, 6, 5, 4]
     ledger.refill(60_000_000)

@@ -333,3 +333,73 @@ def test_the_copy_is_checked_against_its_crc_and_what_this_hand_goes_by():
         assert not supervisor.copy_whole()
     for lost in (None, b"", data[:-1]):
         assert not supervisor.take(lost) and not supervisor.copy_whole() and supervisor.fallback_nl_day == 0
+
+
+# ---------------------------------------------------------------------------------------------------- the 24 h through a reset
+def reset(rotor, rate_nl_day, outage_s=0):
+    """Another supervisor, on the same program and what the store kept."""
+    kept, again = bytearray(li.MISSING_BYTES), Rotor()
+    rotor.supervisor.save(kept)
+    again.supervisor.load(*program([[(0, rate_nl_day)]]))
+    again.supervisor.restore(kept, outage_s)
+    return again
+
+
+def lossy(rotor, rate_nl_day, hours, one_in, resets=False, from_s=0):
+    """Lose one pulse in `one_in` for as long; (hours, nL) of the first `short`. A reset every hour if so."""
+    due_nl = count = 0
+    for minute in range(hours * 60):
+        rotor.supervisor.permit(60, from_s + minute * 60, 0)
+        due_nl += rate_nl_day / 1440
+        while due_nl >= 1000:
+            due_nl -= 1000
+            count += 1
+            rotor.order(0.0 if count % one_in == 0 else 1.0)
+        short_nl = rotor.supervisor.short()
+        if short_nl:
+            return minute / 60, short_nl
+        if resets and minute % 60 == 59:
+            rotor = reset(rotor, rate_nl_day)
+    return None
+
+
+@pytest.mark.req("TH-SUP-04", "TH-ALM-10")
+@pytest.mark.parametrize("rate_nl_day", [48_000, 500_000, 24_000_000])
+def test_what_was_lost_in_24_h_is_found_reset_or_not(rate_nl_day):
+    """A third is lost, the bound is a fifth of a day's. Each of the resets rounds by half a 127th of that: less than an hour in fifteen."""
+    found = []
+    for resets in (False, True):
+        for one_in in (3, 7):
+            rotor = Rotor()
+            rotor.supervisor.load(*program([[(0, rate_nl_day)]]))
+            found.append(lossy(rotor, rate_nl_day, 26, one_in, resets))
+    assert found[1] is found[3] is None, "a seventh is less than a fifth"
+    assert 14 < found[0][0] < 19 and abs(found[0][0] - found[2][0]) < 1 and abs(found[0][1] - found[2][1]) < rate_nl_day // 1000 + 1000
+
+
+def test_what_is_kept_is_as_old_as_it_is():
+    """Six parts of four hours: behind 23 h without power the last hour's losses still count, behind 25 h they do not."""
+    rotor = Rotor()
+    rotor.supervisor.load(*program([[(0, 1_000_000)]]))
+    assert lossy(rotor, 1_000_000, 4, 1) is None                # 4 h of 24 without a pulse
+    held_nl = sum(rotor.supervisor._missing)
+    for outage_s, left in ((0, 1), (8 * 3600, 1), (19 * 3600, 1), (25 * 3600, 0), (li.MAX_GAP_S, 0)):
+        again = reset(rotor, 1_000_000, outage_s)
+        assert abs(sum(again.supervisor._missing) - left * held_nl) <= 2 * (203_000 // 127 + 1)
+    again = reset(rotor, 1_000_000, 8 * 3600)
+    said = lossy(again, 1_000_000, 4, 1, from_s=12 * 3600)
+    assert said and 0.7 < said[0] < 0.95, "a fifth of a day's and three pulses are 4.9 h of nothing"
+    assert lossy(reset(rotor, 1_000_000, 25 * 3600), 1_000_000, 4, 1) is None
+
+
+def test_the_worst_that_can_be_missing_or_over_fits_a_byte():
+    kept = bytearray(li.MISSING_BYTES)
+    for rate_nl_day in (0, 6000, 24_000_000):
+        supervisor = Rotor().supervisor
+        if rate_nl_day:
+            supervisor.load(*program([[(0, rate_nl_day)]]))
+        for nl in (24_000_000, -24_000_000, 0):
+            supervisor._missing[0] = nl
+            supervisor.save(kept)
+            supervisor.restore(kept, 0)
+            assert (supervisor.short() > 0) == (nl > 0 and rate_nl_day > 0)

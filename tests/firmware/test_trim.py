@@ -41,6 +41,7 @@ def test_a_refill_teaches_half_of_what_it_shows(seen_ul, told_ul, ordered_ul, pa
     assert 1600 * 1000 == SENSELESS * 16_000
 
 
+@pytest.mark.slow
 @given(st.lists(st.tuples(st.integers(-MOST, MOST), st.lists(st.integers(0, 3300), min_size=1, max_size=50)), min_size=1, max_size=10))
 def test_the_steps_are_the_trimmed_ones_within_one_for_each_change(stretches):
     trim, exact, turned = Trim(), 0.0, 0
@@ -80,6 +81,7 @@ def life(seed, learns, syringe_ul=100.0, left_ul=100.0):
     return off[4:]
 
 
+@pytest.mark.slow
 @pytest.mark.req("TH-CAL-01")
 @settings(deadline=None)
 @given(st.integers(0, 1000))

@@ -4,7 +4,7 @@ import hashlib
 import random
 from collections import deque
 
-from thecal.host.blocks import read_program, unpack
+from thecal.host.blocks import pack, read_program, unpack
 from thecal.protocol import catalogue as cat
 from thecal.protocol import fields, responder as pump_end
 from thecal.protocol.crc import crc16
@@ -58,6 +58,11 @@ def seal(out):
     return bytes(out)
 
 
+A_FILL = pack(cat.REFILL, {
+    "order_id": 1, "withdrawn_ul": 0, "volume_ul": 18_600, "drug_1": b"baclofen".ljust(16, b"\0"), "concentration_1_ng_ml": 500_000, "drug_2": bytes(16),
+    "concentration_2_ng_ml": 0, "drug_3": bytes(16), "concentration_3_ng_ml": 0, "expires_s": 0, "lot": bytes(16), "next_s": 0, "rinse": 0})
+
+
 class FakePump:
     """Pump and port in one. Knobs: `mute`, `loss` (share of frames lost each way), `refuse` {message: (reason, field, value)},
     `readback` (bytes -> bytes), `digest` (bytes -> bytes), `reset_after` (message id after which RAM is lost, once), `reset_before_reply` (the
@@ -86,7 +91,7 @@ class FakePump:
         self.status_fields = {}
         self.events, self.first_event, self.days, self.first_day = [], 0, [], 0
         self.program, self.implant = b"", b""
-        self.files = {}     # number -> bytes: fill, implant and trial records, prescriptions, history, faults
+        self.files = {cat.FILE_FILL: A_FILL}     # number -> bytes: fill, implant and trial records, prescriptions, history, faults
         self.orders, self.last_digest, self.running_digest = [], b"\0" * 8, b"\0" * 8
         self.mode, self.time_offset_s, self.live_s, self.pushed = 2, 0, 0, 0
         self._out = deque()
@@ -265,7 +270,7 @@ class FakePump:
     def _on_card(self):
         drugs = (b"baclofen".ljust(16, b"\0"), 500_000, b"\0" * 16, 0, b"\0" * 16, 0) if self.program else (b"\0" * 16, 0) * 3
         return self._reply(cat.CARD | cat.REPLY_BIT, *drugs, 300_000, 300_000, self.mode, 17_500_000, self.start_s if self.program else 0,
-                           50 if self.program else 65_535, self.time_s, self.status_fields.get("alarms", 0), self.contact)
+                           50 if self.program else 65_535, self.time_s, self.status_fields.get("alarms", 0), 0, self.contact)
 
     def _on_reduce(self, action):
         if not self.program or self.reduction > action:

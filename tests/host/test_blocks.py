@@ -7,11 +7,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from thecal.firmware.blocks import Block
-from thecal.host import blocks, drug_library
+from thecal.host import blocks, drug_library, units
 from thecal.host.errors import ProtocolProblem, RequestInvalid
 from thecal.host.fill import Fill
 from thecal.host.implant import Implant
 from thecal.host.prescription import Bridge, Prescription
+from thecal.host.texts import read_text, wire_text
 from thecal.protocol import catalogue as cat
 from thecal.protocol import fields
 from thecal.protocol.crc import crc16
@@ -47,7 +48,7 @@ def test_a_program_is_the_firmwares_canonical_form_and_reads_back(program):
 def test_a_name_longer_than_the_wire_comes_back_whole():
     program = Prescription.minimum_rate("hydromorphone", concentration="10 mg/mL", library=LIBRARY)
     assert blocks.read_program(blocks.program_block(program, 1), LIBRARY).ingredients[0].name == "hydromorphone"
-    assert len({blocks.wire_name(name) for name in LIBRARY}) == len(LIBRARY), "cut names must stay different"
+    assert len({wire_text(name, "drug", cat.DRUG_NAME_BYTES) for name in LIBRARY}) == len(LIBRARY), "two names on the wire must stay different"
 
 
 def test_two_equal_orders_differ_in_their_order_id_only():
@@ -56,11 +57,13 @@ def test_two_equal_orders_differ_in_their_order_id_only():
 
 
 def test_refill_commission_and_the_rest():
-    fill = Fill("18.6 mL", "morphine", "10 mg/mL", withdrawn="2 mL", lot="A1", also={"bupivacaine": "20 mg/mL"}, library=LIBRARY)
-    data = blocks.refill_block(fill, 3, 63_000_000)
+    fill = Fill("18.6 mL", "morphine", "10 mg/mL", withdrawn="2 mL", lot="A1", next_refill="2026-02-01 09:00", also={"bupivacaine": "20 mg/mL"}, library=LIBRARY)
+    now_s = units.pump_time_s("2026-01-05 09:00", "now")
+    data = blocks.refill_block(fill, 3, now_s, ("morphine",))
     assert accepted(cat.REFILL, data) == data
     values = blocks.unpack(cat.REFILL, data)
-    assert (values["volume_ul"], values["withdrawn_ul"], values["expires_s"], blocks.read_text(values["lot"])) == (18_600, 2000, 63_000_000, "A1")
+    assert (values["volume_ul"], values["withdrawn_ul"], values["expires_s"], read_text(values["lot"])) == (18_600, 2000, now_s + 90 * 86_400, "A1")
+    assert (values["next_s"], values["rinse"]) == (27 * 86_400, 0), "the appointment comes before the drug's end"
     emptied = blocks.unpack(cat.REFILL, accepted(cat.REFILL, blocks.emptied_block(fill.ingredients, 12_300, 4)))
     assert (emptied["volume_ul"], emptied["withdrawn_ul"]) == (0, 12_300) and blocks.read_drugs(emptied, LIBRARY) == fill.ingredients
     assert blocks.read_drugs(values, LIBRARY) == fill.ingredients
@@ -92,22 +95,17 @@ def test_the_host_refuses_by_field_value_and_bound_before_the_pump_does():
     with pytest.raises(RequestInvalid, match=r"prime: volume_nl is 1 nL; allowed are 1000 .. 2000000") as caught:
         blocks.pack(cat.PRIME, {"order_id": 1, "what": 3, "volume_nl": 1, "rate_nl_day": 48_000})
     assert caught.value.field == "volume_nl"
-    with pytest.raises(RequestInvalid, match="plain ascii"):
-        blocks.wire_name("müller")
     with pytest.raises(RequestInvalid, match="stop reason 'boredom' is none of: not given, clinician order"):
         blocks.stop_reason("boredom")
     assert blocks.stop_reason("mri") == 3
     with pytest.raises(RequestInvalid, match=r"contact '0{33}' has 33 characters; allowed are 0 .. 32"):
         blocks.commission_block(Implant(contact="0" * 33), 1)
+    with pytest.raises(RequestInvalid, match=r"level_drift_ul is 51 uL a root day; allowed are 1 .. 50"):
+        blocks.commission_block(Implant(level_drift_ul=51), 1)
     for contact in ("Zürich 1", "two\nlines"):
         with pytest.raises(RequestInvalid, match="must be plain printable ascii"):
             blocks.commission_block(Implant(contact=contact), 1)
-    assert blocks.wire_contact("0" * 32) == b"0" * 32 and blocks.read_implant(blocks.commission_block(Implant(), 1)).contact == ""
-
-
-@given(st.binary(max_size=40))
-def test_text_off_the_wire_is_printable_whatever_it_was(raw):
-    assert blocks.read_text(raw).isprintable() and blocks.read_text(raw).isascii()
+    assert blocks.read_implant(blocks.commission_block(Implant(), 1)).contact == ""
 
 
 @pytest.mark.parametrize("row, kind", [(row, kind) for kind, _, rows in cat.BLOCKS for row in rows if row[1] in (1, 2, 4, -4)],

@@ -5,7 +5,7 @@ import pytest
 from thecal.host import drug_library, units
 from thecal.host.bolus import LEAST_NL, MOST_NL, PatientBolus, volume_of
 from thecal.host.errors import RequestInvalid
-from thecal.host.limits import DAILY, Baseline, check, overridden
+from thecal.host.limits import DAILY, STEP, Baseline, check, overridden
 from thecal.host.prescription import Prescription, ingredients_of
 
 LIBRARY = drug_library.load()
@@ -66,8 +66,8 @@ def test_the_bounds_themselves_are_taken(dose, over, lockout, per_day):
 
 
 @pytest.mark.parametrize("drug, concentration, also, words", [
-    ("baclofen", "2000 ug/mL", None, "grants no patient bolus of baclofen"), ("ziconotide", "25 ug/mL", None, "grants no patient bolus of ziconotide"),
-    ("morphine", "10 mg/mL", {"ziconotide": "25 ug/mL"}, "grants no patient bolus of ziconotide"),
+    ("baclofen", "2000 ug/mL", None, "grants no patient bolus of baclofen"), ("ziconotide", "25 ug/mL", None, "allows no bolus of ziconotide: it is given as a continuous infusion only"),
+    ("morphine", "10 mg/mL", {"ziconotide": "25 ug/mL"}, "allows no bolus of ziconotide"),
     ("clonidine", "500 ug/mL", None, "grants no patient bolus of clonidine alone")])
 def test_drugs_that_no_patient_may_ask_for(drug, concentration, also, words):
     with pytest.raises(RequestInvalid, match=words):
@@ -86,7 +86,8 @@ def test_minutes_typed_where_hours_are_meant_trip_the_soft_limit():
     meant, typed = BASAL.with_bolus("0.3 mg", "10 min", "20 h", 40), BASAL.with_bolus("0.3 mg", "10 min", "20 min", 40)
     assert overridden(check(meant, RUNNING)) == 0 and meant.worst_daily_nl() == 460_000
     found = check(typed, RUNNING)
-    assert overridden(found) == DAILY
+    assert overridden(found) == DAILY | STEP, "with a usual count the step alone would: six a day are 45 % more"
+    assert overridden(check(BASAL.with_bolus("0.3 mg", "10 min", "20 min", 6), RUNNING)) == STEP
     assert any("day with all patient boluses of morphine 16 mg/day is above the usual limit of 15 mg/day" in line for line in found)
     with pytest.raises(RequestInvalid, match="day with all patient boluses of morphine 23.2 mg/day is above the hard limit of 20 mg/day"):
         check(BASAL.with_bolus("0.4 mg", "10 min", "20 min", 48), RUNNING)

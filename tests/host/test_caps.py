@@ -30,7 +30,7 @@ def test_the_crc_is_that_of_drug_concentration_setting_and_file():
     items = ingredients_of("morphine", "10 mg/mL", None, LIBRARY)
     crc = library_crc(items, None)
     assert crc == library_crc(ingredients_of("morphine", "10 mg/mL", None, drug_library.load()), None) == library_crc(items, "non-cancer")
-    newer = replace(items[0], drug=replace(items[0].drug, version=2))
+    newer = replace(items[0], drug=replace(items[0].drug, version=items[0].drug.version + 1))
     others = [library_crc(ingredients_of("morphine", "20 mg/mL", None, LIBRARY), None), library_crc(items, "cancer"), library_crc((newer,), None)]
     assert len({crc, *others}) == 4 and 0 <= crc < 2**32
 

@@ -63,7 +63,7 @@ def test_the_implant_record(therapy, capsys):
     known = json.loads(capsys.readouterr().out)["record"]
     assert (known["patient"], known["tip_level"], known["access_port"], known["mri"]) == ("AB", "T10", False, "conditional")
     assert run(therapy, "implant", "--patient", "ABCDEFGHI", "--yes") == 1
-    assert "patient 'ABCDEFGHI' has 9 characters; at most 8" in capsys.readouterr().err
+    assert "patient 'ABCDEFGHI' has 9 characters; allowed are 0 .. 8" in capsys.readouterr().err
 
 
 def test_the_trial_record(therapy, capsys):
@@ -91,8 +91,8 @@ def test_alarms_are_silenced_and_acknowledged_by_row_or_name(therapy, capsys):
     assert run(therapy, "silence", "low reservoir", "--hours", "12") == 0
     assert unpack(cat.SILENCE, therapy.orders[-1][1])["row"] == 19 and "silenced for 12 h" in capsys.readouterr().out
     assert run(therapy, "acknowledge") == 0 and unpack(cat.ACKNOWLEDGE, therapy.orders[-1][1])["row"] == 0
-    assert run(therapy, "acknowledge", "29") == 1
-    assert "alarm 29 is neither 0 (all), a row (1 .. 28) nor a name" in capsys.readouterr().err
+    assert run(therapy, "acknowledge", "30") == 1
+    assert "alarm 30 is neither 0 (all), a row (1 .. 29) nor a name" in capsys.readouterr().err
     assert run(therapy, "silence", "--hours", "25") == 2 and run(therapy, "silence", "--hours", "0") == 2
 
 

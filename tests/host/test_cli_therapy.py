@@ -7,6 +7,7 @@ from fake_pump import FakePump
 
 from thecal.host import Implant, Prescription, cli, cli_therapy
 from thecal.host.blocks import read_program, unpack
+from thecal.host.followup import FollowUp
 from thecal.host.programmer import Programmer
 from thecal.host.terminal import Session
 from thecal.protocol import catalogue as cat
@@ -103,7 +104,8 @@ def test_a_single_bolus_shows_its_day_and_a_patient_asks_without_a_dose(therapy,
 
 def test_a_pause(therapy, capsys):
     assert run(therapy, "pause", "--minutes", "30", "--yes") == 0
-    assert "PAUSED for 30 min" in capsys.readouterr().err and unpack(cat.PAUSE, therapy.orders[-1][1])["minutes"] == 30
+    said = capsys.readouterr().err
+    assert "PAUSED for 30 min" in said and "WARNING: stopping baclofen abruptly is dangerous: withdrawal" in said and unpack(cat.PAUSE, therapy.orders[-1][1])["minutes"] == 30
     assert run(therapy, "pause", "--minutes", "1441", "--yes") == 2
 
 
@@ -208,3 +210,26 @@ def test_an_order_the_pump_had_done_before_is_said(therapy, capsys):
     done = Programmer(fake).stop()
     cli_therapy.told("thecal.stop/1", done.__class__("stop", "00", True, "00", 5), False, "stopped")
     assert "the pump had done it before" in capsys.readouterr().out
+
+
+# ---------------------------------------------------------------------------------------------------- what it costs on the wire
+@pytest.mark.parametrize(("args", "files", "statuses"), [
+    ([*PROGRAM, "--dose", "180 ug/day"], 4, 2),                         # program, last fill, end of the log, read-back
+    (["prime", "tubing"], 3, 2),                                        # program, last fill, read-back
+    (["bolus", "30 ug", "--over", "10 min"], 2, 2), (["stop"], 2, 2), (["resume"], 2, 2), (["pause"], 2, 2), (["clock"], 2, 2),
+    ([*REFILL, "--concentration", "500 ug/mL"], 3, 2),                  # program, last fill, read-back
+], ids=lambda value: value[0] if isinstance(value, list) else str(value))
+def test_an_order_reads_each_thing_once(therapy, args, files, statuses):
+    """Of the pump's state one look, whatever is judged by it; a second status goes into the order's number."""
+    therapy.served.clear()
+    assert run(therapy, *args, "--yes") == 0
+    assert therapy.served.count(cat.STATUS) == statuses and therapy.served.count(cat.IMPLANT) == 1 and therapy.served.count(cat.FILE_INFO) == files
+    assert therapy.served.count(cat.COMMIT) == 1
+
+
+def test_a_visit_plans_by_one_look(therapy):
+    pump = Programmer(therapy)
+    therapy.served.clear()
+    FollowUp(pump, "Dr X").plan(program=Prescription.simple("baclofen", concentration="500 ug/mL", dose="180 ug/day"))
+    counts = [therapy.served.count(message) for message in (cat.STATUS, cat.IMPLANT, cat.FILE_INFO)]
+    assert counts == [1, 1, 4], "one look; of files the program, the fill, the end of the log and the implant record"

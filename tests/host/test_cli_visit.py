@@ -38,13 +38,14 @@ def treated(first, capsys):
 
 
 def test_a_first_visit(first, capsys):
-    assert run(first, *FIRST, "--alarm-test", "heard", "--score", "pain 0-10", "4", "--side-effects", "none", "--oral", "baclofen 4 x 10 mg, one less a week",
+    assert run(first, *FIRST, "--alarm-test", "heard", "--score", "pain 0-10", "4", "--side-effects", "none", "--oral", "baclofen 40 mg/day -> 5 mg/day",
                "--next", "2026-02-02 10:00") == 0
     said = capsys.readouterr()
     for words in ("interrogation", "idle: no program committed yet", "low reservoir", "no screening trial is on record", "program, digest ", "75 ug/day baclofen"):
         assert words in said.err, words
     for words in ("VISIT of pump 1001 at 2026-01-05", "patient          AB, spasticity", "pain 0-10        4", "side effects     none",
-                  "oral drugs       baclofen 4 x 10 mg, one less a week", "alarm test       heard", "next visit       2026-02-02 10:00:00",
+                  "by mouth         baclofen 40 mg/day -> 5 mg/day",
+                  "weaning          oral baclofen falls by 87.5 %, above the usual 25-50 % a step: withdrawal", "alarm test       heard", "next visit       2026-02-02 10:00:00",
                   "state            priming, 0.375 mL left", "by Dr X: ____"):
         assert words in said.out, words
     assert first.bench.tones >= 1
@@ -104,6 +105,7 @@ def test_who_signs_is_asked(treated, capsys, monkeypatch):
     assert "by Dr Y: ____" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("args, status, words", [
     (["visit", "--yes"], 2, "a visit is signed: give --sign NAME"), (["visit", "--sign", "X"], 2, "add --yes"),
     ([*NEXT, "--withdrawn", "5 mL"], 2, "--withdrawn 5 mL without --volume"), ([*NEXT, "--drug", "baclofen"], 2, "give --drug and --concentration together"),

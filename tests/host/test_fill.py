@@ -11,6 +11,7 @@ from thecal.host.errors import RequestInvalid
 from thecal.host.fill import Fill, bridge, discrepancy, empty_date, low_reservoir_date, mixed_ng_ml, seconds_until_used
 from thecal.host.prescription import Prescription, Step
 
+DAY = 86_400
 LIBRARY = drug_library.load()
 
 
@@ -57,13 +58,38 @@ def test_a_fill_in_whole_microlitres():
 
 
 @pytest.mark.req("TH-PROG-10")
-@pytest.mark.parametrize("drug, concentration", [("sufentanil", "5000 ug/mL"), ("fentanyl", "10 mg/mL"), ("hydromorphone", "15 mg/mL")])
+@pytest.mark.parametrize("drug, concentration", [("sufentanil", "5000 ug/mL"), ("fentanyl", "10 mg/mL"), ("hydromorphone", "15 mg/mL"),
+    ("hydromorphone", "10 mg/mL"), ("morphine", "20 mg/mL"), ("morphine", "25 mg/mL")])
 def test_a_floor_above_the_starting_dose_is_refused(drug, concentration):
     made = Fill("20 mL", drug, concentration, library=LIBRARY)
     with pytest.raises(RequestInvalid, match="above the starting dose"):
         made.check()
     with pytest.raises(RequestInvalid, match="and the patient's"):
         made.check({drug: Fraction(1)})
+
+
+@pytest.mark.req("TH-PROG-10")
+@pytest.mark.parametrize("drug, concentration, setting", [
+    ("morphine", "10 mg/mL", None),             # M3: 0.48 of 0.5 mg
+    ("morphine", "20 mg/mL", "tolerant"), ("morphine", "25 mg/mL", "cancer"), ("hydromorphone", "10 mg/mL", "cancer"),
+    ("hydromorphone", "2 mg/mL", None), ("bupivacaine", "20 mg/mL", None)])
+def test_a_setting_that_starts_higher_takes_a_stronger_fill(drug, concentration, setting):
+    assert not any("starting dose" in line for line in Fill("20 mL", drug, concentration, setting=setting, library=LIBRARY).check())
+
+
+@pytest.mark.req("TH-LIFE-26")
+def test_the_life_is_that_of_the_concentration_and_of_the_drugs_first_fill():
+    def lives(concentration, before=(), **more):
+        made = Fill("18 mL", "ziconotide", concentration, library=LIBRARY, **more)
+        return made.use_before_s(1000, before) - 1000, made.next_due_s(1000, before)
+
+    assert lives("25 ug/mL") == (14 * DAY, 14 * DAY) == lives("25 ug/mL", ("morphine",)), "a first fill in a used pump too"
+    assert lives("25 ug/mL", ("ziconotide",)) == (84 * DAY, 84 * DAY) and lives("20 ug/mL", ("ziconotide",)) == (40 * DAY, 40 * DAY)
+    assert lives("25 ug/mL", rinse=True) == (-1000, 0), "a rinse is no fill and starts no life"
+    mixed = Fill("18 mL", "morphine", "20 mg/mL", also={"ziconotide": "25 ug/mL"}, library=LIBRARY)
+    assert mixed.next_due_s(0, ("morphine",)) == 14 * DAY and mixed.next_due_s(0, ("morphine", "ziconotide")) == 84 * DAY
+    dated = Fill("18 mL", "baclofen", "500 ug/mL", next_refill="2026-02-01 09:00", library=LIBRARY)
+    assert dated.next_due_s(dated.next_refill_s - 5 * DAY) == 5 * DAY and dated.next_due_s(dated.next_refill_s - 300 * DAY) == 180 * DAY
 
 
 def test_a_floor_fits_a_patient_who_has_the_dose_already():
@@ -100,6 +126,7 @@ FLEX = Prescription.flex(
     weekdays={"sun": [{"from": "00:00", "dose": "minimum"}]})
 
 
+@pytest.mark.slow
 @pytest.mark.req("TH-LIFE-08")
 @settings(deadline=None)     # a loaded machine is no reason
 @given(st.integers(0, 20_000_000), st.integers(0, 2 * 604_800))
@@ -133,6 +160,9 @@ def test_a_program_that_gives_nothing_has_no_date():
     (3_000_000, 1_400_000, 10_000_000, "1.6 mL less withdrawn than expected: over-infusion"),
     (3_000_000, 4_700_000, 10_000_000, "1.7 mL more withdrawn than expected: under-delivery"),
     (15_000_000, 2_000_000, 3_000_000, "theft"),
+    (3_000_000, 2_100_000, None, None),
+    (3_000_000, 1_800_000, None, "1.2 mL less withdrawn than expected: the log no longer reaches back to the last refill, so it is not known"),
+    (3_000_000, 4_200_000, None, "1.2 mL more withdrawn than expected: the log no longer reaches back"),
 ])
 def test_refill_discrepancy_of_alarms_section_4(expected, withdrawn, delivered, words):
     said = discrepancy(expected, withdrawn, delivered)

@@ -10,6 +10,7 @@ from thecal.host.errors import RequestInvalid
 from thecal.host.limits import STEP, overridden
 from thecal.host.prescription import Bridge
 from thecal.host.programmer import Programmer
+from thecal.host.wean import OralDose
 from thecal.protocol import catalogue as cat
 
 FILL = {"drug": "baclofen", "concentration": "500 ug/mL"}
@@ -61,7 +62,8 @@ def test_a_first_visit_fills_primes_and_programs(implanted, real):
 
 @pytest.mark.req("TH-LIFE-11", "TH-LIFE-19")
 def test_the_report_is_signed_by_its_digest_on_the_pumps_record(treated):
-    visit = FollowUp(treated, "Dr X", {"Ashworth": "2", "oral drugs": "baclofen 10 mg less"}, next_visit_s=treated.status().time_s + 30 * 86_400)
+    visit = FollowUp(treated, "Dr X", {"Ashworth": "2"}, next_visit_s=treated.status().time_s + 30 * 86_400,
+                     oral=[OralDose.of("baclofen 40 mg/day -> 30 mg/day")])
     visit.interrogate()
     visit.plan(program=program("180 ug/day"))
     visit.carry_out()
@@ -73,7 +75,7 @@ def test_the_report_is_signed_by_its_digest_on_the_pumps_record(treated):
     assert visits[-1].text == "alarm test heard" and report["program_digest"] == treated.status().running_digest
     text = followup.as_text(report)
     for words in ("patient          AB, spasticity", "withdrawn        nothing was withdrawn", "dose             baclofen: 150 ug/day -> 180 ug/day (+20 %)",
-                  "alarm test       heard", "Ashworth         2", "oral drugs       baclofen 10 mg less", "next visit       2026-02-18",
+                  "alarm test       heard", "Ashworth         2", "by mouth         baclofen 40 mg/day -> 30 mg/day", "next visit       2026-02-18",
                   "delivered        4.57 mL of 4.57 mL prescribed in 14 closed days (100 %), primes and boluses included, 0 mL missed", "report %s, program %s, by Dr X" % (report["digest"], report["program_digest"])):
         assert words in text, (words, text)
 

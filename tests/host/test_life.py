@@ -36,7 +36,7 @@ def test_the_records_read_back_as_they_were_written():
     made = trial()
     assert TrialRecord.read(taken(cat.TRIAL_RECORD, made.values()), LIBRARY) == made and TrialRecord.read(b"", LIBRARY) is None
     ten = trial([{"kind": "infusion", "dose": "2.4 ug/day", "watched": "3 d", "adverse": True}] * 9 + [
-        {"kind": "infusion", "dose": "3.6 ug/day", "response": "yes"}], "ziconotide", "25 ug/mL")
+        {"kind": "infusion", "dose": "3.6 ug/day", "watched": "72 h", "response": "yes"}], "ziconotide", "25 ug/mL")
     assert TrialRecord.read(taken(cat.TRIAL_RECORD, ten.values()), LIBRARY) == ten
     assert Contents.read(b"", LIBRARY) is None
 
@@ -48,8 +48,8 @@ def test_the_records_in_words():
 
 
 @pytest.mark.parametrize("make, words", [
-    (lambda: ImplantRecord("ABCDEFGHI", "", 0).values(), "patient 'ABCDEFGHI' has 9 characters; at most 8"),
-    (lambda: ImplantRecord("AB", "a" * 17, 0).values(), "has 17 characters; at most 16"), (lambda: ImplantRecord("Ä", "", 0).values(), "plain ascii"),
+    (lambda: ImplantRecord("ABCDEFGHI", "", 0).values(), "patient 'ABCDEFGHI' has 9 characters; allowed are 0 .. 8"),
+    (lambda: ImplantRecord("AB", "a" * 17, 0).values(), "has 17 characters; allowed are 0 .. 16"), (lambda: ImplantRecord("Ä", "", 0).values(), "plain printable ascii"),
     (lambda: ImplantRecord("AB", "", 0, "T10", True, "maybe").values(), "MRI class 'maybe' is none of: unknown, safe, conditional, unsafe"),
     (lambda: trial([]), "a trial of 0 doses; allowed are 1 .. 10"), (lambda: trial(SCREEN * 6), "a trial of 12 doses"),
     (lambda: trial(SCREEN[:1]), "no dose of the trial had a response: no pump is indicated"),
@@ -57,6 +57,10 @@ def test_the_records_in_words():
     (lambda: trial([{"kind": "infusion", "dose": "7.3 ug/day"}], "ziconotide", "25 ug/mL"), "above the hard limit of 7.2 ug/day (setting trial)"),
     (lambda: trial([{"dose": "50 ug", "pulse": 80}]), "unknown key 'pulse'"), (lambda: trial([{"dose": "50 ug", "response": "well"}]), "response 'well' is none of"),
     (lambda: trial([{"dose": "50 ug", "score": 11, "response": "yes"}]), "score is 11; allowed are 0 .. 10"),
+    (lambda: trial([{"response": "yes"}]), "trial dose lacks 'dose'"), (lambda: trial([{"dose": "0 ug", "response": "yes"}]), "'0 ug' is no dose"),
+    (lambda: trial([{"dose": "50 ug", "score": "x", "response": "yes"}]), "score 'x' is not a whole number 0 .. 10"),
+    (lambda: trial(concentration="0 ug/mL"), "concentration '0 ug/mL' of a trial holds no drug"),
+    (lambda: trial([{"kind": "infusion", "dose": "50 ug/day", "response": "yes"}]), "the infusion of 50 ug/day has no length"),
     (lambda: trial([{"dose": "50 ug", "watched": "256 h"}]), "hours is 256; allowed are 0 .. 255"),
     (lambda: TrialDose("bolus", -1, 0, "yes"), "dose is -1; allowed are 0 .. 4294967295"), (lambda: TrialDose("drip", 1, 0, "yes"), "kind 'drip' is none of"),
 ])

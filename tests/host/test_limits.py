@@ -1,12 +1,14 @@
 """Limits: the traps of regimens.md, each met by the rule it was written for."""
 
+from dataclasses import replace
 from fractions import Fraction
 
 import pytest
 
 from thecal.host import drug_library, units
+from thecal.host.bolus import PatientBolus
 from thecal.host.errors import RequestInvalid
-from thecal.host.limits import DAILY, SOFT_LIMITS, START, STEP, Baseline, Finding, check, check_bolus, check_daily, check_start, has_ceiling, overridden
+from thecal.host.limits import BOLUS, DAILY, SOFT_LIMITS, START, STEP, Baseline, Finding, check, check_bolus, check_daily, check_start, has_ceiling, overridden
 from thecal.host.prescription import Ingredient, Prescription, Step
 
 LIBRARY = drug_library.load()
@@ -62,6 +64,16 @@ def test_soft_limits_warn(pending, baseline, words):
     assert any(words in line for line in check(pending, baseline)), check(pending, baseline)
 
 
+@pytest.mark.req("TH-PROG-18")
+@pytest.mark.parametrize("dose", ["16.81 ug/day", "17 ug/day", "19.19 ug/day", "19.2 ug/day"])
+def test_the_ceiling_binds_above_the_last_step_below_it(dose):
+    found = program(dose, "ziconotide", "25 ug/mL")
+    with pytest.raises(RequestInvalid, match="is above 16.8 ug/day, which must not be passed before day 21 of therapy; this is day 16"):
+        check(found, after("16.8 ug/day", "ziconotide", day=16))
+    assert not any("day 21" in line for line in check(found, after("16.8 ug/day", "ziconotide", day=21)))
+    assert not any("day 21" in line for line in check(program("16.8 ug/day", "ziconotide", "25 ug/mL"), after("14.4 ug/day", "ziconotide", day=16)))
+
+
 def test_z2_the_ceiling_may_be_reached_on_day_24():
     said = check(program("19.2 ug/day", "ziconotide", "25 ug/mL"), after("16.8 ug/day", "ziconotide", since_s=3 * DAY, day=24))
     assert all("before day" not in line for line in said)
@@ -106,7 +118,7 @@ def test_z1_goes_up_by_half_steps_and_meets_no_limit():
 
 
 @pytest.mark.parametrize("dose, now, since_s, day, sentence", [
-    ("19.2 ug/day", "16.8 ug/day", 56 * 3600, 16, "ziconotide 19.2 ug/day must not be reached before day 21 of therapy; this is day 16"),                   # Z2
+    ("19.2 ug/day", "16.8 ug/day", 56 * 3600, 16, "ziconotide 19.2 ug/day is above 16.8 ug/day, which must not be passed before day 21 of therapy; this is day 16"),                   # Z2
     ("9.6 ug/day", None, 0, 0, "starting dose of ziconotide 9.6 ug/day is above the hard limit of 2.4 ug/day (setting non-cancer)"),                          # Z3
     ("168 ug/day", "16.8 ug/day", 3 * DAY, 30, "daily dose of ziconotide 168 ug/day is above the hard limit of 19.2 ug/day (setting non-cancer)"),            # Z3
     ("2.4 ug/h", None, 0, 0, "daily dose of ziconotide 57.6 ug/day is above the hard limit of 19.2 ug/day (setting non-cancer)"),                             # Z4
@@ -142,3 +154,28 @@ def test_soft_limits_have_their_bit_and_plain_sentences_none():
     with pytest.raises(RequestInvalid, match="starting dose of morphine 1.1 mg/day is above the hard limit of 1 mg/day"):
         check_start(LIBRARY["morphine"], units.dose_rate_ng_day("1.1 mg/day"))
     assert overridden(check_daily(LIBRARY["morphine"], units.dose_rate_ng_day("16 mg/day"))) == DAILY
+
+
+@pytest.mark.req("TH-PROG-11")
+def test_more_by_patient_boluses_is_a_step_of_its_own():
+    def asks(dose, per_day, lockout="3 h"):
+        made = program("4 mg/day", "morphine", "10 mg/mL", setting="tolerant")
+        return replace(made, patient_bolus=PatientBolus.of(made.ingredients, dose, "10 min", lockout, per_day))
+
+    running = Baseline.of(asks("0.2 mg", 4), 7 * DAY)
+    more = check(asks("0.7 mg", 12), running)
+    assert overridden(more) == STEP and "step of the day with all patient boluses, of morphine from 4.8 mg/day to 9.6 mg/day is 100 %, above the usual 30 %" in more
+    assert overridden(check(asks("0.4 mg", 4), running)) == 0, "from 4.8 to 5.6 is 17 %"
+    assert overridden(check(asks("0.4 mg", 4), replace(running, since_change_s=3600))) == STEP, "an hour behind the last change"
+    assert overridden(check(asks("0.1 mg", 4), replace(running, since_change_s=3600))) == 0, "a fall"
+
+
+@pytest.mark.req("TH-PROG-17")
+def test_a_lockout_typed_in_minutes_for_hours_is_said_even_where_the_day_stays_below_its_limits():
+    def locked(lockout):
+        made = program("4 mg/day", "morphine", "10 mg/mL", setting="tolerant")
+        return replace(made, patient_bolus=PatientBolus.of(made.ingredients, "0.3 mg", "10 min", lockout, 6))
+
+    found = check(locked("20 min"), Baseline.of(locked("20 h"), 7 * DAY))
+    assert overridden(found) == BOLUS and "lockout of 20 min is shorter than the 20 h that the patient has now" in found
+    assert overridden(check(locked("20 h"), Baseline.of(locked("20 min"), 7 * DAY))) == 0

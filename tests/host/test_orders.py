@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 from real_pump import RealPump
 
-from thecal.host import Fill, Implant, Prescription, TrialRecord, orders
+from thecal.host import Fill, Implant, Prescription, TrialRecord, orders, present, units
 from thecal.host.blocks import unpack
 from thecal.host.errors import PumpRefused, RequestInvalid
 from thecal.host.limits import NO_BRIDGE, OVERRIDE_REASONS, START, STEP, Finding, overridden
@@ -67,8 +67,8 @@ def test_reasons_and_rows():
     with pytest.raises(RequestInvalid, match="reason 'none' is none of"):
         orders.override_reason("none")
     assert [orders.row_number(name) for name in (0, 19, "low reservoir", "motor stall")] == [0, 19, 19, 7]
-    for wrong in (-1, 29, "stall"):
-        with pytest.raises(RequestInvalid, match="is neither 0 .all., a row .1 .. 28. nor a name of the table"):
+    for wrong in (-1, 30, "stall"):
+        with pytest.raises(RequestInvalid, match="is neither 0 .all., a row .1 .. 29. nor a name of the table"):
             orders.row_number(wrong)
     assert orders.overriding(MORE, [Finding("to be read only")], None).guard.overrides == 0
 
@@ -281,6 +281,37 @@ def test_setting_the_clock_tells_which_steps_move(bedside):
     bedside.program(flex)
     now = bedside.status().time_s
     assert "6 h earlier" in bedside.set_clock(now + 6 * 3600).warnings[0] and bedside.status().time_s == now + 6 * 3600
+
+
+@pytest.mark.req("TH-LIFE-28")
+def test_setting_the_clock_back_says_that_no_step_comes_twice_and_the_status_until_when(bedside):
+    flex = Prescription.flex("baclofen", concentration="500 ug/mL", steps=[{"from": "06:00", "dose": "5 ug/h"}, {"from": "22:00", "dose": "7 ug/h"}])
+    bedside.program(flex)
+    now = bedside.status().time_s
+    said = bedside.set_clock(now - 3600).warnings
+    assert said[2] == "no step is given twice: until the pump's clock shows %s the day's dose runs evenly" % units.pump_time_text(now)
+    assert bedside.status().given_until_s == now
+    assert "evenly until %s, since the clock went back" % units.pump_time_text(now) in present.state_text(bedside.status(), flex)
+    assert bedside.wait(minutes=61).given_until_s == 0
+
+
+@pytest.mark.req("TH-ALM-40")
+def test_row_4_that_stays_says_why(morphine):
+    app = morphine.port.bench.app
+    app.alarm(4, True)
+    app.caps.delivered_day_nl += 10_000_000
+    assert morphine.acknowledge(4).warnings[0].startswith("row 4 stays: the last hour holds ") and morphine.acknowledge(5).warnings == []
+    app.caps.delivered_day_nl -= 10_000_000
+    assert morphine.acknowledge().warnings == [] and not morphine.status().alarms
+
+
+@pytest.mark.req("TH-ALM-16")
+def test_a_pause_warns_of_the_withdrawal_as_a_stop_does_and_is_none_where_it_is_an_alarm(bedside):
+    bedside.program(Prescription.simple("baclofen", concentration="500 ug/mL", dose="150 ug/day"))
+    assert bedside.examine_pause(60) == ["stopping baclofen abruptly is dangerous: withdrawal"]
+    with pytest.raises(RequestInvalid, match="a pause of 6.02 h is longer than the 6 h after which no delivery is an alarm: stopping baclofen abruptly"):
+        bedside.pause(361)
+    assert bedside.pause(360).warnings and bedside.status().mode == "paused"
 
 
 def test_a_refill_that_does_not_fit(bedside):

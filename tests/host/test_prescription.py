@@ -92,8 +92,8 @@ def test_a_drug_nobody_knows_is_safest_stopped():
 
 def test_own_fallback():
     assert simple(fallback="0.1 mL/day").fallback_nl_day == 100_000
-    assert simple(fallback="0 mL/day").fallback_nl_day == 0
-    for text, words in (("0.4 mL/day", "highest rate"), ("0.02 mL/day", "0.048"), ("0.1 mL", "unit of volume")):
+    assert simple("morphine", "1 mg/mL", "0.3 mg/day", fallback="0 mL/day").fallback_nl_day == 0
+    for text, words in (("0.4 mL/day", "highest rate"), ("0 mL/day", "would stop baclofen abruptly, which is dangerous; it needs at least 0.006 mL/day"), ("0.02 mL/day", "0.048"), ("0.1 mL", "unit of volume")):
         with pytest.raises(RequestInvalid, match=words):
             simple(fallback=text)
 
@@ -135,6 +135,7 @@ def test_a_dose_made_from_a_rate_gives_that_rate(rate, strength):
     assert rate_for(item.dose_ng(rate), item) == rate
 
 
+@pytest.mark.slow
 @given(st.lists(st.tuples(st.integers(0, 1439), st.integers(48_000, 24_000_000)), min_size=1, max_size=12, unique_by=lambda step: step[0]))
 def test_a_flex_day_is_the_sum_of_its_seconds(steps):
     steps = sorted(steps)

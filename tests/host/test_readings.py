@@ -18,7 +18,8 @@ def slot(time_s, program):
     return (body + crc16(body, 0, len(body)).to_bytes(2, "little")).ljust(cat.PRESCRIPTION_BYTES, b"\0")
 
 
-def test_nothing_on_record_is_none(pump):
+def test_nothing_on_record_is_none(pump, fake):
+    fake.files.clear()
     assert (pump.contents(), pump.implant_record(), pump.trial_record(), pump.prescriptions(), pump.drugs_at_head()) == (None, None, None, [], None)
     assert pump.delivery() == [] and pump.faults() == [] and pump.records_kept() == dict.fromkeys(("commission", "program", "fill", "implant", "trial"), "")
 

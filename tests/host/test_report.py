@@ -80,7 +80,7 @@ def test_delivered_against_prescribed_since_the_last_visit(visited, fake):
     visited.sign_visit(b"12345678")
     signed = len(fake.events) - 1
     today = fake.time_s // 86_400
-    fake.first_day, fake.days = today - 1, [day(today - 1, 900, 900_000), day(today, 300, 300_000, 300_000), day(today + 1, 300, 300_000)]
+    fake.first_day, fake.days = today - 1, [day(today - 1, 900, 900_000), day(today, 300, 0, 300_000), day(today + 1, 300, 300_000)]
     lost = [event(len(fake.events) + n, (today + 1) * 86_400 - 60, cat.E_PULSE_LOST, 0, 3, 117) for n in range(300)]
     fake.events += lost
     seen = report.collect(visited)

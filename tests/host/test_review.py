@@ -6,7 +6,7 @@ from fractions import Fraction
 import pytest
 from fake_pump import FakePump, event
 
-from thecal.host import review
+from thecal.host import review, units
 from thecal.host.errors import RequestInvalid
 from thecal.host.fill import Fill
 from thecal.host.implant import Implant
@@ -156,9 +156,19 @@ NOON_S = START_S + 3 * 3600
 def test_six_zones_east_move_the_steps_and_not_the_dose():
     said = review.clock_warnings(B2, NOON_S, NOON_S + 6 * 3600)
     assert said == ["the program's steps move: they come 6 h earlier than by the old clock",
-                    "the next step (22:00) comes in 4 h; by the old clock the next one was 22:00 in 10 h"]
+                    "the next step (22:00) comes in 4 h; by the old clock the next one was 22:00 in 10 h",
+                    "what lies between is leapt over: 0.041 mL is not given, and what comes next is so much nearer to what was given last"]
+    assert "is not given of the first day" in review.clock_warnings(B2, NOON_S, NOON_S + 30 * 3600)[2]
+
+
+@pytest.mark.req("TH-LIFE-28")
+def test_a_clock_set_back_gives_no_step_twice_and_that_is_said_before():
     back = review.clock_warnings(B2, NOON_S, NOON_S - 9 * 3600)
-    assert "9 h later" in back[0] and back[2] == "the rate changes at once, from 0.165 mL/day to 0.24 mL/day"
+    assert "9 h later" in back[0] and back[2] == "no step is given twice: until the pump's clock shows %s the day's dose runs evenly" % units.pump_time_text(NOON_S)
+    assert back[1].startswith("the next step (22:00) comes in 19 h") and back[3] == "the rate changes at once, from 0.165 mL/day to 0.2 mL/day"
+    assert units.pump_time_text(NOON_S - 8 * 86_400) in review.clock_warnings(B2, NOON_S, NOON_S - 9 * 86_400)[2], "for a day at most"
+    lost = review.clock_warnings(B2, NOON_S, NOON_S - 9 * 3600, lost=True)
+    assert lost[2:] == ["the rate changes at once, from 0.165 mL/day to 0.24 mL/day"], "under row 12 none of the steps was given"
 
 
 def test_one_rate_all_week_has_nothing_to_move():

@@ -1,9 +1,16 @@
 """The interrogation screen: every item of alarms.md section 5, in its order, and a schedule that is drawn."""
 
-import pytest
-from fake_pump import event
+import json
 
-from thecal.host import Fill, ImplantRecord, Implant, Prescription, report, screen
+import pytest
+from bare_pump import MONDAY_S, STORE_BYTES
+from fake_pump import event
+from older_store import older_store
+from real_pump import RealPump
+
+from thecal.host import Fill, ImplantRecord, Implant, Prescription, cli, report, screen
+from thecal.host.programmer import Programmer
+from thecal.host.terminal import Session
 from thecal.protocol import catalogue as cat
 
 FLEX = Prescription.flex("baclofen", concentration="2000 ug/mL", weekdays={"sat": [{"from": "00:00", "dose": "minimum"}]}, steps=[
@@ -63,3 +70,19 @@ def test_what_nobody_knows_is_said(pump):
     assert told["alarms"] == "none active" and told["low reservoir"] == "no date: nothing is programmed"
     assert "the implant is not on record" in told["battery"] and "program" not in told and "patient" not in told
     assert screen.clock_text(None) == "" and screen.clock_text(-60) == ", 1 min behind this computer" and screen.ml(375_000) == "0.375 mL"
+
+
+@pytest.mark.req("TH-STORE-11")
+def test_a_pump_flashed_over_an_older_firmwares_store_says_so(capsys):
+    """At `thecal status`, in its log and as JSON: neither a new pump nor a damaged one."""
+    real = RealPump(store=older_store(STORE_BYTES, MONDAY_S))
+    session = Session("toy://", open_pump=lambda url, timeout_s, **who: Programmer(real, timeout_s=timeout_s, **who))
+    sentence = ("the store was written by firmware with records of version 1, which this one does not read; nothing of it runs: "
+                "commission, fill and program anew")
+    assert cli.run(["status"], session) == 0
+    said = " ".join(capsys.readouterr().out.split())
+    assert "ALARM 3 " in said and sentence in said and "shelf" in said
+    assert cli.run(["log"], session) == 0 and sentence in " ".join(capsys.readouterr().out.split())
+    assert cli.run(["status", "--json"], session) == 0
+    assert json.loads(capsys.readouterr().out)["alarms"][0]["why"] == sentence
+    assert cli.run(["resume", "--yes"], session) == 1 and "not commissioned" in capsys.readouterr().err

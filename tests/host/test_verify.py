@@ -60,6 +60,7 @@ def test_what_was_signed_is_found_whole_and_on_the_pumps_record(pump, signed, sa
     assert verify.to_dict(found, checks, True)["ok"] and verify.to_dict(found, checks, True)["schema"] == "thecal.verify/1"
 
 
+@pytest.mark.slow
 @pytest.mark.req("TH-LIFE-20")
 def test_every_change_of_a_value_is_seen(signed, saved):
     """Each leaf of the report in turn, the signature's two among them."""

@@ -20,7 +20,7 @@ def test_ours_is_whole():
     rows = anomalies.load(requirements.load())
     assert len(rows) >= 11 and [row["id"] for row in rows] == sorted(row["id"] for row in rows)
     said = " ".join(row["what"] + row["why"] + row["effect"] for row in rows)
-    for words in ("row 11", "row 13", "24 h window", "step_pct", "protocol 2", "sudden loss", "0.1 mL/day", "No real board", "wasted_mj", "double fault"):
+    for words in ("row 11", "row 13", "step_pct", "protocol 2", "sudden loss", "0.1 mL/day", "No real board", "wasted_mj", "double fault"):
         assert words in said, words
 
 
@@ -44,6 +44,6 @@ def test_a_bad_file_is_one_sentence(tmp_path):
         anomalies.load(ids, written(tmp_path / "a.toml", [{key: value for key, value in ROW.items() if key != "effect"}]))
     with pytest.raises(anomalies.AnomaliesError, match="it must have schema"):
         anomalies.load(ids, written(tmp_path / "a.toml", [ROW], head=""))
-    with pytest.raises(anomalies.AnomaliesError, match="a.toml cannot be read"):
+    with pytest.raises(anomalies.AnomaliesError, match="a.toml is not TOML"):
         anomalies.load(ids, written(tmp_path / "a.toml", [], head="="))
     assert anomalies.load(ids, written(tmp_path / "a.toml", [ROW])) == [ROW]

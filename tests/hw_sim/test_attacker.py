@@ -125,6 +125,7 @@ def order_often(world, attacker, times=12):
     return done, failed, pushes(world) - before
 
 
+@pytest.mark.slow
 @pytest.mark.req("TH-LINK-01")
 @pytest.mark.parametrize("rules", [
     ["duplicate"], ["replay=0.5"], ["replay,of=commit", "duplicate,of=commit"], ["reflect"], ["drop=0.2"], ["truncate=0.1"], ["corrupt=0.1"],

@@ -28,6 +28,7 @@ from thecal.host.life import ImplantRecord, TrialRecord
 from thecal.host.limits import Baseline
 from thecal.host.prescription import Prescription
 from thecal.host.programmer import Programmer
+from thecal.host.texts import wire_text
 from thecal.hw_sim.impairment import SENDERS, Impairment
 from thecal.hw_sim.scenario import implant_record, load_scenario, new_world, world_for
 from thecal.protocol import catalogue as cat
@@ -290,7 +291,7 @@ class Commands:
         assert self.pump.implant() == self.implant
 
     def do_card(self):
-        assert blocks.wire_name(self.pump.card().drugs[0].name) == self.app.program_drugs[0]
+        assert wire_text(self.pump.card().drugs[0].name, "drug", cat.DRUG_NAME_BYTES) == self.app.program_drugs[0]
 def play(world, commands, count):
     """Issue `count` commands, visit by visit; a Row for each kind."""
     rows, visit, visits = {kind: Row() for kind in VISIT}, [], 0
@@ -327,6 +328,7 @@ def report(world, commands, rows, virtual_s, wall_s):
             f"the motor turned what the orders ask for, each executed once, less {commands.executed.book.check():.0f} nL that make no pulse yet")
 
 
+@pytest.mark.slow
 @pytest.mark.req("TH-LINK-01")
 def test_every_command_is_executed_once_or_its_outcome_is_said_to_be_open(monkeypatch, capsys):
     with new_world(SCENARIO, runtime="inprocess", seed=SEED) as world:
@@ -359,6 +361,7 @@ def test_every_command_is_executed_once_or_its_outcome_is_said_to_be_open(monkey
         assert row.issued == row.done + row.refused + row.failed + row.open and row.done > 0 and row.done > 0.5 * tried - tried**0.5, kind
 
 
+@pytest.mark.slow
 @pytest.mark.req("TH-LINK-08")
 @pytest.mark.parametrize("line", ["loss=0.3", "replay=0.5", "ber=1e-4", "host.loss=0.5", "pump.loss=0.5"])
 def test_therapy_keeps_its_timing_whatever_the_line_does(line):

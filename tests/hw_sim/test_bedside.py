@@ -199,11 +199,12 @@ def test_a_scan_may_bind_the_gear_and_the_outage_lasts_as_long(bedside):
 
 def test_store_reed_and_chance_act_through_the_world(bedside):
     for kind, values, name in (("store_flip", {"address": 7, "bit": 1}, "store_flip"), ("store_dead", {"for": 60}, "store_dead"),
-                               ("torn_write", {"write": 2, "left": "half"}, "torn_write"), ("reed_held", {"for": 60}, "reed_held")):
+                               ("torn_write", {"write": 2, "left": "half"}, "torn_write"),
+                               ("ram_flip", {"record": "copy", "bit": 3}, "ram_flip"), ("reed_held", {"for": 60}, "reed_held")):
         bedside.act(event(kind, **values))
         assert bedside.world.faults()[-1]["name"] == name and bedside.injected[-1][1].name == name
     for drawn in (Drawn(0, "power_cut", None, 5), Drawn(0, "reed_held", None, 30), Drawn(0, "head_gain", 1.2, 30)):
         bedside.chance(drawn)
-    assert len(bedside.injected) == 4 and bedside.world.plant.faults["head_gain"] == 1.2
+    assert len(bedside.injected) == 5 and bedside.world.plant.faults["head_gain"] == 1.2
     bedside.world.run_until(61 * SECOND_US)
     assert not bedside.world.plant.faults and not bedside.world.board.reed_held and bedside.world.powered

@@ -61,6 +61,7 @@ def test_bars():
     assert found["critical alarms before their fault"] == (1, False)
 
 
+@pytest.mark.slow
 def test_the_object_and_its_page(tmp_path):
     cases = (BY_NAME["rotor stall"], BY_NAME["over-infusion 3×"])
     found = bench.latency(seeds=1, rates=(500_000,), cases=cases)

@@ -12,6 +12,7 @@ def test_it_delivers_what_it_is_programmed_for_and_says_nothing():
         assert rig.ears.heard == [] and rig.rows() == [] and rig.critical_since(0) is None
 
 
+@pytest.mark.slow
 def test_it_is_refilled_before_it_is_empty():
     with Rig(24_000_000) as rig:
         assert rig.fill_lasts_s == pytest.approx(0.8 * 38.6 / 24 * DAY_S)

@@ -18,6 +18,7 @@ def test_a_calibrated_pump_is_within_one_per_cent_a_day_and_its_windows_within_s
     assert len(curve.flows_ul_h) == 96 and sum(curve.flows_ul_h) / 4 == pytest.approx(500, abs=2)
 
 
+@pytest.mark.slow
 def test_back_pressure_costs_what_the_head_loses():
     """1 permille a kPa: 13.3 kPa make 1.3 %, less the pulses at the start."""
     curve = measure(2_000_000, CONDITIONS[1], period_s=86_400)
@@ -38,6 +39,7 @@ def test_boluses_in_a_row():
     assert len(given) == 5 and abs(errors.mean_pct) < 100 * 2 / 50 and errors.lowest_pct > -20 and errors.highest_pct < 20
 
 
+@pytest.mark.slow
 def test_the_object_and_its_page(tmp_path):
     said = []
     found = bench.trumpet(said.append, rates=(500_000,), conditions=(REFERENCE,), settings=((10_000, 600),))

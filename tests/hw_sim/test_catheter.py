@@ -170,6 +170,7 @@ def lost_of(line):
     return sum(part for part, _ in lost), sum(part * conc[0] for part, conc in lost)
 
 
+@pytest.mark.slow
 @pytest.mark.req("TH-PLANT-03")
 @pytest.mark.parametrize("share", [0.1, 0.5, 0.9])
 def test_a_leak_takes_its_share_at_its_place_and_slows_what_goes_on(share):
@@ -196,6 +197,7 @@ def test_a_leak_takes_its_share_at_its_place_and_slows_what_goes_on(share):
     assert len(line._widths) < 4 * 375      # thin rests are joined on their way
 
 
+@pytest.mark.slow
 def test_a_long_push_leaves_through_leak_and_tip_in_turns():
     line = settled(leak=0.5)
     line.push(0, 1, 600.0, (2000.0,), 600.0)
@@ -203,6 +205,7 @@ def test_a_long_push_leaves_through_leak_and_tip_in_turns():
     assert line.tip_conc[0] == pytest.approx(2000.0, rel=0.01)
 
 
+@pytest.mark.slow
 def test_a_disconnected_catheter_stands_still_and_all_goes_at_the_pump():
     line = settled(disconnected=True)
     before = line.tip_conc
@@ -232,6 +235,7 @@ def test_an_alike_line_divides_without_cells_and_takes_back_what_had_left():
     assert taken == conc and pieces == [(pytest.approx(-0.3), conc)] and lost_of(line)[0] == pytest.approx(-0.1)
 
 
+@pytest.mark.slow
 def test_a_leak_before_a_kink_takes_all_that_the_kink_holds_back_and_no_pressure_rises():
     line = settled(kink_ul_kpa_s=0.0, leak=0.3)
     out = line.outflow_ul(50.0, 3600.0)
@@ -252,6 +256,7 @@ def test_a_leak_behind_a_kink_does_not_relieve_it():
     assert lost_of(line)[0] == pytest.approx(out / 2)
 
 
+@pytest.mark.slow
 def test_a_bubble_yields_and_grows_at_height():
     line = settled(kink_ul_kpa_s=0.0, bubble_ul=100.0)
     line.outflow_ul(10.0, 1.0)
@@ -268,6 +273,7 @@ def test_a_bubble_yields_and_grows_at_height():
     assert line.mass_ng()[0] == pytest.approx(mass + 5000 - (10 + grown) * 500 - sucked * 500 - 5000)
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(st.lists(st.tuples(st.floats(-0.5, 30), st.sampled_from([(0.0, 500.0), (2000.0, 0.0), (10.0, 10.0)]), st.sampled_from([0.0, 0.2, 0.95, 1.0])),
                 max_size=60))
@@ -290,3 +296,33 @@ def test_mass_and_volume_close_for_any_flow_through_any_leak(flows):
         assert line._alike is not None or min(line._widths) > 0
     for c, x, inside in zip(came, left, line.mass_ng()):
         assert c - x == pytest.approx(inside, rel=1e-9, abs=1e-7)        # DESIGN 9; sums of pieces that left at two places round more
+
+
+@pytest.mark.parametrize(("outlet", "slip", "in_ul"), [(0.0, 0.001, 1.0), (0.001, 0.001, 1.0), (0.05, 0.01, -0.4), (0.2, 0.0, 3.0), (0.0, 0.0, 1.0),
+                                                       (1e-9, 1e-9, 1.0)])
+def test_a_motion_against_its_own_pressure_is_the_same_however_it_is_cut(outlet, slip, in_ul):
+    """Against ten thousand small steps of stored' = n (1 - slip stored / C) - G stored / C."""
+    line = Catheter(PARAMS)
+    line.set_faults(kink_ul_kpa_s=outlet)
+    line.stored_ul = 20.0
+    mean_kpa = line.mean_kpa(in_ul, 2.0, slip)
+    stored, total, count = 20.0, 0.0, 10_000
+    for _ in range(count):
+        def slope(at_ul):
+            return in_ul / 2.0 * (1 - slip * at_ul / line.compliance_ul_kpa) - outlet * at_ul / line.compliance_ul_kpa
+        middle = stored + slope(stored) / count
+        total += middle / line.compliance_ul_kpa / count
+        stored += slope(middle) * 2.0 / count
+    assert mean_kpa == pytest.approx(total, rel=1e-8)
+
+
+def test_what_oozes_has_its_mean_instant():
+    line = Catheter(PARAMS)
+    line.set_faults(kink_ul_kpa_s=0.001)
+    tau_us = 500 * 10**6
+    for span_us in (10**6, 120 * 10**6, 5000 * 10**6, 10**6 * 10**6):
+        share = span_us / tau_us
+        mean_us = tau_us * (1 - share * math.exp(-share) / -math.expm1(-share))
+        assert (line.oozing_us(7, 7 + span_us) + 7) / 2 == pytest.approx(7 + mean_us, abs=1)
+    line.set_faults(kink_ul_kpa_s=0.0)
+    assert line.oozing_us(7, 10**9) == 10**9

@@ -32,14 +32,14 @@ def test_quick_takes_what_is_there_and_says_what_is_not(tmp_path):
     assert states["ledger"] == "ok" and states["physics"] == "NOT THERE" and states["tests"] == "NOT OK" and found["parts"][1]["told"].endswith("; NOT: t::f0") and states["run stall inprocess"] == "ok"
     out = tmp_path / "new" / "folder"
     assert json.loads((out / "evidence.json").read_text()) == found and "Not there, or not holding" in (out / "index.html").read_text()
-    assert "1 of 8: " in result.stderr
+    assert "1 of 10: " in result.stderr
     named = {line.split("  ")[1] for line in (out / "SHA256SUMS").read_text().splitlines()}
     assert named == {path.relative_to(out).as_posix() for path in out.rglob("*") if path.is_file()} - {"SHA256SUMS"} and "runs/stall.inprocess.json" in named
 
 
 def test_all_there_is_status_0(tmp_path, monkeypatch):
     folder = left(tmp_path / "old", RUN, {**RUN, "runtime": "micropython"}, LEDGER, PHYSICS, *(bench(name) for name in room.BENCHES))
-    clean = {**versions.versions(), "micropython": "1.28", "sources": {"commit": "c" * 40, "committed_s": 0, "clean": True, "changed": [], "why": ""}}
+    clean = {**versions.versions(), "micropython": "1.28", "sources": {"sha256": "5" * 64, "commit": "c" * 40, "committed_s": 0, "clean": True, "changed": [], "why": ""}}
     monkeypatch.setattr(room.versions, "versions", lambda: clean)
     ids = sorted(room.requirements.load().ids)
     (tmp_path / "o.json").write_text(json.dumps({"schema": room.requirements.RESULTS_SCHEMA, "whole": True, "ran": 1,

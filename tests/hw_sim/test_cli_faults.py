@@ -21,6 +21,7 @@ def ran(*words):
     return CliRunner().invoke(cli, [str(word) for word in words])
 
 
+@pytest.mark.slow
 def test_a_row_its_files_and_an_expectation(tmp_path):
     expected = tmp_path / "expected.json"
     done = ran("faults", *ROW, "--json", "--out", tmp_path / "out", "--expect", expected, "--write-expected")
@@ -38,6 +39,7 @@ def test_a_row_its_files_and_an_expectation(tmp_path):
     assert again.exit_code == 1 and "not as expected: clock-jump@c01: by is alarm 12, expected alarm 7" in again.output
 
 
+@pytest.mark.slow
 def test_a_foreign_firmware_is_judged_and_what_it_lacks_is_not_applicable():
     words = ["--runtime", "inprocess", "--jobs", 1, "--firmware", STEADY, "--lacks", "level", "--json", "--only"]
     row, = json.loads(ran("faults", *words, "theft@c01").stdout)["rows"]
@@ -45,6 +47,15 @@ def test_a_foreign_firmware_is_judged_and_what_it_lacks_is_not_applicable():
     done = ran("faults", *words, "rotor-stall@c01")
     row, = json.loads(done.stdout)["rows"]
     assert done.exit_code == 1 and row["fired"] and not row["detected"] and row["why"] == ["nothing noticed it"]
+
+
+def test_what_a_foreign_firmware_declares_it_has_not_is_not_held_against_it():
+    words = ["--runtime", "inprocess", "--jobs", 1, "--firmware", STEADY, "--json", "--lacks", "telemetry", "--lacks", "tone", "--lacks", "probe"]
+    rows = json.loads(ran("faults", *words, "--only", "runaway@c05", "--only", "rotor-stall@c05", "--only", "power-cut@c05").stdout)["rows"]
+    found = {row["id"]: (row["ok"], row["outcome"], row["why"]) for row in rows}
+    assert found == {"power-cut@c05": (True, "survived", []),
+                     "rotor-stall@c05": (None, "", ["n/a: this firmware declares that it lacks telemetry, tone"]),
+                     "runaway@c05": (None, "", ["n/a: this firmware declares that it lacks probe"])}
 
 
 def test_lacks_of_a_foreign_pump_is_read_and_not_run(tmp_path):
@@ -56,6 +67,7 @@ def test_lacks_of_a_foreign_pump_is_read_and_not_run(tmp_path):
     assert declared_lacks(tmp_path / "none") == ()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("words, said", [
     (["--only", "no-such-row"], "no row matches no-such-row"),
     (["--observer", "nothing"], "--observer 'nothing' must be module:function"),
@@ -69,6 +81,7 @@ def test_what_is_refused(words, said):
     assert done.exit_code == 2 and said in done.output, done.output
 
 
+@pytest.mark.slow
 def test_a_random_schedule_that_passes():
     done = ran("faults", "--random", 1, "--seed", 3, "--mean", 1, "--only", "rotor-stall@c01", "--runtime", "inprocess")
     assert done.exit_code == 0 and "1 schedules, none fails" in done.output
@@ -89,3 +102,11 @@ def test_the_whole_ledger_on_real_micropython():
     found = json.loads(done.stdout)
     assert [(row["id"], row["why"]) for row in found["rows"] if not row["ok"] or not row["fired"]] == []
     assert found["differences"] == [] and done.exit_code == 0
+
+
+def test_several_seeds_are_told_and_not_held_against_one(tmp_path):
+    done = ran("faults", *ROW, "--seeds", 2, "--out", tmp_path)
+    assert done.exit_code == 0, done.output
+    assert "2/2" in done.stdout and "--seeds 2" in done.stdout and "not as expected" not in done.stdout
+    found = json.loads((tmp_path / "ledger.json").read_text())
+    assert found["seeds"] == 2 and found["rows"][0]["seeds"]["noticed"] == 2 and "Over 2 seeds" in (tmp_path / "index.html").read_text()

@@ -40,6 +40,7 @@ def test_all_proved_is_status_0_and_what_does_not_apply_is_told_with_its_reason(
     assert "air-in-line alarm" in below and "no implant has an air sensor" in below
 
 
+@pytest.mark.slow
 def test_one_without_a_test_is_status_1(outcomes):
     result = call("--results", outcomes(leave_out=["TH-CAP-03"]))
     assert status(result) == 1 and "NO TEST  TH-CAP-03" in result.stdout

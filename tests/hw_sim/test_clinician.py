@@ -63,7 +63,7 @@ def test_a_refusal_in_the_middle_is_kept_and_the_day_goes_on():
     with new_world(scenario, runtime="inprocess") as world:
         clinician = Clinician(scenario, world, oracle_for(scenario.start_pump_s, world.plant.params))
         clinician.do(scenario.events[3])                    # a program before the implant
-        assert clinician.refused[0].startswith("event 4 (program): the pump refused") and clinician.oracle.demanded_nl(10**9) == 0
+        assert clinician.refused[0].startswith("event 4 (program): no fill is on record") and clinician.oracle.demanded_nl(10**9) == 0
         clinician.do(scenario.events[0])
         assert len(clinician.refused) == 1 and clinician.status().mode == "idle" and clinician.prescribed == []
 
@@ -176,3 +176,20 @@ def test_only_alarms_are_alarms(at_work):
     clinician.do(events[0])
     found = [alarm_of(event) for event in clinician.news(clinician.status())]
     assert [alarm for alarm in found if alarm] == [{"code": 17, "name": "emergency suspend", "priority": 2}] and None in found
+
+
+@pytest.mark.req("TH-LINK-11")
+def test_a_programmer_of_another_pump_changes_nothing_and_is_told_why(at_work):
+    clinician, (wrong,) = at_work(("2 d", "wrong_pump", 'refused = "key for it in"'))
+    clinician.do(wrong)
+    assert clinician.refused == [] and "says that it was never paired, and there is a clinician key" in clinician.denied[0][1]
+    assert clinician.status().rate_nl_day > 0
+
+
+@pytest.mark.req("TH-LINK-09")
+def test_an_order_whose_host_dies_is_told_as_not_done(at_work):
+    clinician, (order,) = at_work(("2 d", "program", 'mode = "simple"\ndose = "440 ug/day"\ndies = "stage"\nrefused = "did not answer"'))
+    before = clinician.status().running_digest
+    clinician.do(order)
+    assert clinician.refused == [] and "did not answer within 5 s" in clinician.denied[0][1] and clinician.status().running_digest == before
+    assert clinician.world.fired["host_dies"]

@@ -26,12 +26,12 @@ def test_a_fault_is_set_looked_at_and_healed(control, new_world):
 def test_surroundings_power_clock_reed_and_store(control):
     assert [control.answer(text) for text in (
         "env temperature 39", "env field 0.005", "power_cut 5", "clock_jump -3600", "reed_held", "heal reed_held", "magnet on", "magnet off",
-        "store_flip 4096 3", "store_dead", "heal store_dead", "torn_write 3 half", "env temperature off")] == ["ok"] * 13
+        "store_flip 4096 3", "store_dead", "heal store_dead", "torn_write 3 half", "ram_flip copy 3", "env temperature off")] == ["ok"] * 14
     assert json.loads(control.answer("truth temperature_c")[3:]) == 37.0 and json.loads(control.answer("truth field_t")[3:]) == 0.005
     assert json.loads(control.answer("truth")[3:])["reservoir_ul"] == 0.0
     assert "store_flip" in control.answer("help")
     names = [fault["name"] for fault in json.loads(control.answer("faults")[3:])]
-    assert names == ["temperature_c", "field_t", "power_cut", "clock_jump", "reed_held", "store_flip", "store_dead", "torn_write"]
+    assert names == ["temperature_c", "field_t", "power_cut", "clock_jump", "reed_held", "store_flip", "store_dead", "torn_write", "ram_flip"]
 
 
 @pytest.mark.parametrize("text, sentence", [
@@ -40,7 +40,7 @@ def test_surroundings_power_clock_reed_and_store(control):
     ("fault head_gain nan", "must lie between"), ("heal power_cut", "cannot be healed"), ("env humidity 3", "none of temperature, ambient, field"),
     ("env temperature 99", "must lie between 20 and 45"), ("power_cut 0", "more than 0 s"), ("clock_jump soon", "not a whole number"),
     ("magnet near", "neither on nor off"), ("store_flip 999999999 0", "must lie between 0 and"), ("store_flip 0 9", "the bit between 0 and 7"),
-    ("torn_write 0", "must lie between 1"), ("torn_write 3 most", "be one of nothing"), ("truth beauty", "'beauty' is none of"), ("power_cut inf", "")])
+    ("torn_write 0", "must lie between 1"), ("ram_flip stack 0", "the record must be one of"), ("ram_flip copy one", "not a whole number"), ("torn_write 3 most", "be one of nothing"), ("truth beauty", "'beauty' is none of"), ("power_cut inf", "")])
 def test_what_makes_no_sense_is_refused_in_one_line(control, text, sentence):
     answer = control.answer(text)
     assert answer.startswith("refused: ") and sentence in answer and "\n" not in answer

@@ -112,6 +112,7 @@ def test_patients_are_reproducible_and_never_below_bulk_absorption():
     assert {p.effect_rate_1_h for p in group} == {0.12}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sigma", [0.5, 0.8])
 def test_each_parameter_is_log_normal_with_the_published_sigma_and_of_its_own(sigma):
     """Kolmogorov-Smirnov against the normal distribution of the logarithms, and no correlation between any two; 1,000 patients."""

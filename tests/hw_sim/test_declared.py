@@ -2,7 +2,7 @@
 
 import pytest
 
-from thecal.hw_sim.declared import ACTIONS, FALLBACK, FLAT, MIN, NOBOLUS, NOTICED_S, STOP, UNJUDGED, Declared
+from thecal.hw_sim.declared import ACTIONS, CONT, FALLBACK, FLAT, MIN, NOBOLUS, NOTICED_S, SHIFTS, STOP, UNJUDGED, Declared
 from thecal.hw_sim.oracle import DAY_US, SECOND_US, Oracle, week
 from thecal.hw_sim.oracle_program import steps_of
 
@@ -72,14 +72,37 @@ def test_a_program_committed_under_an_alarm_is_held_to_its_own_fallback():
     assert oracle.rate_nl_day(2 * HOUR_US) == 48_000
 
 
-def test_rows_that_change_by_themselves_are_not_judged():
+def test_a_row_that_tries_by_itself_is_not_judged():
     made, oracle = declared()
-    made.alarm(1, True, HOUR_US)
+    made.alarm(11, True, HOUR_US)
     assert not made.judging and oracle.rate_nl_day(HOUR_US) == 480_000
 
 
+@pytest.mark.req("TH-RATE-07")
+@pytest.mark.parametrize("row, first, second", [(1, 0, 180_000), (3, 6_000, 180_000), (4, 480_000, 180_000), (15, 480_000, 0), (18, 0, 180_000)])
+def test_a_row_that_changes_by_itself_is_followed_by_the_rate_that_the_pump_says(row, first, second):
+    made, oracle = declared()
+    made.alarm(row, True, HOUR_US)
+    made.told(2 * HOUR_US, first, HOUR_US)
+    assert oracle.rate_nl_day(2 * HOUR_US) == first and made.judging
+    made.told(3 * HOUR_US, second, 2 * HOUR_US)
+    assert oracle.rate_nl_day(2 * HOUR_US) == first and oracle.rate_nl_day(3 * HOUR_US) == second
+    # it may have changed right behind the look before
+    assert oracle.slack_nl(4 * HOUR_US) >= abs(second - first) // 24
+    made.alarm(row, False, 5 * HOUR_US)
+    assert oracle.rate_nl_day(5 * HOUR_US) == 480_000
+
+
+def test_a_rate_that_no_declared_action_gives_is_not_followed():
+    made, oracle = declared()
+    made.alarm(1, True, HOUR_US)
+    made.told(2 * HOUR_US, 480_000, HOUR_US)
+    assert oracle.rate_nl_day(2 * HOUR_US) == 0
+
+
 def test_no_row_is_both_and_each_action_is_one():
-    assert not set(UNJUDGED) & set(ACTIONS) and set(ACTIONS.values()) == {NOBOLUS, FLAT, FALLBACK, MIN, STOP}
+    assert not set(UNJUDGED) & {*ACTIONS, *SHIFTS} and not set(ACTIONS) & set(SHIFTS)
+    assert set(ACTIONS.values()) == {NOBOLUS, FLAT, FALLBACK, STOP} and {action for pair in SHIFTS.values() for action in pair} == {CONT, NOBOLUS, FALLBACK, MIN, STOP}
 
 
 def test_what_the_pump_may_notice_late_is_slack():

@@ -88,6 +88,7 @@ def test_the_ideal_threshold_gives_as_many_false_alarms_as_the_firmware_did():
     assert detection.Quiet(10.0, {}, {1.3: [9.0]}).threshold(1.3) == 9.0
 
 
+@pytest.mark.slow
 @pytest.mark.req("TH-SUP-11")
 def test_a_slice_of_the_campaign():
     """Eight pump-years and 40 onsets: the firmware is within a third of the ideal test where the bars are, and nowhere below what can be."""

@@ -69,4 +69,6 @@ def test_doors_that_are_taken(heard, tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(OSError, match="exists and is not a link"):
         Doors(heard.extend, lambda: None, tcp=0, pty=tmp_path / "file")
+    with pytest.raises(OSError, match="link .*nowhere/pump0 to the pseudo-terminal cannot be made: No such file or directory"):
+        Doors(heard.extend, lambda: None, pty=tmp_path / "nowhere" / "pump0")
     assert (tmp_path / "file").exists()

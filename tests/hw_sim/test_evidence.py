@@ -11,12 +11,14 @@ from evidence_pieces import LEDGER, PHYSICS, RUN, bench, junit, left
 from thecal.hw_sim import evidence, evidence_sources, requirements
 from thecal.hw_sim.evidence import Part, Plan
 
-ALL = frozenset({"faults", "physics", "run", "bench speed", "bench link", "bench trumpet", "bench latency"})
+ALL = frozenset({"faults", "physics", "run", *("bench " + name for name in evidence.BENCHES)})
 
 
 @pytest.fixture
-def plan(tmp_path):
+def plan(tmp_path, monkeypatch):
     """`plan(...)`: a quick one of one scenario, everything left under out/."""
+    monkeypatch.setattr(evidence, "JUNIT", tmp_path / "build" / "junit.xml")        # not that of this very tree
+
     def make(**changes):
         (tmp_path / "folder").mkdir(exist_ok=True)
         return Plan(**{"out": tmp_path / "folder", "commands": ALL, "quick": True, "taken": (tmp_path / "out",), "scenarios": ("stall",),
@@ -57,7 +59,7 @@ def test_what_was_left_is_taken_with_its_file_and_date(plan, tmp_path):
     assert parts["run stall inprocess"].files == ["runs/stall.inprocess.json"] and "piece0.json of 20" in parts["run stall inprocess"].origin
     assert parts["traces"].told == "1 of 1 scenarios have one trace on micropython and inprocess"
     assert parts["tests"].told == "4 tests: 3 passed, 0 failed, 1 skipped in 2 s" and (chosen.out / "junit.xml").is_file()
-    assert len(said) == 8 and said[-1].startswith("8 of 8: bench latency: ok") and parts["anomalies"].state == "said"
+    assert len(said) == 10 and said[-1].startswith("10 of 10: bench calibration: ok") and parts["anomalies"].state == "said"
 
 
 @pytest.mark.req("TH-EVID-02")
@@ -76,6 +78,40 @@ def test_a_ledger_of_some_hazards_is_not_the_ledger(plan, tmp_path):
     assert part.there and part.ok is False and part.told.startswith("ONLY WITH --only: ")
 
 
+@pytest.mark.req("TH-EVID-02")
+def test_tests_that_ran_before_are_taken_when_they_are_of_these_sources(plan, tmp_path):
+    made = plan()
+    ours = evidence.versions.digest()
+    evidence.JUNIT.parent.mkdir()
+    junit(evidence.JUNIT, sources=ours)
+    outcomes = {"schema": requirements.RESULTS_SCHEMA, "whole": True, "ran": 1, "sources": ours,
+                "tests": [{"id": "t", "requirements": sorted(requirements.load().ids), "outcome": "passed"}]}
+    made.outcomes.write_text(json.dumps(outcomes))
+    for path in (evidence.JUNIT, made.outcomes):
+        os.utime(path, (1e9, 1e9))      # its date is nothing where the sources themselves are named
+    parts = by_name(evidence.gather(made, lambda text: None))
+    assert parts["tests"].ok and parts["tests"].origin.endswith("UTC, of these very sources") and (made.out / "junit.xml").is_file()
+    assert parts["requirements"].ok and "of these very sources" in parts["requirements"].origin
+    junit(evidence.JUNIT, sources="f" * 64)
+    made.outcomes.write_text(json.dumps({**outcomes, "sources": None}))
+    parts = by_name(evidence.gather(made, lambda text: None))
+    assert parts["tests"].ok is False and parts["tests"].told.startswith("OF OTHER SOURCES (%s): 4 tests" % ("f" * 40))
+    assert parts["requirements"].ok is False and parts["requirements"].told.startswith("OF OTHER SOURCES (changed while the tests ran): ")
+
+
+def test_the_page_of_a_command_and_the_scenarios_of_the_ledger_come_along(plan, tmp_path):
+    folder = left(tmp_path / "out", LEDGER)
+    (folder / "index.html").write_text("the ledger")
+    (folder / "scenarios").mkdir()
+    (folder / "scenarios" / "stall-basal.toml").write_text("a row")
+    left(tmp_path / "out" / "benches", bench("link"))
+    (tmp_path / "out" / "benches" / "bench-link.html").write_text("the bench")
+    made = plan()
+    parts = by_name(evidence.gather(made, lambda text: None))
+    assert parts["ledger"].files == ["ledger.html", "ledger-rows/stall-basal.toml", "ledger.json"] and (made.out / "ledger.html").read_text() == "the ledger"
+    assert parts["bench link"].files == ["bench-link.html", "bench-link.json"] and (made.out / "ledger-rows" / "stall-basal.toml").is_file()
+
+
 def test_two_traces_of_one_scenario_are_told(plan, tmp_path):
     left(tmp_path / "out", RUN, {**RUN, "runtime": "micropython", "trace_hash": "1" * 32})
     part = by_name(evidence.gather(plan(), lambda text: None))["traces"]
@@ -87,7 +123,7 @@ def test_a_command_that_is_not_there_or_fails_is_a_row(plan, monkeypatch):
     made = {("physics", "--json"): PHYSICS}
     calls = []
 
-    def child(words):
+    def child(words, out=None):
         calls.append(words)
         if words in made:
             return made[words]

@@ -38,6 +38,7 @@ def test_what_is_no_piece_is_one_sentence(text, words):
     assert words in str(caught.value) and "\n" not in str(caught.value)
 
 
+@pytest.mark.slow
 def test_a_command_that_prints_nothing_is_told_by_its_last_sentence():
     with pytest.raises(es.EvidenceError, match="thecal-sim run nonesuch --json: status 2, thecal-sim: no scenario is called 'nonesuch'"):
         es.child(("run", "nonesuch", "--json"))
@@ -67,13 +68,16 @@ def test_what_is_of_a_part_or_another_firmware_is_known_and_comes_second(tmp_pat
 
 def test_a_junit_file_is_counted(tmp_path):
     found = es.junit(junit(tmp_path / "j.xml", failed=2))
-    assert found == {"tests": 6, "passed": 3, "failed": ["t::f0", "t::f1"], "skipped": 1, "time_s": 1.5}
+    assert found == {"tests": 6, "passed": 3, "failed": ["t::f0", "t::f1"], "skipped": [{"name": "t::s", "why": "no node"}],
+                     "time_s": 1.5, "sources": None}
+    assert es.junit(junit(tmp_path / "k.xml", sources="a" * 64))["sources"] == "a" * 64
     for text in ("", "<a/>", "<testsuites/>"):
         (tmp_path / "j.xml").write_text(text)
         with pytest.raises(es.EvidenceError, match="j.xml is no JUnit file"):
             es.junit(tmp_path / "j.xml")
 
 
+@pytest.mark.slow
 def test_tests_are_run_and_one_that_cannot_be_is_told(tmp_path):
     (tmp_path / "test_mine.py").write_text("def test_a(): pass\ndef test_b(): assert 0\n")
     said = []

@@ -143,6 +143,7 @@ def test_bytes_and_not_letters_are_counted():
     assert folder.script('from thecal.firmware.far import AWAY\nprint("\u00e4\u00f6", AWAY, AWAY)\n') == '\nprint("\u00e4\u00f6", 8, 8)\n'
 
 
+@pytest.mark.slow
 def test_the_firmware_keeps_no_constant_by_name():
     """All of protocol/ and firmware/: integers in capitals are gone, and every module still compiles."""
     sources = {staging._module(name): path.read_text(encoding="utf-8") for name, path in staging._sources(("pico", "esp32", "tether"), staging.ROOMS_DIR)}

@@ -59,7 +59,7 @@ def test_a_recoil_longer_than_the_pitch_is_refused():
 
 
 def test_wear_approaches_its_end_over_revolutions_however_the_way_is_cut(head):
-    head.wear(0.1, 1000)
+    head.wear(0.1, 1000, PARAMS.wear_rev)
     assert head.worn(1000, 1) == pytest.approx(1.0, abs=1e-8)
     assert head.worn(1000 + 10**9 * REV, REV) == pytest.approx(0.9)
     over = round(PARAMS.wear_rev) * REV
@@ -67,7 +67,9 @@ def test_wear_approaches_its_end_over_revolutions_however_the_way_is_cut(head):
     whole = head.volume_ul(1000, over, 0.0)
     parts = sum(head.volume_ul(1000 + i * (over // 100), over // 100, 0.0) for i in range(100))
     assert over % 100 == 0 and parts == pytest.approx(whole, rel=1e-12)
-    head.wear(0.0, 5000)
+    head.wear(0.3, 1000, 50.0)
+    assert head.worn(1000 + 50 * REV, 1) == pytest.approx(1 - 0.3 * (1 - math.exp(-1)), rel=1e-4), "a pace of the fault's own"
+    head.wear(0.0, 5000, PARAMS.wear_rev)
     assert head.volume_ul(0, REV, 0.0) == pytest.approx(35.0)
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from thecal.hw_sim.faults import load
 from thecal.hw_sim.ledger import Bench, Played, judged, loaded, not_applicable, run_rows, scenario_of, twin_key, witnessed
-from thecal.hw_sim.observer import Course, Sign
+from thecal.hw_sim.observer import MOST_WAKES, WITHOUT_END, Course, Sign
 from thecal.hw_sim.scenario import units
 
 ROWS = {row.id: row for row in load(units)}
@@ -53,14 +53,51 @@ def test_a_good_row():
     ({"signs": SEEN, "failure": "it crashed\nTraceback"}, "the firmware failed: it crashed"),
     ({"signs": SEEN, "refused": ["event 3 (program): no"]}, "event 3 (program): no"),
     ({"signs": SEEN, "books": [{"name": "demanded", "ok": False}]}, "the books: demanded"),
+    ({"signs": [*SEEN, Sign(DAY_US + 900 * S, "alarm 19")]}, "false alarms: alarm 19"),
+    ({"signs": SEEN, "standing": [(DAY_US + 600 * S, "begins", frozenset((7,)))]}, "alarm 7 stood 85800 s without its tone (two-tone, within 600 s)"),
 ])
 def test_what_fails_a_row_is_said(changes, why):
     found = line(**changes)
     assert found["ok"] is False and why in found["why"]
 
 
+WILD = WITHOUT_END % MOST_WAKES
+
+
+@pytest.mark.req("TH-ALM-01")
+@pytest.mark.parametrize("fired_s, failure, sign_s, why", [
+    ((0, 600), WILD, 600, []), ((0, 600), "", 600, ["its flow was cut, and is declared uncuttable"]), ((0, 600), "it crashed", 600, ["the firmware failed: it crashed",
+     "its flow was cut, and is declared uncuttable"]), ((0, 600), WILD, 300, ["nothing noticed it"]), ((0,), WILD, 600, ["it never fired"])])
+def test_two_faults_that_make_an_uncuttable_flow_count_from_the_second(fired_s, failure, sign_s, why):
+    row = ROWS["switch-then-driver@c05"]
+    fired = {name: DAY_US + at_s * S for name, at_s in zip(("enable_stuck", "driver_stuck_on"), fired_s)}
+    found = judged(row, played(signs=[Sign(DAY_US + sign_s * S, "enable dropped")], fired=fired, failure=failure, doses=lambda t_us: 1e6 * (t_us > DAY_US)),
+                   played(fired={}), INSIDE)
+    assert [text for text in found["why"] if "in the end" not in text and "noticed after" not in text] == why and "uncuttable" in found["declared"]
+
+
 def test_a_sign_that_the_healthy_twin_shows_too_is_not_the_faults():
     assert judged(STALL, played(signs=SEEN), played(signs=SEEN, fired={}), INSIDE)["detected"] is False
+
+
+def test_a_row_beside_a_sick_twin_is_not_ok():
+    sick = played(fired={}, failure="it crashed", signs=[Sign(S, "alarm 1")], books=[{"name": "demanded", "ok": False}])
+    found = judged(STALL, played(signs=SEEN), sick, INSIDE)
+    assert found["why"] == ["the healthy twin failed: it crashed", "the healthy twin's books: demanded", "false alarms: the healthy twin raises alarm 1"]
+
+
+def test_what_was_raised_and_heard_stands_in_the_line():
+    found = line(signs=SEEN, tones=[(DAY_US - S, 1), (DAY_US + 601 * S, 2)])
+    assert (found["raised"], found["heard_s"], found["outcome"]) == (["alarm 7"], 600.0, "detected")
+
+
+def test_a_power_cut_is_survived_where_a_pump_says_nothing():
+    cut = ROWS["power-cut@c05"]
+    resumed = [Sign(DAY_US + 7300 * S, "delivery resumed")]
+    found = judged(cut, played(signs=resumed, deaf=True, fired={"power_cut": DAY_US}), played(fired={}, deaf=True), INSIDE)
+    assert found["ok"] and (found["by"], found["outcome"]) == ("delivery resumed", "survived")
+    assert judged(cut, played(signs=resumed, fired={"power_cut": DAY_US}), played(fired={}), INSIDE)["why"] == ["nothing noticed it"]
+    assert judged(STALL, played(signs=resumed, deaf=True), played(fired={}, deaf=True), INSIDE)["why"] == ["nothing noticed it"]
 
 
 def test_a_pump_without_telemetry_is_judged_by_its_tone():
@@ -94,6 +131,7 @@ def test_a_rows_scenario_states_its_own_bound(tmp_path):
     assert (expect.quantity, expect.options["code"], expect.high) == ("alarm_after_min", 7, 60)
 
 
+@pytest.mark.slow
 @pytest.mark.req("TH-RULE-12", "TH-RULE-13", "TH-SUP-03")
 def test_a_slice_of_every_mechanism_fires_and_is_caught(tmp_path):
     rows = [ROWS[name] for name in SLICE]

@@ -33,3 +33,11 @@ def test_the_page():
 def test_a_page_of_rows_that_do_not_apply_needs_no_figure():
     text = html(found(AWAY))
     assert "PASS" in text and "figure-delays" not in text
+
+
+def test_seeds_have_a_table_of_their_own():
+    seeds = {"count": 8, "ok": 7, "noticed": 7, "median_s": 500.0, "worst_s": 700.0, "worst_error_nl": -2000.0, "worst_over_nl": 10.0,
+             "missed": [{"seed": 3, "why": ["nothing <i>noticed</i> it"]}]}
+    text = html({**found({**ROW, "seeds": seeds}, AWAY), "seeds": 8})
+    assert "Over 8 seeds" in text and "7/8" in text and "seed 3: nothing &lt;i&gt;noticed" in text
+    assert "Over 8 seeds" not in html(found(ROW))

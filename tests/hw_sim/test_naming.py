@@ -171,6 +171,7 @@ def test_what_a_script_defines_itself_stays(namer):
     assert namer.script(script) == script
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("board", sorted(staging.BOARDS))
 def test_the_firmware_has_no_two_things_under_one_name(board):
     """Each module of the tree has as many names of each kind as before, and no name that it did not define means a builtin."""

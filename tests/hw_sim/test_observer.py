@@ -93,3 +93,18 @@ def test_an_observer_of_ones_own(monkeypatch):
                         ("mybench:wrong", "it must make a function")):
         with pytest.raises(ObserverError, match=said):
             named(given)
+
+
+def test_delivery_that_resumes_behind_a_dark_time_is_a_sign_and_the_marks_are_kept():
+    witness = Witness(from_outside, 3600)
+    witness.event(0, "plant", "power on", "reset cause 0")
+    witness.pulse(1 * S, 100, 150_000)
+    witness.event(2 * S, "fault", "power cut", "10 s")
+    witness.event(12 * S, "plant", "power on", "reset cause 1")
+    witness.pulse(20 * S, 100, 150_000)
+    witness.pulse(30 * S, 100, 150_000)
+    assert names(witness) == [(20 * S, "delivery resumed")]
+    witness.event(40 * S, "pump", "tone", "two-tone")
+    witness.event(41 * S, "pump", "alarm ended", "7 motor stall")
+    assert witness.tones == [(40 * S, 2)] and witness.standing[-1] == (41 * S, "ends", frozenset((7,)))
+    assert [kind for _, kind, _ in witness.standing] == ["dark", "dark", "dark", "ends"]

@@ -216,6 +216,7 @@ def reckon(start_s, programs, stops, outages, primes):
     return demanded, {cause: volume for cause, volume in missed.items() if volume}
 
 
+@pytest.mark.slow
 @settings(max_examples=120, deadline=None)
 @given(timelines())
 def test_any_timeline_agrees_with_the_slices(timeline):

@@ -63,7 +63,7 @@ def folder(tmp_path):
     ('unit = "uL/rev", ', "", "head-reference.toml: volume_per_rev_ul has no unit"),
     ('value = 35.0, ', "", "volume_per_rev_ul has no value"),
     ('unit = "uL/rev"', 'unit = "mL/rev"', "has unit 'mL/rev', it must be in 'uL/rev'"),
-    ("value = 35.0", "value = -35.0", "is -35 uL/rev, it must lie between"),
+    ("value = 35.0", "value = -35.0", "is -35 uL/rev, it must be above 0"),
     ("value = 35.0", 'value = "35"', "it must be a finite number"),
     ("value = 35.0", "value = nan", "it must be a finite number"),
     ("value = 4,", "value = 4.5,", "rollers is 4.5, it must be a whole number"),
@@ -104,7 +104,7 @@ def test_empty_source_missing_key_and_unknown_names_are_refused(folder):
     ("head-reference", "no_fill_kpa = {value = 20.0", "no_fill_kpa = {value = 60.0", "no_fill_kpa is 60, it must be below full_fill_kpa, 60"),
     ("motor-reference", "value = 1000,", "value = 999,", "steps_per_s is 999, a step must take whole microseconds"),
     ("reservoir-reference-20ml", "initial_ul = {value = 0.0", "initial_ul = {value = 30000.0", "initial_ul is 30000, it must not exceed capacity_ul, 20000"),
-    ("reservoir-reference-20ml", "value = 1400.0", "value = -1400.0", "residual_ul is -1400 uL, it must lie between 0 and"),
+    ("reservoir-reference-20ml", "value = 1400.0", "value = -1400.0", "residual_ul is -1400 uL, it must be 0 or more"),
     ("catheter-reference", "value = 2.2", "value = 0.0", "bore_ul_cm is 0 uL/cm, it must lie between 0.1 and 100"),
     ("sensors-reference", 'unit = "T", ', "", "reed_t has no unit"),
 ])

@@ -13,7 +13,7 @@ WANTED = {
     "resistance of 80 cm": 1, "at 24 mL/day": 3, "R C of the open line": 1, "time constant C / G": 2, "time to 100 kPa": 5, "bolus when it opens": 2,
     "absolute": 10, "reservoir over ambient": 4, "front added by 80 cm of steady flow": 2, "strokes at 0.5 mL/day": 1, "half-life in spinal fluid": 8,
     "clearance of the lumbar fluid": 8, "half-life in blood": 8, "clearance of the blood": 8, "settled lumbar level at 96 ug/day": 1,
-    "lumbar to cisternal": 1, "new concentration at the tip": 4, "halved time step": 5, "mass of every drug": 1, "gas": 1,
+    "lumbar to cisternal": 1, "new concentration at the tip": 4, "halved time step": 6, "mass of every drug": 1, "gas": 1,
 }
 
 
@@ -22,6 +22,7 @@ def rows():
     return physics.checks()
 
 
+@pytest.mark.slow
 @pytest.mark.req("TH-PLANT-01", "TH-PLANT-02")
 def test_every_figure_is_as_published_or_derived(rows):
     for row in rows:
@@ -29,6 +30,7 @@ def test_every_figure_is_as_published_or_derived(rows):
     assert not [row for row in rows if not row["ok"]]
 
 
+@pytest.mark.slow
 def test_the_table_has_every_figure_with_its_source(rows):
     for part, count in WANTED.items():
         assert len([row for row in rows if part in row["name"]]) == count, part
@@ -56,6 +58,7 @@ EVENTS = st.lists(st.tuples(st.sampled_from(("set", "set", "clear", "stroke", "s
                             st.integers(0, 1000).map(lambda part: part / 1000)), max_size=50)
 
 
+@pytest.mark.slow
 @pytest.mark.req("TH-PLANT-02", "TH-PLANT-03")
 @settings(max_examples=150, deadline=None)
 @given(EVENTS)

@@ -206,6 +206,7 @@ SURROUNDINGS = Environment([
     Row(3 * DAY_US, "ambient_kpa", 250.0, ramp=True), Row(HOUR_US, "field_t", 0.0), Row(5 * HOUR_US, "field_t", 1.5, ramp=True), Row(DAY_US, "field_t", 0.0)])
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(st.lists(actions, max_size=40), st.booleans())
 def test_mass_closes_whatever_happens(plan, travelled):
@@ -399,7 +400,7 @@ def test_faults_refuse_what_they_do_not_know():
     plant = new_plant()
     with pytest.raises(ValueError, match="no fault of the plant is called 'gremlin'"):
         plant.faults.set("gremlin")
-    with pytest.raises(ValueError, match="fault head_gain of 9 .*between 0 and 5"):
+    with pytest.raises(ValueError, match="fault head_gain of 9: it must lie between 0 and 5"):
         plant.faults.set("head_gain", 9.0)
     with pytest.raises(ValueError, match="rotor_stall takes no value"):
         plant.faults.set("rotor_stall", 3.0)
@@ -412,6 +413,7 @@ def test_faults_refuse_what_they_do_not_know():
     assert dict(plant.faults) == {}
 
 
+@pytest.mark.slow
 @pytest.mark.req("TH-PLANT-05")
 @pytest.mark.parametrize("name", sorted(FAULTS))
 def test_looking_more_often_changes_nothing_under_any_fault(name):

@@ -1,4 +1,6 @@
 """Pressures and what flows by itself: published propellant and cabin pressures, free flow for any dt, overfill, a lost propellant."""
+import math
+
 import pytest
 from thecal.hw_sim.environment import Environment, Row
 from thecal.hw_sim.params import PatientParams, PlantParams
@@ -111,3 +113,45 @@ def test_a_septum_that_leaks_fills_the_pocket():
     truth = plant.truth()
     assert truth["pocket_ul"] == pytest.approx(1000.0) and truth["reservoir_ul"] == pytest.approx(19_000.0)
     assert truth["pocket_ng"]["baclofen"] == pytest.approx(500_000.0) and truth["mass_error"] < 1e-12
+
+
+def test_a_reservoir_that_runs_dry_into_a_kinked_line_leaves_the_line_to_empty_itself():
+    """Free flow past a partial kink for more than a day: all that there was is gone, nothing more, and mass closes."""
+    plant = Plant(PlantParams.load(), PatientParams.load(), seed=1)
+    plant.fill(18_000.0, {"morphine": 10.0})
+    plant.faults.set("kink", 3.25)
+    plant.faults.set("free_flow", 4.3)
+    before_ul = plant.truth()["reservoir_ul"]
+    plant.advance(120_000 * 1_000_000)
+    truth = plant.truth()
+    assert truth["reservoir_ul"] == pytest.approx(plant.params.reservoir.residual_ul) and truth["mass_error"] < 1e-9
+    assert truth["delivered_ul"] == pytest.approx(before_ul - plant.params.reservoir.residual_ul) and abs(truth["line_stored_ul"]) < 1e-6
+
+
+@pytest.mark.req("TH-PLANT-02")
+def test_walls_take_up_drug_by_a_law_that_no_look_changes_and_mass_closes():
+    """A tenth in 14 days; healed, what is in the walls stays there."""
+    taken = []
+    for looks in (1, 200):
+        plant = new_plant(18_000.0)
+        before = plant.truth()
+        plant.faults.set("adsorption", 0.0075)
+        assert "adsorption" not in plant.faults.log.fired
+        for look in range(1, looks + 1):
+            plant.advance(14 * DAY_US * look // looks)
+        truth = plant.truth()
+        assert truth["reservoir_ng_per_ul"]["baclofen"] == pytest.approx(before["reservoir_ng_per_ul"]["baclofen"] * math.exp(-0.105), rel=1e-12)
+        assert truth["mass_error"] < 1e-12 and plant.faults.log.fired["adsorption"] <= truth["t_us"]
+        taken.append(truth["walls_ng"]["baclofen"])
+        plant.faults.clear("adsorption")
+        plant.advance(15 * DAY_US)
+        assert plant.truth()["walls_ng"]["baclofen"] == taken[-1] and plant.truth()["reservoir_ng_per_ul"] == truth["reservoir_ng_per_ul"]
+    assert taken[0] == pytest.approx(taken[1], rel=1e-9) and taken[0] == pytest.approx(0.1 * before["reservoir_ng_per_ul"]["baclofen"] * truth["reservoir_ul"], rel=0.01)
+
+
+def test_a_tube_that_fatigues_loses_in_days_what_wear_takes_years_for():
+    well, worn = new_plant(18_000.0), new_plant(18_000.0)
+    worn.faults.set("tube_fatigue", 1.0)
+    assert turns(worn) == pytest.approx(turns(well) * (1 - 0.3 * (1 - (1 - math.exp(-10)) / 10)), rel=1e-3) and "tube_fatigue" in worn.faults.log.fired
+    worn.faults.clear("tube_fatigue")
+    assert turns(worn) == pytest.approx(turns(well))

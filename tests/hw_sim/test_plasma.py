@@ -49,6 +49,7 @@ def runge_kutta(drug, hours, lumbar=0.0, tissue=0.0, inflow=0.0, steps=20000):
     return state[2:]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("drug", ["baclofen", "clonidine", "ziconotide"])
 def test_levels_agree_with_a_plain_integration(drug):
     body, fluid = Plasma(solved(drug)), followed(drug)

@@ -72,6 +72,7 @@ def test_the_files_of_a_run(tmp_path):
     assert (tmp_path / "pins.vcd").stat().st_size > 1000
 
 
+@pytest.mark.slow
 @pytest.mark.req("TH-RULE-09")
 def test_one_hash_for_one_seed_and_another_for_another():
     scenario = short("baclofen", 1)
@@ -79,6 +80,7 @@ def test_one_hash_for_one_seed_and_another_for_another():
     assert first == again != other
 
 
+@pytest.mark.slow
 @pytest.mark.req("TH-RULE-09")
 def test_pace_does_not_change_the_trace():
     scenario = short("baclofen", 1)
@@ -107,6 +109,7 @@ def test_a_power_cut_is_an_outage_not_a_failure():
     assert result["missed_by_cause_nl"]["reset"] == pytest.approx(200_000 / 12, abs=2000)
 
 
+@pytest.mark.slow
 def test_a_flow_that_differs_from_the_order_is_seen_by_the_oracle():
     """A head that gives 1.3 times its volume: the firmware's books are right, the plant's are not."""
     scenario = short("baclofen", 2)
@@ -155,6 +158,7 @@ def test_the_result_stays_small():
 
 # ------------------------------------------------------------------------------------------------ other people's firmware
 
+@pytest.mark.slow
 @pytest.mark.parametrize("runtime", ["inprocess", pytest.param("micropython", marks=pytest.mark.micropython)])
 def test_thirty_lines_of_foreign_firmware_run_with_the_same_plant(runtime, tmp_path):
     source = FOREIGN / "steady" / "pump.py"
@@ -203,6 +207,7 @@ def test_a_fault_that_changes_nothing_fails_the_run_and_says_so():
     assert stall["set_s"] == pytest.approx(DAY_S, abs=2) and stall["cleared_s"] == pytest.approx(stall["set_s"] + 2) and reed["fired_s"] is not None
 
 
+@pytest.mark.slow
 def test_drawn_faults_need_not_fire_and_follow_from_the_seed():
     chances = (RandomFault("rotor_stall", None, 2000.0, 60, 7200), RandomFault("power_cut", None, 200.0, 1, 60), RandomFault("reed_held", None, 500.0, 60, 600))
     results = [run(replace(short("baclofen-b1", 3), random_faults=chances, seed=seed)) for seed in (5, 5, 6)]
@@ -212,6 +217,7 @@ def test_drawn_faults_need_not_fire_and_follow_from_the_seed():
     assert all(result["verdict"] == "pass" for result in results), [row for row in results[0]["expectations"] if row["ok"] is False]
 
 
+@pytest.mark.slow
 def test_a_bad_line_of_the_scenario_must_hurt_something():
     good, hurt = run(short("baclofen-b1", 1, line="loss=0")), run(short("baclofen-b1", 1, line="pump.ber=1e-5,delay=1ms"))
     assert rows(good)["the bad line has fired"]["ok"] is False and good["verdict"] == "fail"

@@ -34,6 +34,7 @@ def run(pytester, text, *options):
     return pytester.runpytest_subprocess("-p", "no:cacheprovider", *map(str, options), timeout=120)
 
 
+@pytest.mark.slow
 def test_on_a_simulated_pump_in_process(pytester):
     run(pytester, BOTH, "--thecal-runtime", "inprocess").assert_outcomes(passed=1)
 
@@ -44,6 +45,7 @@ def test_on_real_micropython_unless_told_otherwise(pytester):
     run(pytester, BOTH + "    assert world.runner.name == 'micropython'\n").assert_outcomes(passed=1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("runtime", [pytest.param("inprocess", marks=slow), pytest.param("micropython", marks=pytest.mark.micropython)])
 def test_on_somebody_elses_firmware(pytester, runtime):
     """It speaks no protocol: the test that uses `world` alone judges it from outside."""
@@ -89,6 +91,7 @@ def test_the_closest_marker_chooses_scenario_seed_line_and_runtime(pytester):
         """).assert_outcomes(passed=3)
 
 
+@pytest.mark.slow
 def test_a_failure_tells_time_seed_events_and_how_to_repeat_it(pytester):
     result = run(pytester, """
         import pytest
@@ -122,6 +125,7 @@ def test_the_ledger_judges_the_chosen_firmware(pytester):
     assert "nothing noticed it" in result.stdout.str()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("options", "words"), [
     (["--thecal-url=sim://?scenari=x"], "unknown option 'scenari'"), pytest.param(["--thecal-runtime=fast"], "the runtime is 'fast'", marks=slow),
     pytest.param(["--thecal-firmware=."], "there is no pump.py", marks=slow),
@@ -168,6 +172,7 @@ def test_on_a_live_pump_there_is_no_world_and_what_needs_one_is_skipped(pytester
         served.communicate(timeout=30)
 
 
+@pytest.mark.slow
 def test_whoever_does_not_use_it_pays_nothing(pytester):
     """Neither host nor simulator nor pyserial is loaded, fixtures of the same name win, and the plugin is there all the same."""
     run(pytester, """

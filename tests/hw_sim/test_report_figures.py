@@ -84,6 +84,14 @@ def test_two_drugs_share_one_legend_and_keep_a_panel_each():
     assert {t["yaxis"] for t in figure["traces"]} == {"y", "y2"}
 
 
+def test_what_went_astray_has_a_panel_where_there_is_any():
+    columns = {"lumbar_x": lambda t: 1.0, "plasma_x": lambda t: 2.0, "astray_ng_x": lambda t: 5.0}
+    lost = figures_of(samples(astray_ul=lambda t: max(0.0, t - DAY_S) / DAY_S, **columns))
+    assert trace(lost["concentration"], "astray")["y"][-1] == pytest.approx(9) and "others" not in lost
+    sound = figures_of(samples(astray_ul=lambda t: 0.0, **columns))
+    assert "astray" not in [each["name"] for each in sound["concentration"]["traces"]] and "others" not in sound
+
+
 def test_unknown_columns_get_a_figure_of_their_own():
     figure = figures_of(samples(rate_nl_day=lambda t: 1, inlet_kpa=lambda t: 101.3, gyro=lambda t: t))["others"]
     assert [t["name"] for t in figure["traces"]] == ["inlet_kpa", "gyro"]
@@ -118,6 +126,13 @@ def test_events_and_alarms_share_the_axis_of_all_figures():
     assert figures_of(samples(rate_nl_day=lambda t: 1), events, end_s=40 * DAY_S)["dose"]["layout"]["xaxis"]["range"][0] < -3
 
 
+def test_alarms_that_stand_together_are_one_shade():
+    alarms = [{"code": 2, "name": "free flow", "priority": 1, "raised_s": day * DAY_S, "cleared_s": end} for day, end in (
+        (1, None), (2, None), (0.1, 0.2 * DAY_S), (1.5, 2.5 * DAY_S))]
+    shapes = [each for each in figures_of(samples(delivered_ul=lambda t: t), alarms=alarms)["volume"]["layout"]["shapes"] if each["type"] == "rect"]
+    assert [(each["x0"], each["x1"]) for each in shapes] == [pytest.approx((0.1, 0.2)), pytest.approx((1, 10))]
+
+
 def test_too_many_kinds_of_events_fall_into_one_lane_a_source():
     events = [{"t_s": str(i), "source": "pump", "name": f"kind {i}", "detail": ""} for i in range(module.MAX_EVENT_LANES + 1)]
     figure = figures_of(samples(), events)["timeline"]
@@ -135,6 +150,7 @@ def test_next_to_nothing_is_no_crash(columns):
     build(Samples(columns), [], [], [], 1.0)
 
 
+@pytest.mark.slow
 def test_points_stay_within_the_budget():
     many = Samples({"t_s": list(range(5000)), **{f"lumbar_{i}": [float(j % 97) for j in range(5000)] for i in range(60)}})
     figures = build(many, [], [], [], 5000.0)

@@ -5,10 +5,12 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from thecal.hw_sim import requirements as rq
+from thecal.hw_sim import versions
 
 # What the published lists hold that clinical.md 6.1-6.3 restates, kept here so that nothing is left out by leaving it out of the list.
 REQ = [1, 3, 6, 7, 9, 12, 14, *range(16, 21), 23, 26, 27, *range(29, 40), 46, *range(51, 68), *range(77, 82), 85, 86]
@@ -77,8 +79,8 @@ def test_what_has_no_meaning_for_an_implant_is_said_so_with_a_reason(ours):
     assert all(len(entry.reason) > 40 for entry in ours.not_applicable)
 
 
-def test_each_of_the_28_alarm_rows_and_13_rules_has_its_requirement(ours):
-    for number in range(1, 29):
+def test_each_of_the_29_alarm_rows_and_13_rules_has_its_requirement(ours):
+    for number in range(1, 30):
         (row,) = [row for row in ours.rows if row.id == "TH-ALM-%02d" % number]
         assert row.text.startswith("Row %d" % number)
     for number in range(1, 14):
@@ -132,7 +134,7 @@ def test_a_good_list(written):
     ('code = ["hw_sim/requirements.py"]', "code = [1]", "code is no list of paths"),
     ("There is no door.", "There is no door", "'reason' is not one sentence"),
     ("[[not_applicable]]", "[not_applicable]", "'not_applicable' is no list"),
-    ("[documents]", "[documents", "list.toml cannot be read"),
+    ("[documents]", "[documents", "list.toml is not TOML"),
 ])
 def test_a_wrong_list_is_one_sentence(written, old, new, sentence):
     with pytest.raises(rq.RequirementsError) as caught:
@@ -233,13 +235,15 @@ def suite(tmp_path, monkeypatch):
     return run
 
 
+@pytest.mark.slow
 def test_a_whole_run_leaves_its_outcomes_and_passes_in_ci(suite):
     status, said, left = suite({"test_a.py": BOTH, "test_b.py": "def test_b():\n    pass\n"}, ci=True)
     assert status == 0 and "requirements: 2 of 2 proved by a passing test" in said
-    assert left == {"requirements.json": {"schema": rq.RESULTS_SCHEMA, "whole": True, "ran": 2, "tests": [
+    assert left == {"requirements.json": {"schema": rq.RESULTS_SCHEMA, "whole": True, "ran": 2, "sources": versions.digest(), "tests": [
         {"id": "test_a.py::test_a", "requirements": ["TH-CAP-01", "TH-CAP-02"], "outcome": "passed"}]}}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("text", "state"), [
     ("def test_c():\n    pass\n", "NO TEST"),
     ("@pytest.mark.req('TH-CAP-02')\ndef test_c():\n    pytest.skip('no tool')\n", "SKIPPED"),
@@ -253,6 +257,7 @@ def test_ci_fails_when_a_requirement_has_no_passing_test_and_elsewhere_it_is_sai
         assert left["requirements.json"]["whole"] is True
 
 
+@pytest.mark.slow
 def test_a_failure_in_setup_or_teardown_proves_nothing(suite):
     text = "import pytest\n@pytest.fixture\ndef up():\n    assert 0\n@pytest.fixture\ndef down():\n    yield\n    assert 0\n" \
         "@pytest.mark.req('TH-CAP-01')\ndef test_a(up):\n    pass\n@pytest.mark.req('TH-CAP-02')\ndef test_b(down):\n    pass\n"
@@ -260,6 +265,7 @@ def test_a_failure_in_setup_or_teardown_proves_nothing(suite):
     assert status == 1 and [test["outcome"] for test in left["requirements.json"]["tests"]] == ["failed", "failed"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("options", [("test_a.py",), ("-k", "test_a"), ("-x",)])
 def test_a_part_is_no_proof_and_touches_no_whole_one(suite, options):
     failing = "def test_b():\n    assert 0\ndef test_c():\n    pass\n"
@@ -268,12 +274,14 @@ def test_a_part_is_no_proof_and_touches_no_whole_one(suite, options):
     assert list(left) == ["requirements-part.json"] and left["requirements-part.json"]["whole"] is False
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mark", ["'TH-CAP-03'", "", "7", "'TH-CAP-01', why=1"])
 def test_an_id_that_is_none_is_an_error_at_collection(suite, mark):
     status, said, left = suite({"test_a.py": BOTH.replace("'TH-CAP-01', 'TH-CAP-02'", mark)})
     assert status == 4 and "not in hw_sim/requirements.toml: test_a.py::test_a carries" in said and not left
 
 
+@pytest.mark.slow
 def test_a_class_and_a_case_carry_their_marks_too(suite):
     text = "import pytest\n@pytest.mark.req('TH-CAP-01')\nclass TestIt:\n    @pytest.mark.parametrize('n', [1, pytest.param(2, marks=pytest.mark.req('TH-CAP-02'))])\n" \
         "    def test_a(self, n):\n        pass\n"
@@ -281,5 +289,29 @@ def test_a_class_and_a_case_carry_their_marks_too(suite):
     assert [test["requirements"] for test in left["requirements.json"]["tests"]] == [["TH-CAP-01"], ["TH-CAP-01", "TH-CAP-02"]]
 
 
+def test_a_run_names_its_sources_and_leaves_junit_beside_its_outcomes(tmp_path, monkeypatch):
+    from traceability import Traceability
+    config = SimpleNamespace(option=SimpleNamespace(xmlpath=None))
+    plugin = Traceability(tmp_path, tmp_path, rq.load())
+    plugin.keep_junit(config)
+    draft = Path(config.option.xmlpath)
+    for whole, name in ((False, "junit-part.xml"), (True, "junit.xml")):
+        draft.write_text("<testsuites/>")
+        plugin.outcomes, plugin.whole = {"t": "passed"}, whole
+        plugin.pytest_unconfigure()
+        assert (tmp_path / name).is_file() and not draft.exists()
+    draft.write_text("<testsuites/>")
+    plugin.outcomes = {}
+    plugin.pytest_unconfigure()
+    assert not draft.exists()
+    named = SimpleNamespace(option=SimpleNamespace(xmlpath="mine.xml"))
+    Traceability(tmp_path, tmp_path, rq.load()).keep_junit(named)
+    assert named.option.xmlpath == "mine.xml"
+    assert plugin.sources == versions.digest()
+    monkeypatch.setattr(plugin, "began", "other")
+    assert plugin.sources is None
+
+
+@pytest.mark.slow
 def test_listing_tests_leaves_nothing(suite):
     assert suite({"test_a.py": BOTH}, "--collect-only", ci=True)[0::2] == (0, {})

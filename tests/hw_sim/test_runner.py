@@ -76,6 +76,7 @@ def test_a_reply_has_header_and_bytes_in_one(start, runtime):
     assert runner.name == runtime
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("runtime", BOTH)
 def test_the_store_outlives_a_boot_and_the_power_goes_at_the_chosen_write(start, runtime):
     stores, writes = [], 1
@@ -93,6 +94,7 @@ def test_the_store_outlives_a_boot_and_the_power_goes_at_the_chosen_write(start,
     assert len(runner.store()) == rn.STORE_BYTES
 
 
+@pytest.mark.slow
 @pytest.mark.micropython
 def test_a_power_cut_leaves_the_same_store_on_both_runtimes(start):
     for cut in range(3):

@@ -136,3 +136,20 @@ def test_rows():
 
 def test_what_the_pump_tells_is_named():
     assert TOLD_BY_PUMP <= set(QUANTITIES)
+
+
+def test_the_highest_blood_level_of_a_span():
+    run = sampled(t_s=[0, 3600, 7200, 10800], plasma=[1.0, 9.0, 4.0, 2.0])
+    assert measure("plasma_peak_ng_per_ml", run) == 9.0
+    assert measure("plasma_peak_ng_per_ml", run, **{"from": 7200}) == 4.0 and measure("plasma_peak_ng_per_ml", run, to=0) == 1.0
+    assert measure("plasma_peak_ng_per_ml", run, **{"from": 20000}) is None
+
+
+def test_what_went_astray_is_pocket_and_leaks_together():
+    def truth(pocket_ul, strayed_ul, **strayed_ng):
+        return {"pocket_ul": pocket_ul, "strayed_ul": strayed_ul, "pocket_ng": {"morphine": pocket_ul * 10.0}, "strayed_ng": strayed_ng}
+    run = Observed(marks={0: {"pocket_ul": 0.0, "strayed_ul": 0.0, "pocket_ng": {}, "strayed_ng": {}}, 60: truth(100.0, 0.0)},
+                   truth=truth(100.0, 50.0, morphine=500.0, clonidine=2000.0), days_of={"morphine": [0.0]})
+    assert measure("astray_ul", run) == 150.0 and measure("astray_ul", run, to=60) == 100.0 and measure("astray_ul", run, **{"from": 60}) == 50.0
+    assert measure("astray_ug", run) == 1.5 and measure("astray_ug", run, drug="clonidine") == 2.0 and measure("astray_ug", run, **{"from": 60}) == 0.5
+    assert measure("astray_ul", run, to=61) is None and measure("astray_ug", Observed()) is None

@@ -1,7 +1,9 @@
 """The surroundings and the random faults of a scenario file: read, drawn by the seed, and refused in one sentence."""
+from types import SimpleNamespace
+
 import pytest
 from thecal.host import units
-from thecal.hw_sim.scenario_surroundings import drawn, environment, random_faults
+from thecal.hw_sim.scenario_surroundings import check_heal, drawn, environment, random_faults
 from thecal.hw_sim.scenario_values import ScenarioError
 
 DAY_S = 86_400
@@ -62,3 +64,13 @@ def test_random_faults_that_cannot_be_are_refused(entry, sentence):
     with pytest.raises(ScenarioError, match="^case.toml: random fault 1: ") as refused:
         random_faults([entry], "case.toml", units)
     assert sentence in str(refused.value)
+
+
+def test_chance_may_have_broken_what_is_healed_and_a_scan_holds_the_rotor():
+    def event(number, kind, **values):
+        return SimpleNamespace(number=number, kind=kind, values=values)
+    chance = random_faults([{"name": "kink", "rate": 1, "for": ["1 h", "2 h"]}], "case.toml", units)
+    check_heal("case.toml", [event(1, "heal", name="kink")], chance)
+    check_heal("case.toml", [event(1, "scan"), event(2, "heal", name="field_t"), event(3, "fault", name="kink"), event(4, "heal", name="kink")], ())
+    with pytest.raises(ScenarioError, match=r"case.toml: event 1 \(heal\): name is 'kink', which no event before it has broken"):
+        check_heal("case.toml", [event(1, "heal", name="kink"), event(2, "fault", name="kink")], ())

@@ -19,13 +19,15 @@ def test_every_kind_is_read_by_a_known_reader():
 def test_what_only_fate_does_cannot_be_refused():
     fate = {kind for kind, keys in KINDS.items() if "refused" not in keys}
     assert fate == {"trial", "visit", "aspirate", "oral", "fault", "heal", "scan", "power_cut", "clock_jump", "reed_held",
-                    "port_injection", "torn_write", "store_flip", "store_dead"}
+                    "port_injection", "torn_write", "store_flip", "store_dead", "ram_flip", "attack"}
 
 
 @pytest.mark.parametrize(("kind", "good", "bad", "wanted"), [
     ("switch", True, 1, "true or false"), ("day", 0, -1, "a whole number between 0 and 3660"), ("score", 10, 11, "a whole number between 0 and 10"),
     ("part", "tubing", "pump", "one of tubing, catheter, both"), ("state", "empty", "dry", "one of empty, filled"), ("action", "stop", "more", "one of fallback, stop"),
     ("mode", "periodic", "burst", "one of simple, flex, periodic, minimum"), ("times", ["06:00"], "06:00", "a list of times of day"),
+    ("rules", ["duplicate"], "duplicate", "a list of rules of an attacker such as"), ("rules", ["drop"], ["steal"], "a list of rules of an attacker .rule 'steal'"),
+    ("phase", "stage", "commit", "one of session, stage"), ("record", "copy", "stack", "one of commissioning, program, copy"),
     ("outcome", "granted", "given", "one of granted, refused"), ("mixture", {"morphine": "1 mg/mL"}, {}, "a table of drugs")])
 def test_plain_kinds(kind, good, bad, wanted):
     assert quantity("here", "key", kind, good, units) == good

@@ -51,6 +51,7 @@ def boards_in(tree):
     return {path.stem for path in (tree / "lib/thecal/firmware/boards").glob("*.mpy")} - {"__init__"}
 
 
+@pytest.mark.slow
 @pytest.mark.req("TH-RULE-05")
 def test_the_same_sources_give_the_same_bytes(tmp_path, monkeypatch):
     trees = []
@@ -66,6 +67,7 @@ def test_no_path_of_this_machine_is_inside(cache):
         assert str(staging.ROOMS_DIR).encode() not in content, name
 
 
+@pytest.mark.slow
 def test_the_bytecode_keeps_to_its_budget(cache):
     for board in staging.BOARDS:
         tree = staging.stage(boards=board)
@@ -171,6 +173,7 @@ def test_installed_without_the_repository_the_users_cache_is_taken(rooms, monkey
     assert staging.cache_dir() == rooms / "build" / "cache"
 
 
+@pytest.mark.slow
 def test_the_command_prints_the_folder_on_stdout_and_the_size_on_stderr(cache, tmp_path):
     done = CliRunner().invoke(staging.main, ["--board", "pico", "--out", str(tmp_path / "out")])
     assert done.exit_code == 0
@@ -197,6 +200,7 @@ def test_a_staged_main_runs_on_real_micropython(rooms, micropython):
     assert (done.returncode, done.stdout, done.stderr) == (0, "running 0\n", "")
 
 
+@pytest.mark.slow
 @pytest.mark.req("TH-RULE-05")
 @pytest.mark.micropython
 def test_every_staged_module_imports_in_silence_on_real_micropython(cache, micropython):
@@ -228,6 +232,7 @@ def test_modules_without_lines_touch_no_port():
         assert ".ports." not in text.replace("from .ports import", "") and "self._uart" not in text, name
 
 
+@pytest.mark.slow
 def test_a_copy_of_the_firmware_is_staged_from_its_own_folder(tmp_path):
     with pytest.raises(staging.StagingError, match="holds no thecal firmware: there must be firmware/ and protocol/ in it"):
         staging.stage(rooms_dir=tmp_path)

@@ -30,6 +30,23 @@ def test_a_micropython_that_is_missing_or_fails_is_said(monkeypatch):
     assert versions.micropython() == (None, "status 1")
 
 
+def test_the_digest_is_of_the_sources_and_of_nothing_that_is_built(tmp_path):
+    (tmp_path / "firmware").mkdir()
+    (tmp_path / "firmware" / "a.py").write_text("1")
+    (tmp_path / "Makefile").write_text("x")
+    first = versions.digest(tmp_path)
+    (tmp_path / "firmware" / "__pycache__").mkdir()
+    (tmp_path / "firmware" / "__pycache__" / "a.pyc").write_text("1")
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "b").write_text("1")
+    assert versions.digest(tmp_path) == first and len(first) == 64
+    (tmp_path / "firmware" / "a.py").write_text("2")
+    second = versions.digest(tmp_path)
+    (tmp_path / "firmware" / "a.py").rename(tmp_path / "firmware" / "b.py")
+    assert len({first, second, versions.digest(tmp_path)}) == 3
+    assert versions.sources()["sha256"] == versions.digest()
+
+
 def test_commit_clean_and_changed(tmp_path):
     def git(*words):
         subprocess.run(["git", "-C", str(tmp_path), "-c", "user.name=a", "-c", "user.email=a@b", *words], check=True, capture_output=True)

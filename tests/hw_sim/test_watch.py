@@ -39,6 +39,7 @@ def test_whose_exception_it_was():
     assert not raised_by_code(caught(lambda: time.sleep(-1))) and not raised_by_code(KeyboardInterrupt())
 
 
+@pytest.mark.slow
 def test_measures_are_taken_one_by_one_until_the_stretch_ends():
     taken = []
     watch = Watch([lambda: taken.append(1), lambda: taken.append(2), lambda: taken.append(3)], LIMIT_S)
@@ -65,6 +66,7 @@ def test_many_short_stretches_are_not_one_long_one():
 HANGS = {"spins": "while True: pass", "sleeps": "import time; time.sleep(3000)"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", HANGS)
 @pytest.mark.parametrize("when", ["import", "build", "step"])
 def test_a_firmware_that_hangs_is_ended_wherever_it_hangs(firmware, monkeypatch, how, when):
@@ -101,6 +103,7 @@ host_thread.join()
 """
 
 
+@pytest.mark.slow
 def test_a_c_call_that_nothing_wakes_ends_the_process_after_a_flush(firmware, request):
     folder = firmware("import time; time.sleep(3000)")
     done = subprocess.run([sys.executable, "-c", LAST_ROAD % (str(request.path.parent), str(folder))], capture_output=True, text=True, timeout=60)

@@ -131,6 +131,7 @@ def test_with_the_host_stalled_at_random_the_trace_is_the_same(new_world):
         assert paced.recorder.trace_hash == whole.recorder.trace_hash
 
 
+@pytest.mark.slow
 def test_a_pacer_changes_its_speed_from_here_on(new_world):
     world, wall = new_world(ready=True), WallClock()
     pacer = Pacer(world, 10.0, wall.now, wall.sleep)

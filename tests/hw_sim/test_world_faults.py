@@ -44,6 +44,37 @@ def test_a_flipped_bit_is_in_the_store_and_a_dead_store_is_said(new_world, runti
     assert world.runner.store() != stored and row(world, "store_dead")["cleared_s"] is not None
 
 
+@pytest.mark.req("TH-RULE-13", "TH-RULE-09", "TH-SUP-07")
+@pytest.mark.micropython
+def test_a_flipped_bit_of_memory_is_the_same_event_on_both_runtimes(new_world):
+    """The same trace behind it, and the self-test finds it within a day."""
+    traces = set()
+    for runtime in ("inprocess", "micropython"):
+        world = new_world(runtime=runtime, ready=True)
+        world.run_until(world.now_us + 600 * S)
+        world.ram_flip("program", 100)
+        assert world.fired["ram_flip"] == world.now_us
+        world.run_until(world.now_us + 26 * 3600 * S)
+        from thecal.host.programmer import Programmer
+        assert 3 in {alarm.row for alarm in Programmer(world.port()).status().alarms}
+        traces.add(world.recorder.trace_hash)
+    assert len(traces) == 1
+
+
+def test_a_bit_that_the_pump_has_not_does_not_fire_nor_one_without_power(new_world):
+    world = new_world(ready=True)
+    world.ram_flip("copy", 88)
+    assert "ram_flip" not in world.fired
+    world.power_cut(5)
+    world.ram_flip("copy", 8)
+    assert "ram_flip" not in world.fired
+    world.run_until(world.now_us + 60 * S)
+    before_us = world.wakes
+    world.ram_flip("copy", 8)
+    assert row(world, "ram_flip")["fired_s"] == world.now_us / S and world.wakes == before_us
+    world.run_until(world.now_us + 600 * S)
+
+
 @pytest.mark.parametrize("left", TORN)
 def test_power_is_lost_at_the_write_that_was_chosen(new_world, left):
     world = new_world(ready=True)
@@ -90,6 +121,7 @@ def test_a_stall_of_the_plant_is_in_the_same_log(new_world):
 def test_what_cannot_be_is_refused(new_world):
     world = new_world()
     for act, sentence in ((lambda: world.store_flip(-1, 0), "store flip at -1, bit 0"), (lambda: world.store_flip(0, 8), "the bit between 0 and 7"),
+                          (lambda: world.ram_flip("stack", 0), "the record must be one of commissioning"), (lambda: world.ram_flip("copy", -1), "the bit lie between 0 and"),
                           (lambda: world.cut_at_write(0), "write must lie between 1 and"), (lambda: world.cut_at_write(1, "most"), "be one of nothing"),
                           (lambda: world.heal("clock_jump"), "cannot be healed"), (lambda: world.fault("power_cut"), "no fault of the plant")):
         with pytest.raises(ValueError, match=sentence):

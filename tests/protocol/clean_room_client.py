@@ -28,7 +28,7 @@ from typing import Any, NamedTuple
 
 import serial
 
-SCHEMA_CRC, PROTOCOL_VERSION, FRAME_VERSION = 0x2B8C380F, 3, 1
+SCHEMA_CRC, PROTOCOL_VERSION, FRAME_VERSION = 0x909234B9, 3, 1
 TAG_BYTES = {0: 0, 1: 0, 2: 8, 3: 16}  # of each class: open, plain, routine, therapy
 MAX_PAYLOAD, MAX_BODY, MAX_CHUNK, EVENT_BYTES = 220, 249, 200, 20
 FIRST_WAIT, LEAST_WAIT, MOST_WAIT, MOST_DOUBLED, TRIES, LIMIT = 1.0, 0.096, 5.0, 1.0, 8, 2**30 - 1
@@ -57,8 +57,9 @@ status 0x10 2 = 2 time_s:u32 mode:u8:0:7 program_mode:u8:0:4 rate_nl_day:u32:0:2
     missed_late_ul:u32 missed_late_nl:u16:0:999 reservoir_computed_nl:i32 reservoir_sensed_ul:u32 low_reservoir_days:u16
     extra:u8:0:4 extra_left_nl:u32:0:60000000 bridge_left_nl:u32:0:2000000 paused_until_s:u32 delivered_hour_nl:u32:0:2000000
     delivered_day_nl:u32:0:48000000 cap_hour_nl:u32 cap_day_nl:u32 boluses_granted:u8 boluses_refused:u8 lockout_s:u32
-    catheter:u8:0:1 temperature_dc:i32:-1000:1000 battery_mv:u16 alarms:u32 latched:u32 first_alarm:u8:0:28 boot_count:u32 reset_cause:u8
+    catheter:u8:0:1 temperature_dc:i32:-1000:1000 battery_mv:u16 alarms:u32 latched:u32 first_alarm:u8:0:29 boot_count:u32 reset_cause:u8
     next_event:u32 uptime_s:u32 frames_bad:u32 forgeries:u32 locked_s:u16 wasted_mj:u32 calibration:u8:0:1 trim:i32:-50:50
+    given_until_s:u32
 file_info 0x11 2 file:u8:0:9 = 2 file:u8:0:9 first:u32 end:u32
 file_read 0x12 2 file:u8:0:9 offset:u32 length:u8:1:200 = 2 file:u8:0:9 offset:u32 data:rest:0:200
 stage 0x13 3 kind:u8:1:18 total:u16:1:768 offset:u16:0:768 data:rest:1:200 = 3 received:u16:0:768

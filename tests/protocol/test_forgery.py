@@ -198,6 +198,7 @@ def look(target, state):
     target.say(cat.CHECK)       # keeps the stage checked, and its answer is the same
 
 
+@pytest.mark.slow
 @pytest.mark.req("TH-LINK-02")
 @pytest.mark.timeout(300 + COUNT // 1000)
 def test_no_forged_frame_is_taken_for_a_tagged_one():

@@ -73,6 +73,7 @@ def cobs(body):
     return bytes(out) + b"\0"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("sender", "receiver"), SIDES)
 @pytest.mark.parametrize("message_class", CLASSES)
 def test_every_length_whole(message_class, sender, receiver):
@@ -170,6 +171,7 @@ def test_every_single_bit_flipped_is_refused_and_the_next_frame_survives(message
         assert 1 <= events.count("bad") == counted(decoder)
 
 
+@pytest.mark.slow
 @pytest.mark.req("TH-LINK-09")
 def test_sampled_pairs_of_flipped_bits_are_refused():
     chance = random.Random(2)
@@ -256,6 +258,7 @@ def test_every_flipped_bit_of_a_sealed_command(message_class, length):
         assert found[-1] == OPENED and found.count(OPENED) == 1 and set(found[:-1]) <= {"bad", FORGED}, (bit, found)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("message_class", [fr.CLASS_ROUTINE, fr.CLASS_THERAPY])
 def test_pairs_of_flipped_bits_of_a_sealed_command(message_class):
     """All neighbours within a byte's reach, and a sample of the rest."""

@@ -95,6 +95,7 @@ class Mutator:
         return data
 
 
+@pytest.mark.slow
 @pytest.mark.req("TH-LINK-09", "TH-BAD-01")
 @pytest.mark.timeout(300 + COUNT // 1000)
 def test_no_mutation_raises_grows_or_takes_longer_than_its_bytes():

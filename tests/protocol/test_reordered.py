@@ -74,6 +74,7 @@ class Patient:
         return [(body[4], body[1]) for body in map(uncobs, self.written)]
 
 
+@pytest.mark.slow
 @pytest.mark.req("TH-LINK-01")
 def test_every_order_of_a_therapy_changes_frames():
     patient = Patient()

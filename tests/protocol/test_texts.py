@@ -20,7 +20,7 @@ def test_some_words_read_by_eye():
     reasons = dict(texts.REASONS)
     assert (reasons[cat.R_UNKNOWN_MESSAGE], reasons[cat.R_MAGNET], reasons[cat.R_CAP], reasons[cat.R_RESERVE]) == (
         "unknown message", "needs the magnet at the pump", "above a hard cap of a drug in 1 h or 24 h",
-        "the reservoir's last 48 h are kept for the basal rate")
+        "the reservoir does not hold it, or its last 48 h are kept for the basal rate")
     events = {code: name for code, name, _ in texts.EVENTS}
     assert (events[cat.E_BOOT], events[cat.E_TARE], events[cat.E_REDUCE], events[cat.E_BOLUS], events[cat.E_FIELD]) == (
         "boot", "level compared", "emergency reduction", "bolus started", "strong field")

@@ -27,7 +27,7 @@ PROVES = {
     "power-cut": ("TH-RATE-02",), "clock-jump": ("TH-RATE-02", "TH-ALM-12"), "mri-visit": ("TH-LIFE-15", "TH-ALM-07"),
     "drug-change": ("TH-LIFE-03", "TH-LIFE-04"), "replacement": ("TH-LIFE-16", "TH-LIFE-02"), "emergency-overdose": ("TH-LIFE-09", "TH-ALM-17"),
     "emergency-withdrawal": ("TH-RATE-02",), "clinic-day": ("TH-BOL-08", "TH-MODE-06"), "theft": ("TH-LIFE-06",), "calibration": ("TH-CAL-01",),
-    "calibration-sensor": ("TH-CAL-05", "TH-CAL-02"), "journey": ("TH-PLANT-05",), "oral-vs-pump": ("TH-LIFE-18",),
+    "calibration-sensor": ("TH-CAL-05", "TH-CAL-02"), "journey": ("TH-PLANT-05",), "oral-vs-pump": ("TH-LIFE-18",), "oral-wean": ("TH-LIFE-18",),
 }
 
 
@@ -40,14 +40,9 @@ def played(name, runtime, out=None):
     return play(scenario, new_world(scenario, runtime=runtime, recorder=Recorder(out, sample_s=scenario.sample_s)), out=out)
 
 
-# Row 18 changes its action by itself while it stands, so that the oracle is silent behind it (declared.py).
-UNJUDGED = {"field-pocket-fill": ["the oracle agrees"]}
-
-
 def wrong(result):
-    """Rows that are not met; one that does not apply must be in UNJUDGED."""
-    return [row for row in result["expectations"]
-            if row["ok"] is not True and not (row["ok"] is None and row["name"] in UNJUDGED.get(result["scenario"], ()))]
+    """Rows that are not met; none is left unjudged."""
+    return [row for row in result["expectations"] if row["ok"] is not True]
 
 
 def test_what_the_brief_names_is_there():

@@ -10,13 +10,13 @@ trial = {"drug": named(b"baclofen"), "concentration_ng_ml": 50000, "indicated": 
 good = [
     (cat.COMMISSION, COMMISSION), (cat.PROGRAM, simple_program(500000)), (cat.PROGRAM, simple_program(6000, 6000, 1)),
     (cat.PROGRAM, flex_program([[(110 * n, 48000 + n) for n in range(13)]] * 7, bytes(range(7)), 48000)),
-    (cat.REFILL, dict(DRUG, withdrawn_ul=1500, volume_ul=18600, expires_s=(1 << 30) - 1, lot=named(b"lot"))), (cat.STOP, {"reason": 3}), (cat.RESUME, {}),
+    (cat.REFILL, dict(DRUG, withdrawn_ul=1500, volume_ul=18600, expires_s=(1 << 30) - 1, lot=named(b"lot"), next_s=0, rinse=0)), (cat.STOP, {"reason": 3}), (cat.RESUME, {}),
     (cat.PRIME, {"what": 3, "volume_nl": 375000, "rate_nl_day": 24000000}), (cat.SET_CLOCK, {"time_s": (1 << 30) - 1}),
     (cat.PROGRAM, boluses), (cat.PROGRAM, flex_program([[(60 * n, 48000 + n % 2) for n in range(24)]], bytes(7), mode=cat.PERIODIC)),
     (cat.PROGRAM, dict(simple_program(6000), mode=cat.MINIMUM)), (cat.BOLUS, {"volume_nl": 5000000, "seconds": 86400}), (cat.PATIENT_BOLUS, {}),
     (cat.PAUSE, {"minutes": 60}), (cat.CATHETER, {"state": 1}), (cat.TRIAL_RECORD, trial), (cat.SILENCE, {"row": 0, "hours": 24}),
     (cat.IMPLANT_RECORD, {"implanted_s": 5, "patient": b"AB" + bytes(6), "indication": named(b"pain"), "tip_level": b"T10" + bytes(5), "access_port": 1, "mri": named(b"no")}),
-    (cat.ACKNOWLEDGE, {"row": 28}), (cat.ALARM_TEST, {"tone": 1}), (cat.VISIT, {"alarm_heard": 2, "report": bytes(8)}), (cat.CALIBRATION, {"on": 1}),
+    (cat.ACKNOWLEDGE, {"row": 29}), (cat.ALARM_TEST, {"tone": 1}), (cat.VISIT, {"alarm_heard": 2, "report": bytes(8)}), (cat.CALIBRATION, {"on": 1}),
 ]
 for kind, values in good:
     data = block_bytes(kind, dict(values, order_id=77))
@@ -65,7 +65,7 @@ for name, value in (("cap_hour_1_ng", 0), ("cap_day_1_ng", 999999999), ("cap_hou
     refusal(cat.PROGRAM, boluses, **{name: value})
 refusal(cat.PROGRAM, boluses, safe_state=1, fallback_nl_day=6000)
 refusal(cat.PROGRAM, boluses, bridge_nl=1000, bridge_rate_nl_day=47999)
-refusal(cat.REFILL, dict(DRUG, withdrawn_ul=0, volume_ul=1, expires_s=0, lot=named(b"")), concentration_1_ng_ml=0)
+refusal(cat.REFILL, dict(DRUG, withdrawn_ul=0, volume_ul=1, expires_s=0, lot=named(b""), next_s=0, rinse=0), concentration_1_ng_ml=0)
 refusal(cat.BOLUS, {"volume_nl": 8334, "seconds": 30})
 refusal(cat.TRIAL_RECORD, trial, doses=trial["doses"][:11])
 refusal(cat.TRIAL_RECORD, trial, doses=trial["doses"][:10])

@@ -90,6 +90,23 @@ def test_bytes_go_round_and_the_simulator_says_when_it_is_over(ends):
     assert not end.tether.exchange()
 
 
+@pytest.mark.req("TH-RULE-13")
+def test_a_bit_of_memory_is_turned_over_between_two_steps(ends):
+    """A pump that hands over what it has; its step says how much time has passed since the last exchange, and what the memory holds."""
+    end = ends("return 1 + self.ports.clock.elapsed_ms() + 1000 * self.record[0]")
+    source = end.store.parent / "firmware" / "pump.py"
+    source.write_text(source.read_text() + "\nPump.record = bytearray(2)\nPump.ram_records = lambda self: [self.record]\n")
+    end.send()
+    end.send(kind=la.FLIP)          # record 0, bit 0
+    end.send()
+    os.close(end.write_fd)
+    end.write_fd = -1
+    end.tether.serve()
+    kinds = [end.reply()[:2] for _ in range(3)]
+    assert [kind for kind, _ in kinds] == [la.DONE, la.FLIPPED, la.DONE]
+    assert [values[3] for _, values in kinds] == [1, 2, 3] and kinds[0][1][4] == 1 and kinds[2][1][4] == 1002
+
+
 def test_a_closed_pipe_ends_it_quietly(ends):
     end = ends("self.ports.tone.sound(0)")
     os.close(end.write_fd)
