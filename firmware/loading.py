@@ -61,9 +61,9 @@ def trim(app, part, cause):
         app.log(cat.E_CALIBRATION, cause, settings.trim, before)
 
 
-def program(app, block, share=ONE):
-    """Run a canonical program block from now on. `share`: of caps.share_of, when the drug in the head changes at once."""
-    values, settings = values_of(cat.PROGRAM, block), app.settings
+def program(app, block, share=ONE, values=None):
+    """Run a canonical program block from now on. `share`: of caps.share_of, when the drug in the head changes at once. `values`: of the block, if known."""
+    values, settings = values or values_of(cat.PROGRAM, block), app.settings
     app.program_block = block
     app.program_mode = values["mode"]
     app.program_drugs = drugs_of(values)

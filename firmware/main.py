@@ -2,9 +2,12 @@
 
 import sys
 
+from .boards.heap import gather
+
 
 def main():
     """Run the pump of this platform for ever (until the simulator quits, on a tether)."""
+    gather()
     if sys.platform == "rp2":
         from .boards.pico import run
     elif sys.platform == "esp32":
