@@ -74,6 +74,7 @@ class App:
         from .boot import boot      # not above: it is forgotten behind it
         boot(self)
         loading.forget("boot")
+        orders.program()
 
     # ------------------------------------------------------------------------------------------------ state
     @property

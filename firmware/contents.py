@@ -151,13 +151,14 @@ class Contents:
         """The row of alarms.md that the contents call for (8 or 9), or 0. A pump that was never filled calls for none.
 
         `faulty`: the level sensor is (row 21); the book alone stops nothing. A bellows at its stop reads its residual but for the drift: near
-        it, it is empty when the book says so too, or when the level came down at once and has stood there for an hour.
+        it, it is empty when the book says so too, when the level came down at once and has stood there for an hour, or when the last fill
+        is not in it.
         """
         if self._ledger.base_nl == 0 or daily_nl == 0 or (self.fell and self.held):
             return 0
         above_ul, spent = self.sensed_ul - self.residual_ul, self.usable_nl() <= 0
         hours = (self._settings.steady_s - self._settings.filled_s) // 3600
-        if not faulty and (above_ul <= 0 or (above_ul <= REST_UL and (self.fell or (spent and above_ul * above_ul * 24 <= WALK_UL2 * hours)))):
+        if not faulty and (above_ul <= 0 or (above_ul <= REST_UL and (self.fell or self._differs or (spent and above_ul * above_ul * 24 <= WALK_UL2 * hours)))):
             return al.EMPTY_SENSED
         return al.EMPTY_COMPUTED if spent else 0
 

@@ -1,5 +1,6 @@
 """Canonical blocks into the running pump: what the store holds of head, program and fill, at boot and behind each order."""
 
+import gc
 import sys
 
 from ..protocol import catalogue as cat
@@ -9,12 +10,21 @@ from .caps import ONE
 OFF, ON, LEARNED, FACTORY = range(4)        # cause of E_CALIBRATION
 
 
+HOST = sys.implementation.name == "cpython"
+
+
+def collect():
+    """Gather what is free, before something large is wanted. Not on CPython, which counts references."""
+    if not HOST:
+        gc.collect()
+
+
 def forget(name):
     """Give a module of this package that is used once, or rarely, back to the heap; who imports it again loads it again.
 
     On CPython it stays: many pumps share it.
     """
-    if sys.implementation.name != "cpython":
+    if not HOST:
         package = __name__.rpartition(".")[0]
         del sys.modules[package + "." + name]
         delattr(sys.modules[package], name)
@@ -51,9 +61,9 @@ def trim(app, part, cause):
         app.log(cat.E_CALIBRATION, cause, settings.trim, before)
 
 
-def program(app, block, share=ONE):
-    """Run a canonical program block from now on. `share`: of caps.share_of, when the drug in the head changes at once."""
-    values, settings = values_of(cat.PROGRAM, block), app.settings
+def program(app, block, share=ONE, values=None):
+    """Run a canonical program block from now on. `share`: of caps.share_of, when the drug in the head changes at once. `values`: of the block, if known."""
+    values, settings = values or values_of(cat.PROGRAM, block), app.settings
     app.program_block = block
     app.program_mode = values["mode"]
     app.program_drugs = drugs_of(values)

@@ -42,7 +42,7 @@ def refusal(app, block):
     if reason:
         return reason
     if kind == cat.PROGRAM:
-        return _program().refusal(app, block, block.values)
+        return program().refusal(app, block, block.values)
     if kind == cat.REFILL:
         return orders_records.refill_refusal(app, block, block.values)
     if kind == cat.PRIME:
@@ -95,15 +95,20 @@ def execute(app, block):
     return _EXECUTE[block.kind - 1](app, block, block.values)
 
 
-def _program():
-    """The module of the program order. A pump is programmed rarely: between two programs its 4 KB of heap are free."""
+def program():
+    """The module of the program order. A pump is programmed rarely: between two programs its 4 KB of heap are free.
+
+    The pump asks for it once at boot, too: names that MicroPython has not met yet make it seek room for all of them in one piece. And it
+    is loaded behind a collection: in the gaps that a week has left it would leave no piece for what it reads.
+    """
+    loading.collect()
     from . import orders_program
     loading.forget("orders_program")
     return orders_program
 
 
 def _programmed(app, block, values):
-    return _program().execute(app, block, values)
+    return program().execute(app, block, values)
 
 
 def _stop(app, block, values):

@@ -122,7 +122,7 @@ def execute(app, block, values):
     if reason:
         infusion.extra, infusion.extra_left_nl, infusion.extra_rate_nl_day = kept
         return reason
-    loading.program(app, block.canonical, share)
+    loading.program(app, block.canonical, share, values)
     app.supervisor.take(copy)
     if kept[0] == BRIDGE and not bridge_nl:
         app.caps.release_old()

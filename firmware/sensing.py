@@ -16,7 +16,7 @@ from .supervisor import LOST, MOVED
 STEADY_ROUNDS = 3           # a battery or a level has to be out of bounds in as many rounds
 STUCK_ROUNDS, STUCK_COUNTS = 24, 10     # the same reading to the bit, while ten counts were ordered
 BEYOND_UL, OVERFULL_UL = 3000, 500      # above capacity: no bellows; an overfill
-BELOW_UL = 500              # below the residual: no bellows either
+BELOW_UL = 1000             # below the residual: no bellows either; twice what the sensor walks in the 100 days between fills
 LEVEL_PART_K = 5000         # the level sensor reads 0.2 %/K more: 1/5000 in 0.1 K (DESIGN 8)
 BODY_DC, HOT_DC, COOL_DC, COLDEST_DC, HOTTEST_DC = 370, 395, 393, 200, 450
 ADC_MOST = 65535

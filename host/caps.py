@@ -106,3 +106,15 @@ def check(program: Prescription, pulse_nl: int) -> None:
 def _amount(item: Ingredient, volume_nl: Fraction) -> str:
     ng = item.dose_ng(volume_nl)
     return item.drug.show_amount(ng) if item.drug else units.show(ng, units.DOSE)
+
+
+def check_fallback(fallback: str, rate_nl_day: int, items: tuple[Ingredient, ...], dose_nl_day: int, least: str) -> None:
+    """What the pump would say contradicts itself, named: a fallback of nothing behind a dangerous stop, or `dose_nl_day`, the rate that is still a dose.
+
+    `least`: the lowest that it takes, in words. Raises RequestInvalid.
+    """
+    for item in items:
+        if rate_nl_day == 0 and item.drug and item.drug.abrupt_stop_dangerous:
+            raise RequestInvalid("fallback %r would stop %s abruptly, which is dangerous; it needs at least %s" % (fallback, item.name, least), "fallback")
+    if rate_nl_day and rate_nl_day == dose_nl_day:
+        raise RequestInvalid("fallback %r is the minimum rate, still a dose of this fill (its safe state is a stop); give at least %s" % (fallback, least), "fallback")

@@ -14,7 +14,7 @@ from typing import Any, Iterable, Mapping
 from ..protocol import catalogue
 from . import drug_library, units
 from .bolus import PatientBolus, no_bolus
-from .caps import Cap, caps_of, library_crc
+from .caps import Cap, caps_of, check_fallback, library_crc
 from .drug_library import Drug
 from .errors import RequestInvalid
 from .texts import wire_text
@@ -275,7 +275,7 @@ class Prescription:
             rate = round(units.flow_nl_day(fallback, "fallback"))
             if rate not in (0, MINIMUM_NL_DAY) and rate < FLOOR_NL_DAY:
                 raise RequestInvalid("fallback %r is none of 0, 0.006 or at least 0.048 mL/day" % fallback, "fallback")
-            _check_fallback(fallback, rate, items, safe)
+            check_fallback(fallback, rate, items, MINIMUM_NL_DAY if safe == SAFE_STOP else 0, show_flow(FLOOR_NL_DAY if safe == SAFE_STOP else MINIMUM_NL_DAY))
             if rate > max(step.rate_nl_day for pattern in patterns for step in pattern):
                 raise RequestInvalid("fallback %r is above the program's own highest rate" % fallback, "fallback")
         return replace(draft, fallback_nl_day=rate, safe_state=safe)
@@ -302,7 +302,7 @@ class Prescription:
     def daily_nl(self, weekday: int) -> Fraction:
         """Exact volume of one weekday."""
         pattern = self.pattern_of(weekday)
-        ends = [step.from_s for step in pattern[1:]] + [units.DAY_S]
+        ends = [*(step.from_s for step in pattern[1:]), units.DAY_S]
         return sum((Fraction(s.rate_nl_day * (end - s.from_s), units.DAY_S) for s, end in zip(pattern, ends)), Fraction(0))
 
     def weekly_nl(self) -> Fraction:
@@ -336,16 +336,6 @@ class Prescription:
         if self.asked_ng_day is None:
             return Fraction(0)
         return self.ingredients[0].dose_ng(self.patterns[0][0].rate_nl_day) - self.asked_ng_day
-
-
-def _check_fallback(fallback: str, rate_nl_day: int, items: tuple[Ingredient, ...], safe_state: str) -> None:
-    """What the pump would say contradicts itself, named: a fallback of nothing behind a dangerous stop, or of the minimum rate where that is still a dose."""
-    dangerous = [item.name for item in items if item.drug and item.drug.abrupt_stop_dangerous]
-    least = show_flow(FLOOR_NL_DAY if safe_state == SAFE_STOP else MINIMUM_NL_DAY)
-    if rate_nl_day == 0 and dangerous:
-        raise RequestInvalid("fallback %r would stop %s abruptly, which is dangerous; it needs at least %s" % (fallback, dangerous[0], least), "fallback")
-    if rate_nl_day == MINIMUM_NL_DAY and safe_state == SAFE_STOP:
-        raise RequestInvalid("fallback %r is the minimum rate, still a dose of this fill (its safe state is a stop); give at least %s" % (fallback, least), "fallback")
 
 
 def _guard(items: tuple[Ingredient, ...], setting: str | None) -> Guard:

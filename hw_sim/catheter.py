@@ -123,7 +123,7 @@ class Catheter:
             taken = self._push_alike(alike, in_ul, conc, out_ul)
             if taken is not None:
                 return taken
-            self._open_cells(t_us, alike)
+            self._open_cells(t_us, alike, self.dead_ul + self.stored_ul - in_ul + out_ul)     # what is stored is booked behind the exchange
         self._append(in_ul, conc)
         pieces = self._leave(out_ul)
         self._shear.flow(since_us, t_us, in_ul)
@@ -200,7 +200,7 @@ class Catheter:
     def replace(self, t_us: int, volume_ul: float, conc: Conc) -> Pieces:
         """The `volume_ul` next to the tip is exchanged by hand for liquid of `conc`; returns what was there."""
         if self._alike is not None:
-            self._open_cells(t_us, self._alike)
+            self._open_cells(t_us, self._alike, self.dead_ul + self.stored_ul)
         self._highest = [max(known, new) for known, new in zip(self._highest, conc)]
         taken: Pieces = []
         left = volume_ul
@@ -221,7 +221,7 @@ class Catheter:
     def port_push(self, t_us: int, at_ul: float, in_ul: float, conc: Conc) -> Pieces:
         """A needle brings `in_ul` > 0 in at `at_ul` before the tip; returns what left there: the content between first, then the injected."""
         if self._alike is not None:
-            self._open_cells(t_us, self._alike)
+            self._open_cells(t_us, self._alike, self.dead_ul + self.stored_ul)
         self._highest = [max(known, new) for known, new in zip(self._highest, conc)]
         self._cut(at_ul)
         nearer, at = 0.0, 0
@@ -279,8 +279,7 @@ class Catheter:
             out_ul *= 1 - self.leak_share
         return [(out_ul, conc)]
 
-    def _open_cells(self, t_us: int, alike: Conc) -> None:
-        volume = self.dead_ul + self.stored_ul
+    def _open_cells(self, t_us: int, alike: Conc, volume: float) -> None:
         count = max(1, math.ceil(volume / CELL_UL))
         self._widths = [volume / count] * count
         self._columns = [[conc] * count for conc in alike]

@@ -18,6 +18,7 @@ DEMANDED, ORDERED = "demanded as the oracle at every sample", "ordered within on
 PRESCRIBED = ("demanded as prescribed", "missed", "reservoir", "dose through the tip")   # of judge.py: those that need the prescription ...
 HEADS = ("delivered through the tip as ordered", "drug mass closes")                     # ... and those that need none
 PULSE_NL = 1000             # the longest pulse of a pump that does not say its own (DESIGN 4)
+SEPTUM = "septum_leak"      # the fault through which drug leaves that nobody ordered
 PREFIX = "oracle: "         # of the rows that judge.py makes
 
 
@@ -89,7 +90,9 @@ class OracleRows:
         shares = faulty | {name: options[key] / 100 for name, key in (
             ("delivered_rel", "delivered_pct"), ("dose_rel", "dose_pct"), ("front_rel", "front_pct")) if key in options}
         # What a kinked line lets through is for expectations, not for plug flow.
-        truth = {"mass_error": self._observed.truth["mass_error"]} if bedside.occluded else self._observed.truth
+        truth = {"mass_error": self._observed.truth["mass_error"]} if bedside.occluded else dict(self._observed.truth)
+        if any(event.kind == "fault" and event.values["name"] == SEPTUM for event in self._scenario.events):
+            truth.pop("reservoir_ul", None)     # what leaves past a septum nobody ordered: likewise
         bounds = Bounds(pulse_nl=pulse_nl, pitch_nl=head.volume_per_rev_ul * 1000 / head.rollers, **shares)
         return [{**row, "name": PREFIX + row["name"], "bound": "<= %.6g" % row["bound"]}
                 for row in judge(self._oracle, books, truth, self._world.now_us, bounds)

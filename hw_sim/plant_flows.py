@@ -188,6 +188,8 @@ class Flows(Hands):
         reservoir, line = self._reservoir, self._line
         over_ul = max(0.0, reservoir.volume_ul - reservoir.params.capacity_ul)
         drive_kpa = self._mean_drive_kpa(since_us, t_us)
+        if reservoir.available_ul() <= 0.0:
+            drive_kpa = max(0.0, drive_kpa)     # a bellows at its stop resists the head that draws on it; by itself it sucks nothing back
         if line.kinked:
             drive_kpa += over_ul * reservoir.params.overfill_stiffness_kpa_ml / 1000
             before_ul = line.stored_ul

@@ -32,6 +32,7 @@ from . import dev_board, fram
 from .dev_inputs import Analog, As5600, BenchEncoder, Magnet, Polls
 from .dev_outputs import StepMotor, Tone, Uart
 from .flash_store import FlashStore
+from .heap import settled
 
 RMT_HZ = 320_000                    # near the slowest that the 80 MHz clock divides to
 HALF_STEP = RMT_HZ // STEP_HZ // 2
@@ -157,4 +158,5 @@ def run():
     """Be a pump for ever."""
     board = Board()
     app = App(board.ports)
+    settled()
     dev_board.serve(board, app.step)

@@ -35,6 +35,7 @@ from . import dev_board, fram
 from .dev_inputs import Analog, As5600, BenchEncoder, Magnet, Polls
 from .dev_outputs import StepMotor, Tone, Uart
 from .flash_store import FlashStore
+from .heap import settled
 
 # The PIO assembler's words exist only while rp2.asm_pio runs a program; this line shows them to the type checker alone.
 TYPE_CHECKING = False
@@ -197,4 +198,5 @@ def run():
     """Be a pump for ever."""
     board = Board()
     app = App(board.ports)
+    settled()
     dev_board.serve(board, app.step)

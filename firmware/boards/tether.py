@@ -9,6 +9,7 @@ import sys
 from array import array
 
 from ..ports import MAX_DELAY_MS, PowerCut
+from .heap import settled
 from .latched import DONE, FAILED, FLIP, POWER_LOST, REPLY_BYTES, REQUEST_BYTES, STEP, Latch, bundle, lose_power, torn_length
 
 _MAX_TEXT = 1200        # of a traceback; fits the transmit buffer
@@ -74,9 +75,12 @@ def _build(ports, folder):
     """The pump: our App, or whatever `build(ports)` of FOLDER/pump.py returns (anything with a step())."""
     if folder:
         sys.path.insert(0, folder)
-        return __import__("pump").build(ports)
-    from ..app import App
-    return App(ports)
+        pump = __import__("pump").build(ports)
+    else:
+        from ..app import App
+        pump = App(ports)
+    settled()
+    return pump
 
 
 class Tether:

@@ -9,6 +9,7 @@ from dataclasses import replace
 
 import pytest
 
+from thecal.host.fill import Fill
 from thecal.host.implant import Implant
 from thecal.host.programmer import Programmer
 from thecal.hw_sim.staging import fold_script
@@ -36,6 +37,7 @@ def boot(emulate, **options):
 def prepare(pump, volume="0.004 mL"):
     pump.commission(IMPLANT)
     pump.set_clock(START_S)
+    pump.refill(Fill("18.6 mL", "baclofen", "500 ug/mL"))
     pump.prime("both", volume)
 
 

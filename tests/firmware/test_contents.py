@@ -92,6 +92,19 @@ def test_a_fill_that_is_not_in_the_reservoir_is_seen_at_the_fourth_reading(capac
     assert not contents.settling
 
 
+@pytest.mark.req("TH-ALM-08", "TH-ALM-18")
+@pytest.mark.parametrize(("seen_ul", "row"), [(1350, al.EMPTY_SENSED), (1450, al.EMPTY_SENSED), (2500, 0)])
+def test_a_reservoir_at_its_stop_is_empty_when_the_fill_is_not_in_it(seen_ul, row):
+    """Whatever side of the residual the sensor's drift puts it on; well above the stop there is something, fill or not."""
+    contents, ledger, _ = new(1500)
+    looks(contents, 140, 20)
+    before_nl = ledger.reservoir_nl()
+    ledger.refill(18_000_000)
+    contents.refilled(100, before_nl, 18_000_000)
+    assert DIFFERS in [contents.look(seen_ul // 10) for _ in range(8)]
+    assert contents.alarm(500_000) == row
+
+
 def test_many_tares_together_are_bounded_too():
     contents, _, settings = new()
     outcomes = []

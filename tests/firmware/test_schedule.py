@@ -185,6 +185,7 @@ def test_a_new_program_begins_with_its_own_steps_and_a_refused_one_does_not():
     bench.store.fail = False
     bench.run_s(1)
     assert bench.app.rate == DAY_NL
+    bench.must(cat.ACKNOWLEDGE, {"row": 0})     # row 14 ends by being seen
     bench.must(cat.PROGRAM, flex_program(PERIODIC, bytes(7), 48_000))
     assert bench.app.rate == 2_334_000 and bench.app.settings.given_s == 0
     bench.reboot()

@@ -326,3 +326,15 @@ def test_what_oozes_has_its_mean_instant():
         assert (line.oozing_us(7, 7 + span_us) + 7) / 2 == pytest.approx(7 + mean_us, abs=1)
     line.set_faults(kink_ul_kpa_s=0.0)
     assert line.oozing_us(7, 10**9) == 10**9
+
+
+def test_another_drug_that_comes_into_a_line_of_one_behind_a_closed_kink_is_counted_once():
+    """What the line has stored is booked before its cells are opened: the mass that comes in is what the head brought."""
+    line = line_with(1)
+    line.push(0, 1, 2 * line.dead_ul, (10.0,), 2 * line.dead_ul)
+    line.set_faults(kink_ul_kpa_s=0.0)
+    before_ng, = line.mass_ng()
+    out_ul = line.outflow_ul(3.0, 1.0)
+    assert out_ul == 0
+    line.push(1, 2, 3.0, (4.0,), out_ul)
+    assert line.mass_ng()[0] == pytest.approx(before_ng + 12.0, rel=1e-12)
