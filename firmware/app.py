@@ -24,6 +24,7 @@ from .supervisor import MOVED, Supervisor
 from .telemetry import Telemetry
 from .trim import Trim
 
+
 class App:
     """One pump. `ports` is the bundle of firmware/ports.py; building it boots the pump from its store."""
 

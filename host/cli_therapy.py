@@ -18,7 +18,6 @@ from .limits import OVERRIDE_REASONS, Finding, overridden
 from .orders import PRIME_RATE, UNCONFIRMED, overriding
 from .outcome import OrderResult, Review
 from .prescription import Prescription
-from .programmer import Programmer
 from .readings import Seen
 from .review import PARTS, BolusReview, RefillReview, standing, stop_warnings
 from .terminal import Session, emit_json, json_option, show_table

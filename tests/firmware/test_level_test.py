@@ -9,7 +9,7 @@ import random
 
 import pytest
 from thecal.firmware import level_test as lt
-from thecal.firmware.level_test import ENCODER, FREE, HOUR_S, OVER, QUIET, SENSOR, UNDER, LevelTest
+from thecal.firmware.level_test import ENCODER, FREE, HOUR_S, OVER, QUIET, SENSOR, LevelTest
 from thecal.hw_sim.detection import STEADIER, quiet_years
 
 SIGMA_UL, QUANTUM_UL, DRIFT_UL = 50.0, 10.0, 50.0       # DESIGN 8; drift per root day

@@ -1,7 +1,6 @@
 """What a refill, a prime or a bridge would do, from what the pump has on record: the hazards of a changed concentration."""
 
 from dataclasses import replace
-from fractions import Fraction
 
 import pytest
 from fake_pump import FakePump, event

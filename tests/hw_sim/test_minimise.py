@@ -6,7 +6,7 @@ import pytest
 
 from thecal.hw_sim import minimise
 from thecal.hw_sim.faults import load
-from thecal.hw_sim.ledger import Bench, loaded, scenario_of
+from thecal.hw_sim.ledger import Bench, scenario_of
 from thecal.hw_sim.minimise import FEWEST, MinimiseError, ddmin, delivered_nl, failing, fewest, minimised
 from thecal.hw_sim.scenario import units
 

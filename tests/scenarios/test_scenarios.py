@@ -2,7 +2,6 @@
 
 import json
 from fractions import Fraction
-from functools import lru_cache
 from pathlib import Path
 
 import pytest
