@@ -67,9 +67,8 @@ class PatientBolus:
     def text(self, item: Ingredient) -> str:
         """'morphine 0.2 mg over 10 min, lockout 3 h, 4 in 24 h'."""
         interval = ", %d in %d h" % (self.per_interval, self.interval_h) if self.interval_h else ""
-        amount = item.drug.show_amount(item.dose_ng(self.volume_nl)) if item.drug else units.show(item.dose_ng(self.volume_nl), units.DOSE)
         return "%s %s over %s, lockout %s%s, %d in 24 h%s" % (
-            item.name, amount, units.duration_text(self.seconds), units.duration_text(self.lockout_min * 60), interval, self.per_day,
+            item.name, item.show_amount(item.dose_ng(self.volume_nl)), units.duration_text(self.seconds), units.duration_text(self.lockout_min * 60), interval, self.per_day,
             ", from the first day on" if self.released else "")
 
     def describe(self) -> dict[str, Any]:

@@ -99,13 +99,8 @@ def check(program: Prescription, pulse_nl: int) -> None:
                 else worst_nl(program, seconds)
             if item.dose_ng(volume) > cap_ng:
                 raise RequestInvalid("the fullest %s of this program%s hold%s %s of %s; the cap is %s" % (
-                    span, ", all patient boluses granted," if bolus else "", "" if span == "24 h" else "s", _amount(item, volume), item.name,
-                    _amount(item, Fraction(cap_ng * 10**6, item.concentration_ng_ml))), "dose")
-
-
-def _amount(item: Ingredient, volume_nl: Fraction) -> str:
-    ng = item.dose_ng(volume_nl)
-    return item.drug.show_amount(ng) if item.drug else units.show(ng, units.DOSE)
+                    span, ", all patient boluses granted," if bolus else "", "" if span == "24 h" else "s", item.show_amount(item.dose_ng(volume)), item.name,
+                    item.show_amount(cap_ng)), "dose")
 
 
 def check_fallback(fallback: str, rate_nl_day: int, items: tuple[Ingredient, ...], dose_nl_day: int, least: str) -> None:

@@ -169,7 +169,7 @@ def history(session: Session, as_json: bool) -> None:
          ", ".join(str(alarm["code"]) for alarm in day["alarms"]) or "-") for day in days])
 
 
-@cli.command()
+@cli.command(context_settings={"ignore_unknown_options": True})     # '-5 min' is a bad duration, not an option
 @click.argument("duration")
 @json_option
 @click.pass_obj
@@ -234,7 +234,7 @@ def _show_frame(seen: raw.Seen, as_json: bool) -> None:
 
 
 @cli.command("decode")
-@click.argument("capture", metavar="CAPTURE", type=click.Path(path_type=Path))
+@click.argument("capture", metavar="CAPTURE", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option("--sent", "as_sent", is_flag=True, help="As the frames were sent, not as a bad line delivered them.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line.")
 def decode_command(capture: Path, as_sent: bool, as_json: bool) -> None:

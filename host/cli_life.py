@@ -79,11 +79,13 @@ def implant_command(session: Session, patient: str | None, indication: str, tip_
 @click.option("--drug", help="Writes the record (without it, the record is shown).")
 @click.option("--concentration", help="e.g. '50 ug/mL'.")
 @click.option("--bolus", "boluses", nargs=3, multiple=True, metavar="DOSE RESPONSE EFFECT", help="A single dose, e.g. --bolus '75 ug' yes '6 h'; responses: %s." % ", ".join(RESPONSES))
+@click.option("--apart", metavar="DURATION", help="The shortest time between two of the single doses, e.g. '24 h'.")
 @click.option("--infusion", "infusions", nargs=3, multiple=True, metavar="DOSE RESPONSE DAYS", help="A short continuous trial, e.g. --infusion '2.4 ug/day' yes '3 d'.")
 @click.option("--indicated/--not-indicated", default=True, help="Whether the trial succeeded.")
 @therapy_options
 @click.pass_obj
-def trial(session: Session, drug: str | None, concentration: str | None, boluses: Any, infusions: Any, indicated: bool, yes: bool, as_json: bool) -> None:
+def trial(session: Session, drug: str | None, concentration: str | None, boluses: Any, apart: str | None, infusions: Any, indicated: bool, yes: bool,
+          as_json: bool) -> None:
     """The screening trial behind this implant: show the record, or write it."""
     with session.pump() as pump:
         if drug is None:
@@ -94,7 +96,10 @@ def trial(session: Session, drug: str | None, concentration: str | None, boluses
         may_ask(yes)
         if concentration is None:
             raise UsageProblem("a trial record needs --concentration")
-        doses = [{"dose": dose, "response": response, "effect": effect} for dose, response, effect in boluses]
+        if apart is None and len(boluses) > 1:
+            raise UsageProblem("%d single doses need --apart: the shortest time between two of them" % len(boluses))
+        doses = [{"dose": dose, "response": response, "effect": effect, **({"after": apart} if number else {})}
+                 for number, (dose, response, effect) in enumerate(boluses)]
         doses += [{"kind": "infusion", "dose": dose, "response": response, "watched": days} for dose, response, days in infusions]
         new = TrialRecord.of(drug, concentration, doses, indicated)
         confirm_rows(yes, "trial of %s" % drug, [("", present.NONE, line) for line in new.lines()], "Write this record?")

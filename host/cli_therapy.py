@@ -220,7 +220,7 @@ def stop(session: Session, reason: str, yes: bool, as_json: bool) -> None:
     may_ask(yes)
     with session.pump() as pump:
         seen = pump.look()
-        confirm_rows(yes, "stop", _delivery_rows(seen, "STOPPED, 0 mL/day"), "Stop the pump?", stop_warnings(seen.running))
+        confirm_rows(yes, "stop", _delivery_rows(seen, "STOPPED, 0 mL/day"), "Stop the pump?", [*standing(seen.status), *stop_warnings(seen.running)])
         done = pump.stop(reason)
     told("thecal.stop/1", done, as_json, "stopped")
 
@@ -299,7 +299,8 @@ def pause(session: Session, minutes: int, yes: bool, as_json: bool) -> None:
     may_ask(yes)
     with session.pump() as pump:
         seen = pump.look()
-        confirm_rows(yes, "pause", _delivery_rows(seen, "PAUSED for %d min" % minutes), "Pause the pump?", pump.examine_pause(minutes, seen))
+        warnings = [*standing(seen.status), *pump.examine_pause(minutes, seen)]
+        confirm_rows(yes, "pause", _delivery_rows(seen, "PAUSED for %d min" % minutes), "Pause the pump?", warnings)
         done = pump.pause(minutes, seen)
     told("thecal.pause/1", done, as_json, "paused for %d min" % minutes)
 

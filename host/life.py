@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from fractions import Fraction
 from typing import Any, Iterable, Mapping
 
 from ..protocol import catalogue
@@ -123,14 +122,15 @@ class TrialRecord:
     def of(cls, drug: str, concentration: str, doses: Iterable[Mapping[str, Any]], indicated: bool, library: dict[str, Drug] | None = None) -> TrialRecord:
         """`of('baclofen', '50 ug/mL', [{'dose': '50 ug', 'response': 'none'}, {'dose': '75 ug', 'response': 'yes', 'effect': '6 h'}], True)`.
 
-        A dose may name `kind` ('bolus' or 'infusion': then a dose a day, with `hours`), `watched`, `effect`, `adverse`, `score`. Raises RequestInvalid for a
-        dose above the trial's hard limit, an unknown key, or more than 10 doses; a pump that is indicated without a dose that worked is refused too.
+        A dose may name `kind` ('bolus' or 'infusion': then a dose a day, with `watched`), `watched`, `effect`, `adverse`, `score`; a single dose behind
+        another says how long `after` it, and that is not less than the library's interval (baclofen: 24 h). Raises RequestInvalid for a dose above the
+        trial's hard limit, an unknown key, or more than 10 doses; a pump that is indicated without a dose that worked is refused too.
         """
         entry = drug_library.find(drug, library)
         strength = units.concentration_ng_ml(concentration, "concentration")
         if int(strength) <= 0:
             raise RequestInvalid("concentration %r of a trial holds no drug" % concentration, "concentration")
-        made = tuple(_dose(entry, given) for given in doses)
+        made = tuple(_dose(entry, given, number) for number, given in enumerate(doses))
         if not 1 <= len(made) <= MAX_DOSES:
             raise RequestInvalid("a trial of %d doses; allowed are 1 .. %d" % (len(made), MAX_DOSES), "doses")
         if indicated and all(dose.response == "none" for dose in made):
@@ -178,9 +178,8 @@ class TrialRecord:
 
     def lines(self) -> list[str]:
         """One line a dose, and the verdict."""
-        show = self.ingredient.drug.show_amount if self.ingredient.drug else (lambda ng: units.show(ng, units.DOSE))
         told = ["%s %s: response %s%s%s%s" % (
-            show(Fraction(dose.dose_ng)), dose.kind, dose.response, " for %d h" % dose.effect_h if dose.effect_h else "",
+            self.ingredient.show_amount(dose.dose_ng), dose.kind, dose.response, " for %d h" % dose.effect_h if dose.effect_h else "",
             ", adverse effects" if dose.adverse else "", ", pain score %d" % dose.score if dose.score else "") for dose in self.doses]
         return [*told, "a pump is %sindicated" % ("" if self.indicated else "NOT ")]
 
@@ -205,9 +204,10 @@ def trial_findings(trial: TrialRecord | None, program: Prescription) -> list[Fin
     return [Finding.soft(START, sentence + ", which is more") if dose > usual else Finding(sentence)]
 
 
-def _dose(drug: Drug, given: Mapping[str, Any]) -> TrialDose:
+def _dose(drug: Drug, given: Mapping[str, Any], before: int) -> TrialDose:
+    """A dose of a trial that had `before` of them already."""
     for key in given:
-        if key not in ("dose", "kind", "watched", "response", "effect", "adverse", "score"):
+        if key not in ("dose", "kind", "after", "watched", "response", "effect", "adverse", "score"):
             raise RequestInvalid("trial dose has the unknown key %r" % key, str(key))
     if "dose" not in given:
         raise RequestInvalid("trial dose lacks 'dose': every dose of a trial has an amount", "dose")
@@ -222,9 +222,24 @@ def _dose(drug: Drug, given: Mapping[str, Any]) -> TrialDose:
     else:
         amount = units.dose_ng(given["dose"], "dose")
         check_bolus(drug, amount, "trial")
+        if before:
+            _check_interval(drug, given)
     if round(amount) <= 0:
         raise RequestInvalid("trial dose: %r is no dose" % given["dose"], "dose")
     return TrialDose(kind, round(amount), _hours(given, "watched"), given.get("response", "none"), _hours(given, "effect"), bool(given.get("adverse", False)), score)
+
+
+def _check_interval(drug: Drug, given: Mapping[str, Any]) -> None:
+    """A single dose on top of what the one before it still does is no trial of either. Raises RequestInvalid."""
+    least_s = drug.setting("trial").step_interval_soft
+    if least_s is None:
+        return
+    if "after" not in given:
+        raise RequestInvalid("trial dose: how long after the one before it was %s given? Say it as 'after'; %s of %s is the least" % (
+            given["dose"], units.duration_text(least_s), drug.name), "after")
+    if units.duration_s(given["after"], "after") < least_s:
+        raise RequestInvalid("trial dose: %s of %s %s after the one before it; the least is %s" % (
+            given["dose"], drug.name, given["after"], units.duration_text(least_s)), "after")
 
 
 def _hours(given: Mapping[str, Any], key: str) -> int:

@@ -51,6 +51,9 @@ class Ingredient:
     def show_dose(self, ng_day: Fraction | int) -> str:
         return self.drug.show_dose(ng_day) if self.drug else units.show(ng_day, units.DOSE_RATE)
 
+    def show_amount(self, ng: Fraction | int) -> str:
+        return self.drug.show_amount(ng) if self.drug else units.show(ng, units.DOSE)
+
     def show_concentration(self) -> str:
         return (self.drug.show_concentration(self.concentration_ng_ml) if self.drug
                 else units.show(self.concentration_ng_ml, units.CONCENTRATION))

@@ -125,11 +125,7 @@ def _caps(program: Prescription | None) -> str:
     if program is None:
         return NONE
     return " + ".join("%s %s, %s" % (
-        item.name, _amount(item, cap.hour_ng), _amount(item, cap.day_ng)) for item, cap in zip(program.ingredients, program.guard.caps))
-
-
-def _amount(item: Ingredient, ng: int) -> str:
-    return item.drug.show_amount(ng) if item.drug else units.show(ng, units.DOSE)
+        item.name, item.show_amount(cap.hour_ng), item.show_amount(cap.day_ng)) for item, cap in zip(program.ingredients, program.guard.caps))
 
 
 def _change(old: Fraction | None, new: Fraction) -> str:

@@ -6,9 +6,11 @@ from dataclasses import dataclass
 from typing import Callable
 
 from ..protocol import catalogue
+from ..protocol.session import PATIENT
 from . import blocks
 from .alarms import Alarm
 from .drug_library import Drug
+from .errors import RequestInvalid
 from .exchange import Exchange, roles_in
 from .implant import Implant
 from .life import Contents, ImplantRecord, TrialRecord
@@ -46,7 +48,12 @@ class Readings:
         return Status.of(self._exchange.ask(catalogue.STATUS))
 
     def look(self) -> Seen:
-        """Status, program and implant, each read once: to hand to several examinations of one order."""
+        """Status, program and implant, each read once: to hand to several examinations of one order.
+
+        Raises RequestInvalid for a patient's session: the pump shows it no program.
+        """
+        if self._exchange.role == PATIENT:
+            raise RequestInvalid("a patient's session sees the pump's status and alarms and asks for a bolus; for any other order --role clinician")
         return Seen(self.status(), self.program_running(), self.implant())
 
     def alarms(self) -> list[Alarm]:

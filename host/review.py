@@ -13,7 +13,6 @@ from typing import Collection, Sequence
 from ..protocol import catalogue
 from . import caps, units
 from .bolus import LEAST_NL, no_bolus, volume_of
-from .drug_library import Drug
 from .errors import PumpRefused, RequestInvalid
 from .fill import Fill, discrepancy
 from .implant import Implant
@@ -52,7 +51,7 @@ class PrimeReview:
     def text(self, program: Prescription | None) -> str:
         """'baclofen 187.5 ug' for each drug, or that nobody knows."""
         items = {item.name: item for item in program.ingredients} if program else {}
-        return " + ".join("%s %s" % (name, _amount(items[name].drug, dose)) for name, dose in self.doses_ng.items()) or "not known: no program names the drug"
+        return " + ".join("%s %s" % (name, items[name].show_amount(dose)) for name, dose in self.doses_ng.items()) or "not known: no program names the drug"
 
 
 @dataclass(frozen=True)
@@ -63,10 +62,6 @@ class BolusReview:
     seconds: int
     day: str
     warnings: list[Finding]
-
-
-def _amount(drug: Drug | None, ng: Fraction) -> str:
-    return drug.show_amount(ng) if drug else units.show(ng, units.DOSE)
 
 
 def named(items: Sequence[Ingredient]) -> str:
@@ -95,7 +90,7 @@ def cap_named(refusal: PumpRefused, status: Status, program: Prescription, volum
                                                 ("24 h", status.delivered_day_nl, cap.day_ng, Fraction(volume_nl))):
             given = old[item.name].dose_ng(given_nl) if item.name in old else Fraction(0)
             found.append(((given + item.dose_ng(more_nl)) / cap_ng, "%s: %s of %s were delivered in the last %s, the cap is %s in %s" % (
-                refusal, _amount(item.drug, given), item.name, span, _amount(item.drug, Fraction(cap_ng)), span)))
+                refusal, item.show_amount(given), item.name, span, item.show_amount(cap_ng), span)))
     return PumpRefused(max(found)[1], refusal.code, refusal.field) if found else refusal
 
 

@@ -87,8 +87,7 @@ class Script:
     def missed_text(self) -> str:
         """'baclofen 12.5 ug (0.025 mL) missed since the script began; it is not made up'."""
         missed, held = self.missed_nl(), self.pump.drugs_at_head() or ()
-        doses = " + ".join("%s %s" % (item.name, item.drug.show_amount(item.dose_ng(missed)) if item.drug else units.show(item.dose_ng(missed), units.DOSE))
-                           for item in held) or "an unknown dose"
+        doses = " + ".join("%s %s" % (item.name, item.show_amount(item.dose_ng(missed))) for item in held) or "an unknown dose"
         return "%s (%s) missed since the script began; it is not made up" % (doses, screen.ml(missed))
 
     def mark(self) -> None:
@@ -152,7 +151,7 @@ def _port_words(pump: Programmer) -> str:
     if record is not None and not record.access_port:
         return "This pump has no access port: the catheter keeps its content."
     volume_nl = implant.dead_volume_nl - implant.tubing_nl
-    doses = ["%s %s" % (item.name, item.drug.show_amount(item.dose_ng(volume_nl)) if item.drug else units.show(item.dose_ng(volume_nl), units.DOSE)) for item in held]
+    doses = ["%s %s" % (item.name, item.show_amount(item.dose_ng(volume_nl))) for item in held]
     return "Aspirate the access port: the catheter's %s and cerebrospinal fluid come out. Never inject there first: it would push %s into the patient." % (
         screen.ml(volume_nl), " + ".join(doses) or "what the catheter holds")
 

@@ -84,7 +84,8 @@ class Therapy:
         if not self.trials:
             return None
         first = self.trials[0].values
-        return TrialRecord.of(first["drug"], first["concentration"], [_trial_dose(event) for event in self.trials], indicated)
+        return TrialRecord.of(first["drug"], first["concentration"], [
+            _trial_dose(event, before) for event, before in zip(self.trials, [None, *self.trials[:-1]])], indicated)
 
     def _implant(self, event: Event) -> tuple[ImplantRecord, TrialRecord | None]:
         values = event.values
@@ -235,9 +236,11 @@ def prescription(values: dict[str, Any], fill: Fill) -> Prescription:
     return made.with_bolus(**values["bolus"]) if "bolus" in values else made
 
 
-def _trial_dose(event: Event) -> dict[str, Any]:
-    """A trial event as TrialRecord.of takes it."""
+def _trial_dose(event: Event, before: Event | None) -> dict[str, Any]:
+    """A trial event, and the one before it, as TrialRecord.of takes it."""
     values = event.values
     given = {"dose": values.get("dose", values.get("rate")), "kind": "bolus" if "dose" in values else "infusion", "response": values["response"]}
     given |= {key: values[key] for key in ("effect", "adverse", "score") if key in values}
+    if before is not None and "dose" in values:
+        given["after"] = "%d s" % (event.at_s - before.at_s)
     return given | ({"watched": values["for"]} if "for" in values else {})

@@ -91,8 +91,9 @@ def test_watching_the_line_frame_by_frame(therapy, capsys, tmp_path):
 @pytest.mark.req("TH-BAD-03")
 @pytest.mark.parametrize("args, status, words", [
     (["watch", "--save", "x"], 2, "--save x is for --raw"),
-    (["decode", "no-such-file"], 1, "no-such-file cannot be read: No such file"),
-    (["wait", "6"], 1, "duration '6' is not a duration"),
+    (["decode", "no-such-file"], 2, "'no-such-file' does not exist"),
+    (["wait", "6"], 1, "duration '6' is not a duration"), (["wait", "-5 min"], 1, "duration '-5 min' is negative"),
+    (["--role", "patient", "stop", "--yes"], 1, "a patient's session sees the pump's status and alarms and asks for a bolus"),
     (["watch", "--every", "2 h"], 1, "must be 1 s .. 1 h"),
     (["log", "--since", "-1"], 2, "--since"),
     (["nonsense"], 2, "No such command"),

@@ -69,13 +69,15 @@ def test_the_implant_record(therapy, capsys):
 def test_the_trial_record(therapy, capsys):
     assert run(therapy, "trial", "--json") == 0 and json.loads(capsys.readouterr().out)["record"] is None
     assert run(therapy, "trial", "--drug", "baclofen", "--concentration", "50 ug/mL", "--bolus", "50 ug", "none", "0 h", "--bolus", "75 ug", "yes", "6 h",
-               "--yes") == 0
+               "--apart", "24 h", "--yes") == 0
     capsys.readouterr()
     assert run(therapy, "trial") == 0
     assert "75 ug bolus: response yes for 6 h" in capsys.readouterr().out
     assert run(therapy, "trial", "--drug", "ziconotide", "--concentration", "25 ug/mL", "--infusion", "2.4 ug/day", "yes", "3 d", "--yes") == 0
+    two = ["--drug", "baclofen", "--concentration", "50 ug/mL", "--bolus", "50 ug", "none", "0 h", "--bolus", "75 ug", "yes", "6 h"]
     for args, status, words in (
             (["--drug", "baclofen"], 2, "needs --concentration"),
+            ([*two, "--apart", "23 h"], 1, "75 ug of baclofen 23 h after the one before it; the least is 1 d"), (two, 2, "2 single doses need --apart"),
             (["--drug", "baclofen", "--concentration", "50 ug/mL", "--bolus", "101 ug", "yes", "6 h"], 1, "above the hard limit of 100 ug")):
         assert run(therapy, "trial", *args, "--yes") == status
         assert words in capsys.readouterr().err

@@ -181,6 +181,14 @@ def test_a_refill_tells_of_mixing_bridge_and_odd_volume(therapy, capsys):
     assert "refilled with 18.6 mL" in said.out and [kind for kind, _ in therapy.orders[-2:]] == [cat.REFILL, cat.REFILL]
 
 
+@pytest.mark.parametrize("order", ["stop", "pause", "resume"])
+def test_the_alarms_that_stand_are_shown_before_delivery_is_stopped_or_taken_up(therapy, capsys, order):
+    """alarms.md: active alarms first, on every screen that asks for a signature."""
+    therapy.status_fields |= {"alarms": 1 << 4, "latched": 1 << 4}
+    assert run(therapy, order, "--yes") == 0
+    assert "ALARM 5" in capsys.readouterr().err
+
+
 def test_stop_warns_and_resume_takes_up(therapy, capsys):
     assert run(therapy, "stop", "--reason", "mri", "--yes") == 0
     assert "stopping baclofen abruptly is dangerous" in capsys.readouterr().err and therapy.mode == 3

@@ -60,6 +60,8 @@ BAD = {
     "bridge without a change": (with_events('[[event]]\nat = "2 d"\nkind = "bridge"\ndose = "400 ug/day"\n'), "event 6 (bridge): the fill has the drugs and concentrations of the program that runs"),
     "bridge without a program": (without("program").replace("[[expect]]", '[[event]]\nat = "2 d"\nkind = "bridge"\ndose = "400 ug/day"\n\n[[expect]]', 1),
                                  "(bridge): a bridge carries on the program that runs"),
+    "trial doses on one day": (with_trials((2, "50 ug", "none"), (2, "75 ug", "yes")),
+                               "event 2 (trial): trial dose: 75 ug of baclofen 0 s after the one before it; the least is 1 d"),
     "trial dose": (with_trials((1, "150 ug", "none")),
                    "event 1 (trial): bolus of baclofen 150 ug is above the hard limit of 100 ug"),
     "no oral route": (with_events('[[event]]\nat = "2 d"\nkind = "oral"\ndrug = "ziconotide"\ndose = "1 mg"\n'), "event 6 (oral): drug is 'ziconotide', it has no oral route"),
