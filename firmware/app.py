@@ -75,7 +75,8 @@ class App:
         from .boot import boot      # not above: it is forgotten behind it
         boot(self)
         loading.forget("boot")
-        orders.program()
+        orders.rare(cat.PROGRAM)
+        orders.rare(cat.REFILL)
 
     # ------------------------------------------------------------------------------------------------ state
     @property
@@ -206,14 +207,17 @@ class App:
             self._ordering = False
             self._cut_by_alarm()
             self.follow(self.now_s)
-        if reason:
-            self.log(cat.E_REFUSED, reason, block.kind, 0)
         return self._told(block, reason)
 
     def _told(self, block, reason):
-        """A patient's request that is refused is counted and logged, once however often it is asked."""
-        if reason and reason != cat.R_ROLE and block.kind == cat.PATIENT_BOLUS and block.digest != self._denied:
-            self._denied = block.digest
+        """A refused order is logged, once however often it is asked, and a patient's request is counted."""
+        if not reason or reason == cat.R_ROLE or block.digest == self._denied:
+            return reason
+        self._denied = block.digest
+        if block.kind != cat.PATIENT_BOLUS:
+            self.telemetry.access.name()
+            self.log(cat.E_REFUSED, reason, block.kind)
+        else:
             refused = self.bolus.denied()
             self.log(cat.E_DENIED, reason, refused)
             if refused >= REFUSED_MANY:

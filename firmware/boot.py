@@ -9,7 +9,7 @@ from . import loading
 from .daybook import open_day
 from .infusion import BRIDGE
 from .ledger import MISSED_FAULT, MISSED_RESET, MISSED_STOP
-from .limits import CHECK_S, DAY_S, MAX_GAP_S
+from .limits import CHECK_S, DAY_S, MAX_GAP_S, PULSE_S
 from .settings import NO_PROGRAM, STATE_AT
 from .slots import EVENTS, FAULTS, HISTORY, KEYS, VERSION
 
@@ -115,7 +115,8 @@ def _book_gap(app, gap_s):
     """
     settings = app.settings
     lost = gap_s < 0 or gap_s > MAX_GAP_S
-    app.supervisor.restore(settings.missing, settings.steady_s - settings.missing_s + (0 if lost else gap_s))
+    pulsed_s = settings.steady_s - settings.missing_s       # of the newest intent behind the state record
+    app.supervisor.restore(settings.missing, pulsed_s + (0 if lost else gap_s), pulsed_s > 0 and 0 <= gap_s <= PULSE_S)
     if lost:
         if gap_s < 0:
             app.now_s -= gap_s

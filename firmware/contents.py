@@ -39,6 +39,7 @@ class Contents:
         self._differs = self._again = False     # what was injected was not in there: at this fill, at the one before
         self._tare_rounds = 0           # rounds until the sensor is compared with the book after a refill
         self.fell = False               # the level came down at once, and no fill since
+        self.first = False              # the first fill is not proved to be in there: a bellows that never held anything reads nothing
         self.capacity_ul = 0
         self.residual_ul = 0
         self.sensed_ul = 0
@@ -73,6 +74,7 @@ class Contents:
         self.told_ul += left_nl // 1000 - self.residual_ul - withdrawn_ul
         if not withdrawn_ul or not base_nl:
             self._sure = False
+        self.first = not base_nl
         self._tare_rounds = TARE_ROUNDS
         self._looks = self._far = self.held = 0
         self.fell = False
@@ -121,6 +123,7 @@ class Contents:
             self._differs, self._before = True, self._off       # what is done about it is another rise
             return DIFFERS
         self.seen_ul = seen_ul
+        self.first = self.first and self._differs
         if not rose or self._again or self._differs:
             self.seen_ul = self.told_ul = 0
         drifted = rose and -TARE_MOST_UL <= seen_ul <= TARE_MOST_UL

@@ -28,6 +28,7 @@ MAX_GAP_S = 30 * DAY_S          # a boot gap longer than this is a clock fault, 
 STALL_PULSES = 3                # alarms.md row 7: 3 pulses in a row without motion ...
 STALL_S = 1800                  # ... or 30 min
 EDGE_COUNTS = 8                 # encoder noise and settling, in counts of 4096; a pulse is 117
+PULSE_S = 2                     # a reset so soon behind the order of a pulse came in it: half a second of enable, and two clocks' whole seconds
 MISSING_BYTES = 7               # of the supervisor's window of lost pulses, in the state record
 LOW_DAYS = 7                    # alarms.md row 19
 LOW_UL = 2000

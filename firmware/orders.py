@@ -2,18 +2,18 @@
 
 The state record carries digest and effect together, so a power cut leaves the order wholly done or wholly not done, and a
 retry after it is answered from the store (DESIGN 6: at most once, even across a reset). Here: who may order what in which
-mode, and the orders that start and end delivery; the program's and the records' have modules of their own.
+mode, `store`, by which every order becomes atomic, and the orders that start and end delivery; the program's and the records' have
+modules of their own, which are loaded for an order and forgotten.
 """
 
 from ..protocol import catalogue as cat
 from ..protocol.session import CLINICIAN, PATIENT, SERVICE
 from . import alarms as al
-from . import emergency, loading, modes, orders_records
+from . import emergency, loading, modes
 from .blocks import bolus_rate_nl_day
 from .daybook import shift
 from .infusion import BOLUS, BRIDGE, NONE, PATIENT_BOLUS, PRIME
 from .limits import MAX_RATE_NL_DAY
-from .orders_records import acknowledge, beyond, store
 
 SERVICE_KINDS = (cat.COMMISSION, cat.SET_CLOCK, cat.ALARM_TEST)     # what the service role may order, the clock only while nothing is delivered
 
@@ -41,16 +41,12 @@ def refusal(app, block):
         return app.bolus.refusal(app) or reason     # in the order of its own reasons
     if reason:
         return reason
-    if kind == cat.PROGRAM:
-        return program().refusal(app, block, block.values)
-    if kind == cat.REFILL:
-        return orders_records.refill_refusal(app, block, block.values)
+    if kind == cat.PROGRAM or kind == cat.REFILL or kind == cat.CALIBRATION:
+        return rare(kind).refusal(app, block, block.values)
     if kind == cat.PRIME:
         return _prime_refusal(app, block, block.values)
     if kind == cat.BOLUS:
         return _bolus_refusal(app, block, block.values)
-    if kind == cat.CALIBRATION:
-        return orders_records.calibration_refusal(app, block, block.values)
     return 0
 
 
@@ -92,23 +88,60 @@ def _bolus_refusal(app, block, values):
 
 def execute(app, block):
     """Store and perform a block that `refusal` let pass; returns 0 or R_STORE with nothing changed."""
-    return _EXECUTE[block.kind - 1](app, block, block.values)
+    perform = _EXECUTE[block.kind - 1] if block.kind <= cat.PAUSE else None
+    return perform(app, block, block.values) if perform else rare(block.kind).execute(app, block, block.values)
 
 
-def program():
-    """The module of the program order. A pump is programmed rarely: between two programs its 4 KB of heap are free.
+def rare(kind):
+    """The module of an order that is no everyday one. Between two such orders its 4 KB of heap are free.
 
-    The pump asks for it once at boot, too: names that MicroPython has not met yet make it seek room for all of them in one piece. And it
+    The pump asks for both once at boot, too: names that MicroPython has not met yet make it seek room for all of them in one piece. And it
     is loaded behind a collection: in the gaps that a week has left it would leave no piece for what it reads.
     """
     loading.collect()
-    from . import orders_program
-    loading.forget("orders_program")
-    return orders_program
+    if kind == cat.PROGRAM:
+        from . import orders_program as module
+        loading.forget("orders_program")
+    else:
+        from . import orders_records as module
+        loading.forget("orders_records")
+    return module
 
 
-def _programmed(app, block, values):
-    return program().execute(app, block, values)
+def store(app, block, changes):
+    """Set `changes` ({attribute of Settings: value}) and write them in one record with this order's digest: 0, or R_STORE and nothing changed."""
+    settings, before = app.settings, {}
+    changes["last_kind"], changes["order_digest"] = block.kind, block.digest
+    for name in changes:
+        before[name] = getattr(settings, name)
+        setattr(settings, name, changes[name])
+    if app.save_state():
+        return 0
+    for name in before:
+        setattr(settings, name, before[name])
+    return cat.R_STORE
+
+
+_ANSWERED = bytes((al.RECORDS, al.STOPPED_LONG, al.EMERGENCY, al.PAUSE_LONG, al.DRUGS))
+
+
+def acknowledge(app):
+    """What a program or a resume itself has answered is acknowledged, if its cause is gone; all else waits to be seen."""
+    cleared = 0
+    for row in _ANSWERED:
+        cleared |= app.alarms.acknowledge(row)
+    if cleared:
+        app.log(cat.E_ACKNOWLEDGE, 0, cleared)
+        app.save_state()
+
+
+def beyond(block, name):
+    """R_LIMIT for a checked block whose field `name` is beyond what this pump or its state allows: the refusal names it, as the block's own do."""
+    rows, block.field = cat.block(block.kind), 0
+    while rows[block.field][0] != name:
+        block.field += 1
+    block.value = block.values[name]
+    return cat.R_LIMIT
 
 
 def _stop(app, block, values):
@@ -217,9 +250,6 @@ def _set_clock(app, block, values):
     return 0
 
 
-# By block kind, from COMMISSION = 1 on.
-_EXECUTE = (
-    orders_records.commission, _programmed, orders_records.refill, _stop, _resume, _prime, _set_clock, _bolus, _patient_bolus,
-    _pause, orders_records.catheter, orders_records.record, orders_records.record, orders_records.silence, orders_records.acknowledged,
-    orders_records.alarm_test, orders_records.visit, orders_records.calibration)
-assert len(_EXECUTE) == cat.LAST_KIND
+# By block kind, from COMMISSION = 1 to PAUSE; those of the rare ones are in their modules.
+_EXECUTE = None, None, None, _stop, _resume, _prime, _set_clock, _bolus, _patient_bolus, _pause
+assert len(_EXECUTE) == cat.PAUSE

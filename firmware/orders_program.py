@@ -1,7 +1,7 @@
 """The program order: what must be true of a new program beside the old one, the drug in the pump and the catheter; and its commit.
 
-Refused: other drugs than the fill's, a change of drug or concentration over a drug-filled catheter without a bridge, a bridge
-with nothing to bridge, a rise above the library's step, and whatever could exceed a cap.
+Refused: other drugs than the fill's, a change of drug or concentration without the bridge that the line's content calls for, a bridge
+with nothing to bridge or another volume than that, a rise above the library's step, and whatever could exceed a cap.
 """
 
 from ..protocol import catalogue as cat
@@ -9,9 +9,9 @@ from . import alarms as al
 from . import emergency, loading
 from .blocks import DRUGS, drugs_of, values_of
 from .caps import ONE, behind, bridged, caps_of, share_of
-from .infusion import BRIDGE
+from .infusion import BRIDGE, PRIME
 from .limits import DAY_S
-from .orders_records import acknowledge, store
+from .orders import acknowledge, store
 from .schedule import Schedule
 
 NO_BRIDGE, STEP = 0x0001, 0x0002       # bits of `overrides`: without the bridge; a step above the library's limit
@@ -19,27 +19,43 @@ NO_BRIDGE, STEP = 0x0001, 0x0002       # bits of `overrides`: without the bridge
 
 def refusal(app, block, values):
     """0, or the R_* reason why this program may not follow the one that runs."""
-    drugs, old, overrides = drugs_of(values), app.program_block, values["overrides"]
+    drugs, old = drugs_of(values), app.program_block
     if app.ledger.base_nl == 0:
         return cat.R_RESERVE            # there is nothing to program
     if app.fill_drugs and drugs != app.fill_drugs:
         return cat.R_DRUG
-    bridge_nl, left_nl = values["bridge_nl"], app.infusion.bridge_left_nl()
-    changed = len(old) > 0 and drugs != app.program_drugs
-    if bridge_nl > app.dead_volume_nl:
-        return cat.R_BRIDGE
-    if left_nl:
-        if changed or bridge_nl + app.ledger.pulse_nl < left_nl:
-            return cat.R_BRIDGE
-    elif app.catheter_filled() and (changed or not old):
-        if changed and bridge_nl == 0 and not overrides & NO_BRIDGE:
-            return cat.R_BRIDGE
-    elif bridge_nl:
-        return cat.R_BRIDGE
+    reason = _bridge_refusal(app, values, len(old) > 0 and drugs != app.program_drugs)
+    if reason:
+        return reason
     schedule = schedule_of(values)
-    if compare(app, values, schedule) == TOO_MUCH and not overrides & STEP:
+    if compare(app, values, schedule) == TOO_MUCH and not values["overrides"] & STEP:
         return cat.R_STEP
     return app.caps.commit_refusal(app, values, schedule)
+
+
+def _bridge_refusal(app, values, changed):
+    """0, or why this bridge is none for this program: `changed`, it is of other drugs than the one that runs.
+
+    Due is what the line still holds of the old drug: of its volume, what has not been pushed on since the fill. The same where the catheter
+    was emptied and the tubing was not: it takes as much before anything reaches the tip. A bridge that is longer gives the new drug at the
+    old rate, a shorter one the old drug at the new.
+    """
+    ledger, bridge_nl, left_nl, filled = app.ledger, values["bridge_nl"], app.infusion.bridge_left_nl(), app.catheter_filled()
+    if bridge_nl and app.infusion.extra == PRIME:
+        return cat.R_BUSY
+    if left_nl:
+        least_nl, most_nl = left_nl, app.dead_volume_nl
+        if changed:
+            return cat.R_BRIDGE
+    elif changed:
+        pushed_nl = ledger.base_nl - ledger.reservoir_nl()
+        most_nl = max(0, app.dead_volume_nl - pushed_nl) if filled or app.line_nl() else 0
+        least_nl = most_nl if (filled or app.line_nl() > pushed_nl) and not values["overrides"] & NO_BRIDGE else 0
+        if most_nl:     # and what runs while a look is signed: twice STAGE_LIFE_S
+            most_nl = min(app.dead_volume_nl, most_nl + ledger.pulse_nl + app.effective_rate() // 144)
+    else:
+        least_nl, most_nl = 0, 0 if app.program_block or not filled else app.dead_volume_nl
+    return 0 if least_nl <= bridge_nl + ledger.pulse_nl and bridge_nl <= most_nl else cat.R_BRIDGE
 
 
 def schedule_of(values):

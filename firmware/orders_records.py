@@ -1,5 +1,5 @@
 """Orders that change records and not what is delivered now: commission, refill, catheter, implant and trial records, and the
-orders of a visit (silence, acknowledge, alarm test, signature). And `store`, by which every order becomes atomic.
+orders of a visit (silence, acknowledge, alarm test, signature). Rare ones, see orders.rare.
 """
 
 from ..protocol import catalogue as cat
@@ -9,24 +9,21 @@ from . import loading
 from .blocks import drugs_of, values_of
 from .caps import bridged, caps_of
 from .infusion import BRIDGE
+from .orders import beyond, store
 from .ports import MAX_HOLD_MS
 
 
-def store(app, block, changes):
-    """Set `changes` ({attribute of Settings: value}) and write them in one record with this order's digest: 0, or R_STORE and nothing changed."""
-    settings, before = app.settings, {}
-    changes["last_kind"], changes["order_digest"] = block.kind, block.digest
-    for name in changes:
-        before[name] = getattr(settings, name)
-        setattr(settings, name, changes[name])
-    if app.save_state():
-        return 0
-    for name in before:
-        setattr(settings, name, before[name])
-    return cat.R_STORE
+def refusal(app, block, values):
+    """0, or the R_* reason why a block of these kinds may not be executed now."""
+    if block.kind == cat.REFILL:
+        return _refill_refusal(app, block, values)
+    return _calibration_refusal(app, block, values) if block.kind == cat.CALIBRATION else 0
 
 
-_ANSWERED = bytes((al.RECORDS, al.STOPPED_LONG, al.EMERGENCY, al.PAUSE_LONG, al.DRUGS))
+def execute(app, block, values):
+    """Store and perform it; returns 0 or R_STORE with nothing changed."""
+    perform = _refill if block.kind == cat.REFILL else _EXECUTE[max(0, block.kind - cat.PAUSE)]
+    return perform(app, block, values)
 
 
 def _seen(app, row):
@@ -39,17 +36,7 @@ def _seen(app, row):
     return app.alarms.acknowledge(row)
 
 
-def acknowledge(app):
-    """What a program or a resume itself has answered is acknowledged, if its cause is gone; all else waits to be seen."""
-    cleared = 0
-    for row in _ANSWERED:
-        cleared |= app.alarms.acknowledge(row)
-    if cleared:
-        app.log(cat.E_ACKNOWLEDGE, 0, cleared)
-        app.save_state()
-
-
-def commission(app, block, values):
+def _commission(app, block, values):
     """Head, sensor and line constants."""
     try:
         slot = app.settings.save_commission(block.canonical, len(block.canonical))
@@ -69,16 +56,7 @@ def residual_ul(app):
     return app.contents.residual_ul if app.ledger.base_nl else 0
 
 
-def beyond(block, name):
-    """R_LIMIT for a checked block whose field `name` is beyond what this pump or its state allows: the refusal names it, as the block's own do."""
-    rows, block.field = cat.block(block.kind), 0
-    while rows[block.field][0] != name:
-        block.field += 1
-    block.value = block.values[name]
-    return cat.R_LIMIT
-
-
-def refill_refusal(app, block, values):
+def _refill_refusal(app, block, values):
     """A fill that fits the bellows, of drug within its life; while a bridge waits for its end, of the drug it bridges to.
 
     And none that a program which goes on, or comes back by itself, would give above a cap: a stopped one waits for its program.
@@ -95,7 +73,7 @@ def refill_refusal(app, block, values):
     return 0
 
 
-def refill(app, block, values):
+def _refill(app, block, values):
     """New contents, on record with drug, concentration, lot and expiry."""
     ledger = app.ledger
     before, left_nl = (ledger.base_nl, ledger.base_pulses, ledger.lost_pulses), ledger.reservoir_nl()
@@ -114,14 +92,17 @@ def refill(app, block, values):
     return 0
 
 
-def catheter(app, block, values):
-    """What lies in the catheter now. One that was emptied has nothing left to bridge; the tubing before it stays as it is."""
+def _catheter(app, block, values):
+    """What lies in the catheter now. The tubing before it stays as it is: a bridge over drug that lies there goes on, as it were through the
+    empty catheter; one over no more than the catheter held has nothing left to bridge.
+    """
     state, infusion, ledger = values["state"], app.infusion, app.ledger
     changes = {"catheter": state}
     left_nl = 0
     if state == cat.CATHETER_EMPTY:
         changes["line_pulses"] = ledger.pulses - min(app.line_nl(), app.tubing_nl) // ledger.pulse_nl
-        left_nl = infusion.bridge_left_nl()
+        if infusion.bridge_left_nl() <= app.dead_volume_nl - app.tubing_nl:
+            left_nl = infusion.bridge_left_nl()
         if left_nl:
             infusion.cut_extra()
             bridged(app.settings, changes)
@@ -138,7 +119,7 @@ def catheter(app, block, values):
     return 0
 
 
-def record(app, block, values):
+def _record(app, block, values):
     """The implant's or the trial's record: kept and shown, never judged by the pump."""
     try:
         slot = app.settings.save_record(block.kind, block.canonical, len(block.canonical))
@@ -150,7 +131,7 @@ def record(app, block, values):
     return reason
 
 
-def silence(app, block, values):
+def _silence(app, block, values):
     """No tone of this row for some hours; a cause that comes back sounds again."""
     reason = store(app, block, {})
     if reason == 0:
@@ -159,7 +140,7 @@ def silence(app, block, values):
     return reason
 
 
-def acknowledged(app, block, values):
+def _acknowledged(app, block, values):
     """The clinician has seen it: what has passed is latched no more."""
     reason = store(app, block, {})
     if reason == 0:
@@ -168,7 +149,7 @@ def acknowledged(app, block, values):
     return reason
 
 
-def alarm_test(app, block, values):
+def _alarm_test(app, block, values):
     """Sound a tone now, for the patient to hear."""
     reason = store(app, block, {})
     if reason == 0:
@@ -177,7 +158,7 @@ def alarm_test(app, block, values):
     return reason
 
 
-def visit(app, block, values):
+def _visit(app, block, values):
     """The report of a visit is signed: what was refused to the patient has been looked at (row 26). Its digest stays in the log, 30 bits an argument."""
     reason = store(app, block, {})
     if reason == 0:
@@ -187,7 +168,7 @@ def visit(app, block, values):
     return reason
 
 
-def calibration_refusal(app, block, values):
+def _calibration_refusal(app, block, values):
     """A head whose pulse with a trim of 5 % would be half a turn, or longer than the enable one-shot, stays as commissioned."""
     steps = app.ledger.longest_pulse_steps() * 20 // 19 + 1
     if values["on"] and (2 * steps >= app.steps_per_rev or app.infusion.hold_ms(steps) > MAX_HOLD_MS):
@@ -195,10 +176,15 @@ def calibration_refusal(app, block, values):
     return 0
 
 
-def calibration(app, block, values):
+def _calibration(app, block, values):
     """Let the calibration learn at refills, or no longer: then it is the factory's at once."""
     trim = app.settings.trim if values["on"] else 0
     reason = store(app, block, {"calibration": values["on"], "trim": trim})
     if reason == 0:
         loading.trim(app, trim, values["on"])
     return reason
+
+
+# COMMISSION, then by block kind from CATHETER on.
+_EXECUTE = _commission, _catheter, _record, _record, _silence, _acknowledged, _alarm_test, _visit, _calibration
+assert len(_EXECUTE) == 1 + cat.LAST_KIND - cat.PAUSE

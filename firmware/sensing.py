@@ -69,8 +69,9 @@ class Sensing:
         self._crc = self_test.records_crc(self._app)
 
     def booted(self):
-        """Row 13: a boot behind a watchdog reset; the third in 24 h is the code's fault. The caller stores the state."""
+        """Row 10: pulses that resets cut. Row 13: a boot behind a watchdog reset; the third in 24 h is the code's fault. The caller stores the state."""
         app, settings = self._app, self._app.settings
+        self._motion()                  # no round comes where each pulse ends in a reset
         if app.reset_cause != 3:        # ports.System: watchdog
             return
         first_s, settings.watchdog_2_s, settings.watchdog_1_s = settings.watchdog_2_s, settings.watchdog_1_s, settings.steady_s + 1
@@ -231,7 +232,7 @@ class Sensing:
         """Row 21: beyond any bellows, or frozen. The test is off until a session has seen it and the sensor is well."""
         app, contents = self._app, self._app.contents
         beyond = contents.reading_ul > contents.capacity_ul + BEYOND_UL
-        if app.ledger.base_nl and contents.reading_ul < contents.residual_ul - BELOW_UL:
+        if app.ledger.base_nl and not contents.first and contents.reading_ul < contents.residual_ul - BELOW_UL:
             beyond = True
         self._bad = self._bad + 1 if beyond else 0
         if self._bad >= STEADY_ROUNDS or (self._same >= STUCK_ROUNDS and self._same_nl >= self._stuck_nl):

@@ -341,12 +341,18 @@ class Supervisor:
             out[part] = max(-128, min(127, (self._missing[(self._part + 1 + part) % PARTS] + unit // 2) // unit)) & 255
         out[PARTS] = self._part_s // TICK_S
 
-    def restore(self, kept, age_s):
-        """What `save` gave, `age_s` (0..2**30 - 1) later, behind `load` of the program it was of."""
+    def restore(self, kept, age_s, cut):
+        """What `save` gave, `age_s` (0..2**30 - 1) later, behind `load` of the program it was of.
+
+        `cut`: the reset came in a pulse. Nobody saw it turn: it is never repeated, and it is missing here, or a cell that gives way under
+        each pulse would be silent. It counts for no less than what `save` tells apart.
+        """
         unit, age_s, self._part = self._most_missing_nl() // 127 + 1, age_s + kept[PARTS] * TICK_S, PARTS - 1
         self._part_s, gone = age_s % PART_S, age_s // PART_S
         for part in range(PARTS - gone):
             self._missing[part] = ((kept[part + gone] ^ 128) - 128) * unit
+        if cut:
+            self._missing[PARTS - 1] += max(unit, self._pulse_nl)
 
     # ------------------------------------------------------------------------------------------------ time
     def clock_jump_s(self, rtc_s, ticked_s):

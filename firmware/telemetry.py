@@ -8,7 +8,7 @@ from ..protocol import catalogue as cat
 from ..protocol.fields import pack, unpack
 from ..protocol.frame import HEADER, MAX_FRAME, TAG_BYTES
 from ..protocol.responder import Responder
-from ..protocol.session import FORGED
+from ..protocol.session import CLINICIAN, FORGED
 from . import emergency
 from .access import IDLE_S, Access
 from .blocks import Stage
@@ -220,16 +220,23 @@ class Telemetry:
         if reason == 0 and stage.received != stage.total:
             reason = cat.R_BAD_LENGTH
         if reason:
-            return self._refuse(cat.CHECK, reason, 0, stage.received)
+            return self._no_order(cat.CHECK, reason, stage.kind, 0, stage.received)
         block = stage.block
         if block.take(stage.kind, stage.buffer, stage.total, self._app.minimum_rate_nl_day):
-            return self._refuse(cat.CHECK, block.reason, block.field, block.value)
+            return self._no_order(cat.CHECK, block.reason, stage.kind, block.field, block.value)
         reason = self._app.may_execute(block)
         if reason:
             return self._unfit(cat.CHECK, reason)
         stage.checked = True
         left = STAGE_LIFE_S - (self._app.uptime_s - stage.opened_s)
         return self._reply(cat.CHECK | cat.REPLY_BIT, (block.kind, len(block.canonical), block.digest, left))
+
+    def _no_order(self, message_id, reason, kind, field, value):
+        """What was staged is no order, or none any more: on record where a clinician gave it. Others could fill the log with such."""
+        if self.access.role == CLINICIAN:
+            self.access.name()
+            self._app.log(cat.E_REFUSED, reason, kind)
+        return self._refuse(message_id, reason, field, value)
 
     def _unfit(self, message_id, reason):
         """A whole block that may not be executed: which of its fields is at fault, or in which mode."""
@@ -249,13 +256,13 @@ class Telemetry:
         app = self._app
         if app.settings.last_kind and digest == app.settings.order_digest:
             return self._committed(digest, 1)       # a retry, perhaps across a reset: answered from the store
-        reason = self._stage_problem()
+        kind, reason = self.stage.kind, self._stage_problem()
         if reason == 0 and not self.stage.checked:
             reason = cat.R_NOT_STAGED
         if reason == 0 and digest != self.stage.block.digest:
             reason = cat.R_WRONG_DIGEST
         if reason:
-            return self._refuse(cat.COMMIT, reason, 0, app.mode)
+            return self._no_order(cat.COMMIT, reason, kind, 0, app.mode)
         tidy()
         reason = app.execute(self.stage.block)
         if reason:

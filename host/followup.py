@@ -27,6 +27,7 @@ from .wean import OralDose
 
 SCHEMA = "thecal.visit/1"
 SIGNED_BYTES = 8
+SETTLE_S = 60           # behind the reckoned end of a prime: its last pulse
 SIGNATURE = ("digest", "program_digest")    # stand beside what they sign
 
 
@@ -126,8 +127,11 @@ class FollowUp:
             held = fill.ingredients if fill else contents.ingredients if contents else program.ingredients
             if not same_drugs(held, program.ingredients):
                 raise RequestInvalid("the program is written for %s, the pump holds %s" % (named(program.ingredients), named(held)), "program")
-            bridge = self.pump.bridge_due(program, seen)
-            found = self.pump.examine(program.with_bridge(bridge), seen=seen)[1]
+            pushed_nl = 0 if fill else review.pushed_since_fill_nl(status, contents, implant)
+            if prime is not None:
+                pushed_nl += review.empty_nl(status, implant, prime)        # a prime pushes old drug on
+            bridge = self.pump.bridge_due(program, seen, pushed_nl)
+            found = self.pump.examine(program.with_bridge(bridge), seen=seen, pushed_nl=pushed_nl)[1]
             if bridge is not None:
                 warnings = [line for line in warnings if line != review.bridge_sentence(bridge)]    # it is planned
         before = contents.drugs_before() if contents else ()
@@ -158,10 +162,19 @@ class FollowUp:
             self.done.append(self.pump.prime(plan.prime))
         if plan.program is not None:
             try:
-                self.done.append(self.pump.program(plan.program.with_bridge(plan.bridge), confirm_program, override=override))
+                self.done.append(self._programmed(plan, plan.program, confirm_program, override))
             except (RequestInvalid, PumpRefused) as error:
                 raise RequestInvalid("%s%s" % (error, self._left_behind(plan)), error.field) from error
         return self.done
+
+    def _programmed(self, plan: Plan, program: Prescription, confirm: bool | Callable[[Review], bool], override: str | None) -> OrderResult:
+        """The program behind its bridge: behind the prime, where there is one of both, for the pump does one at a time; as long as it is due by then."""
+        if plan.bridge is None:
+            return self.pump.program(program, confirm, override=override)
+        if plan.prime is not None:
+            self.pump.wait(seconds=round(Fraction(plan.prime_nl * units.DAY_S, round(units.flow_nl_day(PRIME_RATE, "rate")))) + SETTLE_S)
+        seen = self.pump.look()
+        return self.pump.program(program.with_bridge(self.pump.bridge_due(program, seen)), confirm, override=override, seen=seen)
 
     def _left_behind(self, plan: Plan) -> str:
         """What a visit leaves that ends between a fill and its program: nothing to say where the old program is right for the fill."""

@@ -25,7 +25,7 @@ PRIME_RATE = "24 mL/day"  # near 1 mL/h, the head's fastest (clinical.md 1.2)
 MAX_ORDER = 2**30 - 1
 CAP_ROW, CLOCK_LOST_ROW = 4, 12
 UNCONFIRMED = "not confirmed; nothing was sent"
-NO_BRIDGE_DUE = "no bridge is due: the catheter is empty, or the program's drugs and concentrations are those that run"
+NO_BRIDGE_DUE = "no bridge is due: the line holds no other drug by now, or the program's drugs and concentrations are those that run"
 
 
 Override = str | Callable[[list[Finding]], str | None] | None
@@ -97,19 +97,23 @@ class Orders(Readings):
             raise review.cap_named(refusal, self.status(), pending, pending.worst_daily_nl(), current) from refusal
         return ProgramResult(done.kind, done.digest, done.again, done.running_digest, done.time_s, list(found), pending)
 
-    def examine(self, prescription: Prescription, baseline: Baseline | None = None, seen: Seen | None = None) -> tuple[Prescription | None, list[Finding]]:
-        """The program that runs and what is to be said of this one, alarms first; nothing is sent. Refuses at hard limits as `program` does."""
+    def examine(self, prescription: Prescription, baseline: Baseline | None = None, seen: Seen | None = None,
+                pushed_nl: int | None = None) -> tuple[Prescription | None, list[Finding]]:
+        """The program that runs and what is to be said of this one, alarms first; nothing is sent. Refuses at hard limits as `program` does.
+
+        `pushed_nl`: see bridge_due.
+        """
         seen = seen or self.look()
         if baseline is None:
             baseline = self._baseline(seen, needs_day=has_ceiling(prescription))
         found = review.standing(seen.status) + check(prescription, baseline, pulse_nl=(seen.implant or Implant()).pulse_nl)
         if not baseline.doses_ng_day:
             found += trial_findings(self.trial_record(), prescription)
-        return seen.running, found + self._bridge_findings(prescription, seen)
+        return seen.running, found + self._bridge_findings(prescription, seen, self.bridge_due(prescription, seen, pushed_nl))
 
-    def _bridge_findings(self, prescription: Prescription, seen: Seen) -> list[Finding]:
+    def _bridge_findings(self, prescription: Prescription, seen: Seen, due: Bridge | None) -> list[Finding]:
         """A bridge that is missing is a soft limit. Raises RequestInvalid where the pump would refuse: one that is not due, or not restated while it runs."""
-        due, given, left_nl, current = self.bridge_due(prescription, seen), prescription.bridge, seen.status.bridge_left_nl, seen.running
+        given, left_nl, current = prescription.bridge, seen.status.bridge_left_nl, seen.running
         if due is None and given is not None:
             raise RequestInvalid(NO_BRIDGE_DUE, "bridge")
         if left_nl and current is not None and not same_drugs(current.ingredients, prescription.ingredients):
@@ -120,18 +124,22 @@ class Orders(Readings):
             return [Finding.soft(NO_BRIDGE, "a bridge is due, %s: without it the old drug in tubing and catheter comes at the new rate" % due.text())]
         return []
 
-    def bridge_due(self, prescription: Prescription, seen: Seen | None = None) -> Bridge | None:
-        """The bridge that `prescription` needs before its own rate may reach the patient; None where the catheter holds its drug already.
+    def bridge_due(self, prescription: Prescription, seen: Seen | None = None, pushed_nl: int | None = None) -> Bridge | None:
+        """The bridge that `prescription` needs before its own rate may reach the patient; None where the line holds its drug already.
 
-        A bridge that is under way is what is left of it, at the rate that it runs at (alarms.md 3: a program change must restate it).
+        It is as long as the line still holds of the old drug, `pushed_nl` behind the fill (None: by the pump's book, as it stands). A bridge that is
+        under way is what is left of it, at the rate that it runs at (alarms.md 3: a program change must restate it).
         """
         seen = seen or self.look()
         status, running = seen.status, seen.running
         if status.bridge_left_nl and running is not None and running.bridge is not None:
             return Bridge(status.bridge_left_nl, running.bridge.rate_nl_day)
-        if not status.catheter_filled:
+        if running is None or same_drugs(prescription.ingredients, running.ingredients):
             return None
-        return review.bridge_for(running, prescription.ingredients, (seen.implant or Implant()).dead_volume_nl)
+        implant = seen.implant or Implant()
+        if pushed_nl is None:
+            pushed_nl = review.pushed_since_fill_nl(status, self.contents(), implant)
+        return review.bridge_for(running, prescription.ingredients, review.old_drug_nl(status, implant, pushed_nl))
 
     def bridge(self, prescription: Prescription, confirm: bool | Callable[[Review], bool] = True, baseline: Baseline | None = None,
                override: Override = None, seen: Seen | None = None) -> ProgramResult:

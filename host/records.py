@@ -287,7 +287,7 @@ _EVENT_TEXTS = {
     catalogue.E_ALARM: _alarm_text,
     catalogue.E_ALARM_END: lambda e: _alarm_name(e) + (", %d more pulses lost" % e.a if e.cause == STALL_ROW and e.a else ""),
     catalogue.E_CLOCK_JUMP: lambda e: "%d s" % e.a,
-    catalogue.E_REFUSED: lambda e: "%s: %s" % (_block_name(e.a), reason_text(e.cause)),
+    catalogue.E_REFUSED: lambda e: "%s: %s" % (_block_name(e.a) if e.a else "order", reason_text(e.cause)),
     catalogue.E_STOP: lambda e: STOP_REASONS[e.cause] if e.cause < len(STOP_REASONS) else "reason %d" % e.cause,
     catalogue.E_TARE: lambda e: "sensed %+d uL against computed, offset %+d uL from now on" % (e.a, e.b),
     catalogue.E_BOLUS_CUT: lambda e: "%s left" % _ml(e.a),

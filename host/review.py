@@ -16,6 +16,7 @@ from .bolus import LEAST_NL, no_bolus, volume_of
 from .errors import PumpRefused, RequestInvalid
 from .fill import Fill, discrepancy
 from .implant import Implant
+from .life import Contents
 from .limits import Finding, check_daily, check_start
 from .prescription import CEILING_NL_DAY, PULSE_NL, Bridge, Ingredient, Prescription, same_drugs, show_flow
 from .records import Event, Status
@@ -120,7 +121,7 @@ def refill_warnings(status: Status, program: Prescription | None, fill: Fill, im
         if status.mode == "stopped" and not same_drugs(program.ingredients, fill.ingredients):
             warnings.append("the pump stays stopped until a program for this fill is committed: it refuses to resume the one that it has")
         warnings += _mixing(program, fill, implant)
-        needed = bridge_for(program, fill.ingredients, implant.dead_volume_nl)
+        needed = bridge_for(program, fill.ingredients, old_drug_nl(status, implant, 0))
         if needed is not None:
             warnings.append(bridge_sentence(needed))
     if fill.withdrawn_ul:
@@ -252,12 +253,29 @@ def prime_review(status: Status, program: Prescription | None, implant: Implant,
 
 
 # ---------------------------------------------------------------------------------------------------- bridges
-def bridge_for(program: Prescription | None, ingredients: tuple[Ingredient, ...], dead_volume_nl: int) -> Bridge | None:
-    """The bridge that a new fill makes necessary: old drug in the dead volume at the running flat rate, or None without a change."""
-    if program is None or same_drugs(ingredients, program.ingredients):
+def old_drug_nl(status: Status, implant: Implant, pushed_nl: int) -> int:
+    """What the line needs to give before a fill's drug is at the tip, `pushed_nl` behind that fill: what it still holds of the old one.
+
+    The same where the catheter was emptied and the tubing was not: it takes as much before anything reaches the tip. 0 for a line that never held any.
+    """
+    if not status.catheter_filled and status.pulses == 0:
+        return 0
+    return max(0, implant.dead_volume_nl - pushed_nl)
+
+
+def pushed_since_fill_nl(status: Status, contents: Contents | None, implant: Implant) -> int:
+    """Ordered since the fill on record, which was none of the pump's first; nothing where no fill is on record."""
+    if contents is None:
+        return 0
+    return max(0, (contents.volume_ul + implant.residual_ul) * NL_PER_UL - status.reservoir_computed_nl)
+
+
+def bridge_for(program: Prescription | None, ingredients: tuple[Ingredient, ...], volume_nl: int) -> Bridge | None:
+    """The bridge that a new fill makes necessary: `volume_nl` of old drug in the line at the running flat rate, or None without a change or a volume."""
+    if program is None or not volume_nl or same_drugs(ingredients, program.ingredients):
         return None
     rate = round(program.mean_daily_nl())
-    return Bridge(dead_volume_nl, rate) if rate else None
+    return Bridge(volume_nl, rate) if rate else None
 
 
 def bridge_sentence(needed: Bridge) -> str:

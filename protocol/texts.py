@@ -56,7 +56,7 @@ _EVENTS = (      # event; what cause, a and b are
     ("alarm", "cause: row of alarms.md; a, b: what was seen"),
     ("alarm ended", "cause: row; of row 7, a: pulses lost since `pulse lost` was told last"),
     ("clock jumped", "a: seconds"),
-    ("order refused", "cause: reason; a: block kind"),
+    ("order refused", "cause: reason; a: block kind, 0 where none was staged; once for each order, of what is no block or none any more only a clinician's"),
     ("bolus cut short", "a: volume left nL"),
     ("level compared", "a: sensed minus computed uL; b: offset from now on uL"),
     ("orders from", "cause: role; once a session, before its first order"),

@@ -367,12 +367,12 @@ class Bench:
         return self.must(cat.PRIME, {"what": what, "volume_nl": volume_nl, "rate_nl_day": rate_nl_day})
 
     def bridge(self, rate_nl_day, bridge_nl, bridge_rate_nl_day, drug=None, more=None):
-        """Fill with a drug of another concentration and run it behind a bridge."""
+        """Fill with a drug of another concentration and run it behind a bridge, which need not be the whole that is due."""
         drug = dict(DRUG, concentration_1_ng_ml=self.app.program_drugs[1] * 2) if drug is None else drug
         self.refill(17000, drug)
         values = simple_program(rate_nl_day)
         values.update(drug)
-        values.update({"bridge_nl": bridge_nl, "bridge_rate_nl_day": bridge_rate_nl_day})
+        values.update({"bridge_nl": bridge_nl, "bridge_rate_nl_day": bridge_rate_nl_day, "overrides": 1, "override_why": 1})
         values.update(more or {})
         return self.must(cat.PROGRAM, values)
 

@@ -438,7 +438,7 @@ def new_concentration(bench):
 def bridged_program(bench):
     drug = {"concentration_1_ng_ml": bench.app.fill_drugs[1]}
     left_nl = bench.app.infusion.bridge_left_nl()
-    return flow(**drug, bridge_nl=left_nl or 20_000, bridge_rate_nl_day=480_000)
+    return flow(**drug, bridge_nl=left_nl or 20_000, bridge_rate_nl_day=480_000, overrides=1, override_why=1)
 
 
 def full_ring(ring, size, short=2):

@@ -304,11 +304,40 @@ def test_reading_writes_nothing_and_every_session_is_named_before_its_first_orde
     assert [row[0] for row in events(bench, cat.E_SESSION)][-3:] == [CLINICIAN, SERVICE, CLINICIAN]
 
 
-def test_a_refused_order_names_nobody_and_a_repeated_one_not_again(bench):
+@pytest.mark.req("TH-BAD-04")
+def test_a_refused_order_is_on_record_with_whose_it_was_once_however_often_it_is_asked(bench):
     bench.open_session(CLINICIAN)
     named = len(events(bench, cat.E_SESSION))
-    assert bench.order(cat.RESUME, {})["reason"] == cat.R_STATE
-    assert len(events(bench, cat.E_SESSION)) == named
+    data = block_bytes(cat.RESUME, {"order_id": 78})
+    for _ in range(3):
+        bench.stage(cat.RESUME, data)
+        assert bench.ask(cat.CHECK)[1]["reason"] == cat.R_STATE
+    assert events(bench, cat.E_REFUSED) == [(cat.R_STATE, cat.RESUME, 0)] and len(events(bench, cat.E_SESSION)) == named + 1
+    bolus = block_bytes(cat.BOLUS, {"order_id": 79, "volume_nl": 200, "seconds": 60})
+    bench.stage(cat.BOLUS, bolus[:4] + bytes((199, 0, 0, 0)) + bolus[8:])
+    assert bench.ask(cat.CHECK)[1]["reason"] == cat.R_BAD_FIELD, "no order: below what the catalogue allows"
+    bench.stage(cat.STOP, block_bytes(cat.STOP, {"order_id": 80, "reason": 1}))
+    digest = bench.ask(cat.CHECK)[1]["digest"]
+    bench.run_s(301)
+    assert bench.ask(cat.COMMIT, (digest,))[1]["reason"] == cat.R_EXPIRED
+    assert bench.ask(cat.COMMIT, (digest,))[1]["reason"] == cat.R_NOT_STAGED
+    assert events(bench, cat.E_REFUSED)[1:] == [(cat.R_BAD_FIELD, cat.BOLUS, 0), (cat.R_EXPIRED, cat.STOP, 0), (cat.R_NOT_STAGED, 0, 0)]
+
+
+@pytest.mark.req("TH-BAD-04")
+def test_nobody_else_can_fill_the_log_with_what_is_no_order(bench):
+    for role in (SERVICE, PATIENT):
+        bench.open_session(role)
+        for order in range(20):
+            bench.stage(cat.STOP, block_bytes(cat.STOP, {"order_id": 100 + order, "reason": 1}))
+            assert bench.ask(cat.CHECK)[1]["reason"] == cat.R_ROLE
+            assert bench.ask(cat.COMMIT, (bytes(8),))[1]["reason"] == cat.R_NOT_STAGED
+    assert events(bench, cat.E_REFUSED) == []
+
+
+def test_an_order_names_its_session_and_a_repeated_one_not_again(bench):
+    bench.open_session(CLINICIAN)
+    named = len(events(bench, cat.E_SESSION))
     data = block_bytes(cat.STOP, {"order_id": 77, "reason": 1})
     bench.stage(cat.STOP, data)
     stopping = bench.ask(cat.CHECK)[1]["digest"]

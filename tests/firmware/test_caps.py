@@ -737,7 +737,7 @@ def test_a_drug_that_was_changed_and_changed_back_within_a_day_counts_in_full(fi
         pump.refill(17_000, drug)
         values = {**bare_pump.simple_program(480_000, 6000), **drug}
         if bridge:
-            values["bridge_nl"], values["bridge_rate_nl_day"] = 2000, 400_000
+            values.update(bridge_nl=2000, bridge_rate_nl_day=400_000, overrides=1, override_why=1)     # less than is due
         pump.must(cat.PROGRAM, values)
 
     run(first, False)

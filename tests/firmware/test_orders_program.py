@@ -104,7 +104,8 @@ class TestBridges:
     @pytest.mark.req("TH-LIFE-04")
     def test_a_bridge_with_less_than_a_pulse_left_ends_with_a_program_that_does_not_restate_it(self, filled):
         filled.refill(17_000, DOUBLE)
-        assert self.change(filled, 2_000) == 0
+        assert self.change(filled, 2_000) == cat.R_BRIDGE, "it is not the whole that is due"
+        assert self.change(filled, 2_000, overrides=orders_program.NO_BRIDGE, override_why=1) == 0
         while filled.app.infusion.bridge_left_nl() > 1000:
             filled.run_s(30)
         assert filled.app.infusion.bridge_left_nl() > 0
@@ -129,11 +130,58 @@ class TestBridges:
         assert self.change(filled, 375_000, 240_000) == 0 and filled.status()["rate_nl_day"] == 240_000
         assert program(filled, simple_program(480_000)) == cat.R_DRUG
 
-    def test_stopped_it_waits_and_a_catheter_that_is_emptied_ends_it(self, filled):
+    @pytest.mark.req("TH-LIFE-32")
+    @pytest.mark.parametrize("hours", [0, 1, 6, 9, 10, 18])
+    def test_due_is_what_the_line_still_holds_of_the_old_drug(self, filled, hours):
+        """480 uL a day from the fill on: behind 18 h nothing of 375 uL is left. Longer gives the new drug at the old rate, shorter the other way round."""
+        filled.refill(17_000, DOUBLE)
+        orders = filled.orders
+        filled.run_s(hours * 3600)
+        due_nl = 375_000 - (filled.orders - orders) * 1000
+        look_nl = 1000 + 480_000 // 144         # a pulse, and what runs in ten minutes
+        assert self.change(filled, min(375_000, due_nl + look_nl) + 1 if due_nl > 0 else 1) == cat.R_BRIDGE
+        if due_nl > 0:
+            assert self.change(filled, due_nl - 1001) == self.change(filled, 0, 0) == cat.R_BRIDGE
+            assert self.change(filled, due_nl) == 0 and filled.app.mode == modes.BRIDGING
+        else:
+            assert self.change(filled, 0, 0) == 0 and filled.app.mode == modes.RUNNING
+
+    @pytest.mark.req("TH-LIFE-32")
+    @pytest.mark.parametrize("before", ["fill", "aspiration"])
+    def test_the_tubing_behind_an_emptied_catheter_holds_old_drug_still(self, before):
+        """What fills the catheter again is the tubing's: it is bridged behind the prime, or with it."""
+        filled = Bench()
+        filled.prime(375_000, 24_000_000)
+        filled.run_s(1400)
+        filled.program(480_000)
+        for what in ("fill", "aspiration") if before == "fill" else ("aspiration", "fill"):
+            if what == "fill":
+                filled.refill(17_000, DOUBLE)
+            else:
+                filled.must(cat.CATHETER, {"state": cat.CATHETER_EMPTY})
+        assert self.change(filled, 0, 0) == cat.R_BRIDGE
+        filled.prime(176_000, 24_000_000, cat.PRIME_CATHETER)
+        assert self.change(filled) == cat.R_BUSY, "it would end the prime"
+        filled.run_s(700)
+        due_nl = filled.app.dead_volume_nl - (filled.app.ledger.base_nl - filled.app.ledger.reservoir_nl())
+        assert 190_000 < due_nl <= 199_000 and filled.app.mode == modes.RUNNING
+        assert self.change(filled, 0, 0) == self.change(filled) == cat.R_BRIDGE
+        assert self.change(filled, due_nl) == 0
+
+    @pytest.mark.req("TH-LIFE-32")
+    @pytest.mark.parametrize("hours, ends", [(0, False), (9, False), (10, True)])
+    def test_stopped_it_waits_and_a_catheter_that_is_emptied_ends_it_where_the_tubing_holds_the_new_drug(self, filled, hours, ends):
         filled.refill(17_000, DOUBLE)
         assert self.change(filled) == 0
+        filled.run_s(hours * 3600)
         filled.stop()
+        left_nl = filled.status()["bridge_left_nl"]
         filled.must(cat.CATHETER, {"state": cat.CATHETER_EMPTY})
+        if not ends:
+            assert filled.status()["bridge_left_nl"] == left_nl and filled.app.settings.old_cap_day_nl
+            filled.resume()
+            assert filled.app.mode == modes.BRIDGING and filled.status()["rate_nl_day"] == 480_000
+            return
         assert filled.status()["bridge_left_nl"] == 0 and filled.app.settings.old_cap_day_nl == 0
         filled.resume()
         assert filled.app.mode == modes.RUNNING and filled.status()["rate_nl_day"] == 240_000

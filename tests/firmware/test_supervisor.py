@@ -336,12 +336,12 @@ def test_the_copy_is_checked_against_its_crc_and_what_this_hand_goes_by():
 
 
 # ---------------------------------------------------------------------------------------------------- the 24 h through a reset
-def reset(rotor, rate_nl_day, outage_s=0):
-    """Another supervisor, on the same program and what the store kept."""
+def reset(rotor, rate_nl_day, outage_s=0, cut=False):
+    """Another supervisor, on the same program and what the store kept; `cut`: the reset came in a pulse."""
     kept, again = bytearray(li.MISSING_BYTES), Rotor()
     rotor.supervisor.save(kept)
     again.supervisor.load(*program([[(0, rate_nl_day)]]))
-    again.supervisor.restore(kept, outage_s)
+    again.supervisor.restore(kept, outage_s, cut)
     return again
 
 
@@ -392,6 +392,31 @@ def test_what_is_kept_is_as_old_as_it_is():
     assert lossy(reset(rotor, 1_000_000, 25 * 3600), 1_000_000, 4, 1) is None
 
 
+@pytest.mark.req("TH-SUP-13")
+@pytest.mark.parametrize("rate_nl_day", [48_000, 100_000, 2_000_000, 24_000_000])
+def test_resets_in_every_pulse_are_found_within_a_fifth_of_a_day(rate_nl_day):
+    """Nothing turns, and no round of the sensors ever comes: each boot counts the pulse that it found under way, or what the store tells apart."""
+    rotor, pulses = Rotor(), 0
+    rotor.supervisor.load(*program([[(0, rate_nl_day)]]))
+    while not rotor.supervisor.short():
+        rotor = reset(rotor, rate_nl_day, 0, True)
+        pulses += 1
+    assert pulses * 1000 <= rate_nl_day // 5 + 4000 and pulses > 3
+
+
+@pytest.mark.req("TH-SUP-13")
+def test_a_reset_in_a_pulse_now_and_then_is_no_loss():
+    """Every hour, at 480 uL a day: one pulse in twenty, and the pulses between them turn."""
+    rotor = Rotor()
+    rotor.supervisor.load(*program([[(0, 480_000)]]))
+    for hour in range(48):
+        rotor.supervisor.permit(3600, hour * 3600, 0)
+        for _ in range(19):
+            rotor.order(1.0)
+        rotor = reset(rotor, 480_000, 0, True)
+        assert rotor.supervisor.short() == 0
+
+
 def test_the_worst_that_can_be_missing_or_over_fits_a_byte():
     kept = bytearray(li.MISSING_BYTES)
     for rate_nl_day in (0, 6000, 24_000_000):
@@ -401,5 +426,5 @@ def test_the_worst_that_can_be_missing_or_over_fits_a_byte():
         for nl in (24_000_000, -24_000_000, 0):
             supervisor._missing[0] = nl
             supervisor.save(kept)
-            supervisor.restore(kept, 0)
+            supervisor.restore(kept, 0, False)
             assert (supervisor.short() > 0) == (nl > 0 and rate_nl_day > 0)

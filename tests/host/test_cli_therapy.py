@@ -119,7 +119,7 @@ def test_flex_with_a_weekday_of_its_own(therapy, capsys):
 def test_a_program_behind_a_bridge(therapy, capsys):
     strong = ["program", "--drug", "baclofen", "--concentration", "2000 ug/mL", "--dose", "150 ug/day", "--yes"]
     assert run(therapy, *strong, "--bridge") == 1, "nothing is in the catheter yet"
-    therapy.status_fields["catheter"] = 1
+    therapy.status_fields |= {"catheter": 1, "reservoir_computed_nl": 20_000_000}
     assert run(therapy, *strong) == 1
     assert "a bridge is due, 0.375 mL of old drug at 0.3 mL/day: 1 d 06:00: without it the old drug" in capsys.readouterr().err
     assert run(therapy, *strong, "--bridge") == 0
@@ -172,7 +172,7 @@ def test_a_no_sends_nothing(therapy, capsys, monkeypatch, args):
 @pytest.mark.req("TH-LIFE-07")
 def test_a_refill_tells_of_mixing_bridge_and_odd_volume(therapy, capsys):
     assert run(therapy, *REFILL, "--concentration", "500 ug/mL", "--yes") == 0
-    therapy.status_fields["reservoir_computed_nl"] = 4_000_000
+    therapy.status_fields |= {"reservoir_computed_nl": 4_000_000, "catheter": 1}
     assert run(therapy, *REFILL, "--concentration", "2000 ug/mL", "--withdrawn", "0.1 mL", "--yes") == 0
     said = capsys.readouterr()
     for words in ("1895 ug/mL mixed with the residual", "ANOTHER CONCENTRATION: the running program gives 150 ug/day", "600 ug/day", "a bridge is due, 0.375 mL of old drug at 0.3 mL/day: 1 d 06:00",

@@ -117,6 +117,36 @@ def test_b1_the_bridge_is_part_of_the_program_and_switches_by_itself(refilled):
     assert len(events(refilled, cat.E_BRIDGE)) == len(events(refilled, cat.E_BRIDGE_END)) == 1
 
 
+@pytest.mark.req("TH-LIFE-32")
+@pytest.mark.parametrize("hours", [10, 29, 30, 48])
+def test_a_bridge_that_is_committed_late_is_as_long_as_the_line_holds_old_drug(refilled, hours):
+    """300 uL a day go on pushing the fill's drug into the line: 10 h leave 250 of 375 uL to be bridged, 30 h nothing."""
+    refilled.wait(hours=hours)
+    due = refilled.bridge_due(STRONG)
+    left_nl = max(0, 375_000 - hours * 12_500)
+    if left_nl == 0:
+        assert due is None and refilled.program(STRONG).program.bridge is None and refilled.status().mode == "running"
+        return
+    assert due is not None and abs(due.volume_nl - left_nl) <= 1000
+    with pytest.raises(PumpRefused, match="a bridge is under way and is not restated, or there is nothing to bridge"):
+        refilled.program(STRONG.with_bridge(Bridge(375_000, 300_000)))
+    refilled.bridge(STRONG)
+    assert refilled.status().bridge_left_nl == due.volume_nl
+
+
+@pytest.mark.req("TH-LIFE-32")
+def test_the_tubings_old_drug_is_bridged_behind_an_emptied_catheter(refilled):
+    refilled.record_catheter(filled=False)
+    assert refilled.bridge_due(STRONG) == Bridge(375_000, 300_000), "it fills the catheter first"
+    refilled.prime("catheter")
+    with pytest.raises(PumpRefused, match="a bolus, prime or bridge is running"):
+        refilled.bridge(STRONG)
+    refilled.wait(minutes=12)
+    due = refilled.bridge_due(STRONG)
+    assert due is not None and 196_000 <= due.volume_nl <= 199_000
+    refilled.bridge(STRONG)
+
+
 @pytest.mark.req("TH-LIFE-04")
 def test_a_bridge_under_way_is_restated_by_what_is_left(refilled):
     refilled.bridge(STRONG)

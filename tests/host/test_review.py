@@ -37,7 +37,7 @@ def test_a_refill_of_the_same_says_nothing():
 @pytest.mark.req("TH-LIFE-07")
 def test_another_concentration_names_old_and_new_dose_mixing_bridge_and_odd_volume():
     events = log((5, cat.E_REFILL, 0, 18_600))
-    said = warned(OLD, Fill("18.6 mL", "baclofen", "2000 ug/mL", withdrawn="5 mL"), events, reservoir_computed_nl=3_400_000)
+    said = warned(OLD, Fill("18.6 mL", "baclofen", "2000 ug/mL", withdrawn="5 mL"), events, reservoir_computed_nl=3_400_000, catheter=1)
     assert said[0] == ("ANOTHER CONCENTRATION: the running program gives 400 ug/day baclofen of 500 ug/mL; "
                        "with this fill the same rate gives 1600 ug/day baclofen of 2000 ug/mL")
     assert "1600 ug/day is above the usual limit of 1000 ug/day" in said[1]

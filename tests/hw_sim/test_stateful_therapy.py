@@ -84,7 +84,7 @@ class Ward(bare_pump.Bench):
             self.model.pulse(PULSE_NL, not self.stalled)
 
 
-def blocks_of(program, bridge, drug):
+def blocks_of(program, bridge, drug, **more):
     """Values of a PROGRAM block."""
     values = bare_pump.flex_program([[(start // 60, rate) for start, rate in program.steps]], bytes(7), program.fallback)
     values.update(drug)
@@ -98,7 +98,7 @@ def blocks_of(program, bridge, drug):
                        "per_interval": per_interval, "released": int(released)})
     if bridge:
         values["bridge_nl"], values["bridge_rate_nl_day"] = bridge
-    return values
+    return {**values, **more}
 
 
 RATES = st.sampled_from((48_000, 96_000, 200_000, 345_600, 600_000, 1_000_001))
@@ -205,7 +205,7 @@ class Therapy(RuleBasedStateMachine):
         left = model.extra[1] if model.extra and model.extra[0] == "bridge" else Fraction(ward.app.infusion.bridge_left_nl())
         bridge = None
         if left > 0 and restated:
-            bridge = (int(left) + 1, model.extra[2])
+            bridge = (min(375_000, int(left) + 1), model.extra[2])
         program.drug = self.strength
         if roomy and not left:          # caps with some room, or none
             day = program.daily_nl() + (program.most_boluses(DAY_S) * program.bolus[0] if program.bolus else 0)
@@ -258,7 +258,7 @@ class Therapy(RuleBasedStateMachine):
     @precondition(lambda self: self.model.program.hour_nl is None and self.model.mode() != "bolus" and not (self.model.extra or self.ward.app.infusion.bridge_left_nl()))
     @rule(program=PROGRAMS, nl=st.sampled_from((2_000, 20_000, 100_000)), rate=st.sampled_from((96_000, 400_000)))
     def drug_change(self, program, nl, rate):
-        """Another concentration is filled; without the bridge its program is refused, with it it runs."""
+        """Another concentration is filled; without its whole bridge its program is refused, by an override it runs."""
         ward, model = self.ward, self.model
         self.strength = 2_000_000 if self.strength == 500_000 else 500_000
         ward.refill(18_600, self.drug())
@@ -266,7 +266,28 @@ class Therapy(RuleBasedStateMachine):
         program.drug = self.strength
         reply = ward.order(cat.PROGRAM, blocks_of(program, None, self.drug()))
         assert reply.get("reason") == cat.R_BRIDGE, reply
-        self.ordered(ward.order(cat.PROGRAM, blocks_of(program, (nl, rate), self.drug())), None, lambda: model.commit(program, (nl, rate)))
+        reply = ward.order(cat.PROGRAM, blocks_of(program, (nl, rate), self.drug()))
+        assert reply.get("reason") == cat.R_BRIDGE, reply
+        blocks = blocks_of(program, (nl, rate), self.drug(), overrides=1, override_why=1)
+        self.ordered(ward.order(cat.PROGRAM, blocks), None, lambda: model.commit(program, (nl, rate)))
+
+    @precondition(lambda self: self.model.misfit() and self.model.program.hour_nl is None and not (self.model.extra or self.ward.app.infusion.bridge_left_nl()))
+    @rule(program=PROGRAMS, off=st.sampled_from(("longer", "shorter", "none", "as due")))
+    def late_change(self, program, off):
+        """The fill's drug is programmed some time behind it: what the line still holds of the old one is bridged, no more and no less."""
+        ward, model = self.ward, self.model
+        ward.wake()
+        due, look = model.bridge_due_nl(), PULSE_NL + model.program.highest() // 144
+        nl = {"longer": due + look + 3 * PULSE_NL, "shorter": max(0, due - 3 * PULSE_NL), "none": 0, "as due": due}[off]
+        drug, program.drug = dict(self.drug(), concentration_1_ng_ml=model.fill), model.fill
+        bridge = (nl, 400_000) if nl else None
+        expected = None if off == "as due" or (nl == 0 and due == 0) else "bridge"
+        if nl < due <= 4 * PULSE_NL:        # a pulse is let pass
+            expected = {None, "bridge"}
+        reply = ward.order(cat.PROGRAM, blocks_of(program, bridge, drug))
+        if "reason" not in reply:
+            self.strength = model.fill
+        self.ordered(reply, expected, lambda: model.commit(program, bridge))
 
     @rule()
     def refill(self):

@@ -93,6 +93,7 @@ class Model:
         self.visited_t = -DAY_S
         self.reduced = None                 # (action, until)
         self.volume_nl = None               # of the reservoir above the residual
+        self.pushed_nl = 0                  # into the line since the last fill
 
     # ---- what alarms make of the rate
     def action(self):
@@ -260,6 +261,7 @@ class Model:
         return True
 
     def pulse(self, nl, turned):
+        self.pushed_nl += nl if turned else 0
         self.pulses.append((self.t, nl * self.head))
         self.lost.append((self.t, not turned))
         for ring in (self.pulses, self.lost):
@@ -333,7 +335,11 @@ class Model:
         self.pause_end, self.idle_at = self.t + seconds, self.t
 
     def filled(self, concentration):
-        self.fill, self.filled_t, self.fresh_t, self.volume_nl = concentration, self.t, self.t, 18_600_000
+        self.fill, self.filled_t, self.fresh_t, self.volume_nl, self.pushed_nl = concentration, self.t, self.t, 18_600_000, 0
+
+    def bridge_due_nl(self):
+        """What of the line's 375 uL is still the drug from before the last fill: what a change to the fill's drug must bridge."""
+        return max(0, 375_000 - self.pushed_nl)
 
     def misfit(self):
         """The program is written for another concentration than that of the last fill."""
