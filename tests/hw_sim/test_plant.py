@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from thecal.hw_sim.environment import Environment, Row
+from thecal.hw_sim.motor import ENDLESS
 from thecal.hw_sim.params import PatientParams, PlantParams
 from thecal.hw_sim.plant import Plant
 from thecal.hw_sim.plant_faults import FAULTS
@@ -517,6 +518,30 @@ def test_a_weak_cell_turns_nothing():
     plant.order(117, HOLD_US)
     plant.advance(2 * S)
     assert plant.truth()["rotor_steps"] == 117
+
+
+@pytest.mark.req("TH-RULE-13")
+@pytest.mark.parametrize("ohm, turned, gives_way", [(60.0, 117, False), (75.0, 7, False), (100.0, 4, True), (400.0, 2, True)])
+def test_behind_a_film_the_cell_sags_within_the_train(ohm, turned, gives_way):
+    """The driver stops turning at 2200 mV, the controller would reset at 1800; without the motor it reads a few ten mV less."""
+    plant = new_plant()
+    plant.fill(20_000, {"baclofen": 500.0})
+    plain_mv = plant.sense().battery_mv
+    plant.faults.set("battery_film_ohm", ohm)
+    idle_mv = plant.sense().battery_mv
+    plant.order(117, HOLD_US)
+    assert (plant.sag_us < ENDLESS) == gives_way
+    plant.advance(60_000)
+    driven_mv = plant.sense().battery_mv
+    plant.advance(S)
+    assert plant.truth()["rotor_steps"] == turned and plant.truth()["lost_steps"] == 117 - turned
+    assert plain_mv - idle_mv == pytest.approx(ohm * 0.85, abs=5)
+    assert idle_mv - driven_mv == pytest.approx(min(ohm * 20.6, idle_mv), abs=60)
+    assert plant.sense().battery_mv == pytest.approx(idle_mv, abs=5) and "battery_film_ohm" in plant.faults.log.fired
+    plant.faults.clear("battery_film_ohm")
+    plant.order(117, HOLD_US)
+    plant.advance(2 * S)
+    assert plant.truth()["rotor_steps"] == turned + 117 and plant.sag_us == ENDLESS
 
 
 def test_a_field_takes_from_the_pressure_that_the_motor_reaches():
