@@ -110,7 +110,7 @@ class Plant(Flows):
     def next_edge_us(self) -> int | None:
         """When the encoder next moves although enable is commanded off; None if it will not."""
         edge_us = self._motor.next_edge_us(self.t_us)
-        if edge_us is None or self._line.room_ul(self.params.head.stall_kpa) <= 0:
+        if edge_us is None or self._line.room_ul(self.params.head.stall_kpa - self._tip_kpa) <= 0:
             return None
         if self._stalled:       # a field or a bound gear may let go of a rotor that runs wild
             return None if self._stop_us == ENDLESS or "rotor_stall" in self.faults else self._motor.next_edge_us(max(self.t_us, self._stop_us))
@@ -129,15 +129,17 @@ class Plant(Flows):
         if start_us - self._moved_us > self._set_after_us:
             self._head.set_tube(rotor, self.params.head.tube_set_ul if self._set_tube_ul is None else self._set_tube_ul)
         self._moved_us = end_us
-        back_kpa = 0.0
+        back_kpa = self._tip_kpa
         if line.kinked:
             self._relax(start_us)
-            back_kpa = line.back_kpa
+            back_kpa += line.back_kpa
             turned = self._head.steps_within(rotor, steps, back_kpa, line.room_ul(self._stall_kpa(end_us)))
             self._lost_steps += steps - turned
             steps = turned
-            unopposed_ul = self._head.volume_ul(rotor, steps, 0.0)
-            back_kpa = line.mean_kpa(unopposed_ul, (end_us - start_us) * 1e-6, self.params.head.slip_per_kpa)
+            unopposed_ul = self._head.volume_ul(rotor, steps, self._tip_kpa)
+            slip_per_kpa = self.params.head.slip_per_kpa        # against what is left behind the slip by the tip's pressure
+            slip_per_kpa /= 1 - slip_per_kpa * self._tip_kpa
+            back_kpa = self._tip_kpa + line.mean_kpa(unopposed_ul, (end_us - start_us) * 1e-6, slip_per_kpa)
         self._rotor = rotor + steps
         volume = self._head.volume_ul(rotor, steps, back_kpa)
         if self._aging and steps:
@@ -198,15 +200,15 @@ class Plant(Flows):
         return turned
 
     def _stall_kpa(self, t_us: int) -> float:
-        """Pressure behind a kink at which the torque that a field leaves no longer turns the rotor."""
-        return self.params.head.stall_kpa * self._motor.torque_left(self.field_t(t_us))
+        """Pressure behind a kink, above that around the tip, at which the torque that a field leaves no longer turns the rotor."""
+        return self.params.head.stall_kpa * self._motor.torque_left(self.field_t(t_us)) - self._tip_kpa
 
     def _prove(self, rotor: int, steps: int, end_us: int) -> None:
         """Tell the faults of the head that made this motion's volume another one."""
         head = self._head
         for name in self._aging:
             if name == "head_gain" and head.gain != 1 or name in ("head_wear", "tube_fatigue") and head.worn(rotor, steps) != 1 \
-                    or name == "tube_set" and head.lobes_ul(rotor, steps):
+                    or name == "tube_set" and head.lobes_ul(rotor, steps) or name == "tip_kpa" and head.params.slip_per_kpa * self._tip_kpa:
                 self.faults.fire(name, end_us)
 
     # ---- faults and surroundings
@@ -240,7 +242,7 @@ class Plant(Flows):
         if present.get("tube_set") != self._set_tube_ul:
             self._set_tube_ul = present.get("tube_set")
             self._head.set_tube(self._rotor, self._set_tube_ul or 0.0)
-        self._aging = tuple(name for name in ("head_gain", "head_wear", "tube_fatigue", "tube_set") if name in present)
+        self._aging = tuple(name for name in ("head_gain", "head_wear", "tube_fatigue", "tube_set", "tip_kpa") if name in present)
         self._battery.leak(self.t_us, present.get("battery_leak_uw", 0.0))
         self._battery.film_ohm = present.get("battery_film_ohm", 0.0)
         self._sensors.set_faults(self.t_us, present, present.fire)
@@ -347,7 +349,7 @@ class Plant(Flows):
             "reservoir_ul": reservoir.volume_ul, "reservoir_kpa": inlet_kpa, "reservoir_gauge_kpa": inlet_kpa - ambient_kpa,
             "overfilled_ul": max(0.0, reservoir.volume_ul - self.params.reservoir.capacity_ul),
             "line_ul": self._line.dead_ul + self._line.stored_ul, "line_stored_ul": self._line.stored_ul,
-            "line_kpa": self.patient.csf_kpa + self._line.back_kpa,
+            "line_kpa": self.patient.csf_kpa + self._tip_kpa + self._line.back_kpa,
             "rotor_steps": self._rotor, "commanded_steps": self._motor.commanded, "lost_steps": self._lost_steps, "stalled": self._stalled,
             "battery_mj": self._used_mj(),
             "listening_mj": self._battery.listening_mj(self._wakes, self._received, self._sent),

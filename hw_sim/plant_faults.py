@@ -48,6 +48,7 @@ FAULTS: dict[str, FaultKind] = {
     "disconnect": FaultKind(True),                              # the catheter is off the pump: all of it goes into tissue
     "migration": FaultKind(0.0, "", 0.0, 1.0),                  # share of what leaves at the tip that still reaches the spinal fluid
     "bubble_ul": FaultKind(50.0, "uL", 0.0, 1000.0),            # gas in the line (at 101.3 kPa): it yields where a line swells
+    "tip_kpa": FaultKind(-13.3, "kPa", -30.0, 30.0),            # around the tip, above (below) the patient's CSF pressure at rest: the head slips by it
     # sensors
     "level_stuck": FaultKind(True),
     "level_offset_ul": FaultKind(1000.0, "uL", -50_000.0, 50_000.0),
