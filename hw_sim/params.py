@@ -124,6 +124,8 @@ class BatteryParams:
     knee_mv: float = _quantity("mV", 0)
     knee_width: float = _quantity("1", 1e-3, 1)
     brown_out_mv: float = _quantity("mV", 0, 10000)
+    awake_uw: float = _quantity("uW", 0)
+    buffer_uf: float = _quantity("uF")
 
 
 @dataclass(frozen=True, slots=True)
