@@ -196,10 +196,15 @@ def _alarm_after_min(run: Observed, options: Mapping[str, Any]) -> float | None:
     return _after_min(run, options, options["from"], options.get("edge", EDGES[0]))
 
 
+def _came(run: Observed, options: Mapping[str, Any]) -> list[float]:
+    """When `fault` was set, by date or by chance."""
+    return [fault["set_s"] for fault in run.faults if fault["name"] == options["fault"]]
+
+
 def _alarm_after_fault_min(run: Observed, options: Mapping[str, Any]) -> float | None:
-    """From the first time that `fault` was set, by date or by chance, to alarm `code`; 0 where it rang already. None where that fault never came."""
-    set_s = [fault["set_s"] for fault in run.faults if fault["name"] == options["fault"]]
-    return _after_min(run, options, min(set_s), EDGES[2]) if set_s else None
+    """The longest time from a `fault` to alarm `code`, 0 where it rang already or no such fault came; None where one was never said."""
+    waits = [_after_min(run, options, set_s, EDGES[2]) for set_s in _came(run, options)]
+    return None if None in waits else max((wait for wait in waits if wait is not None), default=0.0)
 
 
 def _after_min(run: Observed, options: Mapping[str, Any], from_s: float, edge: str) -> float | None:
@@ -333,6 +338,7 @@ QUANTITIES: dict[str, Quantity] = {
     "said": Quantity("", {"text": "text!"}, lambda run, options: float(sum(1 for note in run.notes if options["text"] in note))),
     "refused_orders": Quantity("", {}, lambda run, _: float(run.denied)),
     "alarm_after_min": Quantity("min", {"code": "count!", "from": "duration!", "edge": "edge"}, _alarm_after_min),
+    "faults": Quantity("", {"fault": "fault!"}, lambda run, options: float(len(_came(run, options)))),
     "alarm_after_fault_min": Quantity("min", {"code": "count!", "fault": "fault!"}, _alarm_after_fault_min),
     "bridge_h": Quantity("h", {}, lambda run, _: _last(run.bridges_h)),
     "concentration_lag_ul": Quantity("uL", {}, lambda run, _: _last(run.lags_ul)),
