@@ -56,7 +56,7 @@ def test_voltage_stays_on_its_plateau_then_falls():
     assert volts[-1] == 0
 
 
-@pytest.mark.req("TH-RULE-13")
+@pytest.mark.req("TH-RULE-13", "TH-PLANT-09")
 def test_a_film_lowers_the_voltage_by_its_load(battery):
     """Ohm's law: 3 mW and the standing load of the controller, 74 mW of the motor, at 3.6 V; the buffer of 47 uF delays it by R C."""
     assert battery.awake_drop_mv() == battery.sag_mv(10**6) == 0 and battery.sags_in_us(1.0) == math.inf

@@ -551,7 +551,7 @@ def test_a_weak_cell_turns_nothing():
     assert plant.truth()["rotor_steps"] == 117
 
 
-@pytest.mark.req("TH-RULE-13")
+@pytest.mark.req("TH-RULE-13", "TH-PLANT-09")
 @pytest.mark.parametrize("ohm, turned, gives_way", [(60.0, 117, False), (75.0, 7, False), (100.0, 4, True), (400.0, 2, True)])
 def test_behind_a_film_the_cell_sags_within_the_train(ohm, turned, gives_way):
     """The driver stops turning at 2200 mV, the controller would reset at 1800; without the motor it reads a few ten mV less."""

@@ -36,7 +36,7 @@ def test_a_flat_cell_leaves_the_pump_dark_until_the_drop_is_gone(new_world):
     assert world.powered and world.dark_us is None and world.wakes > wakes and world.truth()["rotor_steps"] > turned
 
 
-@pytest.mark.req("TH-RULE-13")
+@pytest.mark.req("TH-RULE-13", "TH-PLANT-09")
 @pytest.mark.parametrize("ohm", [100.0, 400.0])
 def test_a_film_resets_the_pump_at_its_next_pulse_and_in_its_midst(new_world, ohm):
     seen = Boots()
