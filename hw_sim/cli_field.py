@@ -32,7 +32,7 @@ def field_actions(runtime: str, seed: int | None, only: tuple[str, ...], out_dir
         runs = {name: _played(name, runtime, seed, out_dir / name if out_dir else None) for action in actions for name in action.scenarios}
     except (room.FieldActionsError, RuntimeMissing, OSError) as error:
         click.echo("thecal-sim: %s" % error, err=True)
-        return click.get_current_context().exit(USAGE)
+        click.get_current_context().exit(USAGE)
     rows = room.rows(actions, runs)
     repeat = "thecal-sim field-actions --runtime %s%s%s" % (runtime, "" if seed is None else " --seed %d" % seed, "".join(" --only " + name for name in only))
     good = not any(row["ok"] is False for row in rows)
@@ -44,7 +44,6 @@ def field_actions(runtime: str, seed: int | None, only: tuple[str, ...], out_dir
         _show(rows)
     if not good:
         click.get_current_context().exit(FAILED)
-    return None
 
 
 def _chosen(actions: list[room.Action], only: tuple[str, ...]) -> list[room.Action]:

@@ -264,10 +264,11 @@ def _field_actions(parts: Iterable[Part], plan: Plan) -> list[Part]:
         rows = field_actions.rows(field_actions.load(), runs)
     except FieldActionsError as error:
         return [Part("field actions", False, False, str(error))]
-    data = {"schema": field_actions.RESULT_SCHEMA, "ok": not any(row["ok"] is False for row in rows), "rows": rows}
+    ok = not any(row["ok"] is False for row in rows)
+    data = {"schema": field_actions.RESULT_SCHEMA, "ok": ok, "rows": rows}
     files = [_write(plan.out / "field-actions.html", field_actions.html(rows, "thecal-sim field-actions --out DIR", links=False), plan.out),
              _write(plan.out / "field-actions.json", json.dumps(data, indent=1) + "\n", plan.out)]
-    return [Part("field actions", True, data["ok"], field_actions.summary(rows), "the runs above", files, data)]
+    return [Part("field actions", True, ok, field_actions.summary(rows), "the runs above", files, data)]
 
 
 def _anomalies(plan: Plan) -> Part:
