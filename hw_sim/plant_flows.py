@@ -15,7 +15,7 @@ from .head import CALIBRATED_AMBIENT_KPA, CALIBRATED_C, Head
 from .params import PatientParams, PlantParams
 from .plant_faults import PlantFaults
 from .plant_hands import Hands
-from .reservoir import vapour_kpa
+from .propellant import vapour_kpa
 from .standing import bore_ul_kpa_s, kinked_ul, open_ul
 
 PIECE_UL = 250.0        # of a long motion whose pressure depends on what it leaves: the head's share is taken at the middle of each

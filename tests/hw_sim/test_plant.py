@@ -1,6 +1,7 @@
 """The whole plant: published numbers read from its outputs, mass closure, exact jumps, faults as changed inputs."""
 import math
 import random
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
@@ -505,6 +506,19 @@ def test_a_gear_bound_by_a_field_lets_go_after_its_hours_or_drawn_ones(hours):
         plant.advance(plant.bound_until_us)
         assert not plant.truth()["stalled"]
     assert ends == [3.0, 3.0] if hours else 2 <= min(ends) < max(ends) <= 24
+
+
+@pytest.mark.parametrize("brown_out_mv, driver_min_mv", [(2600.0, 2200.0), (1800.0, 2600.0)])
+def test_a_worn_cell_is_looked_at_from_the_higher_of_both_thresholds(brown_out_mv, driver_min_mv):
+    """No fault is set: the cell alone has fallen to 2.5 V, and the plant sees whichever of its loads that ends."""
+    params = replace(PARAMS, battery=replace(PARAMS.battery, brown_out_mv=brown_out_mv, capacity_mj=1e6), motor=replace(PARAMS.motor, driver_min_mv=driver_min_mv))
+    plant = Plant(params, ADULT)
+    plant.advance(round(1.0015e6 / 50e-9 / 1000) * 1000)
+    assert 2300 < plant.sense().battery_mv < 2600 and plant.flat == (brown_out_mv > driver_min_mv)
+    plant.fill(10_000, {"baclofen": 500.0})
+    plant.order(117, HOLD_US)
+    plant.advance(plant.t_us + S)
+    assert plant.truth()["rotor_steps"] == (117 if brown_out_mv > driver_min_mv else 0)     # a flat controller gives no orders: the driver still would
 
 
 @pytest.mark.parametrize("tip_kpa", [-13.3, 13.3])
