@@ -157,7 +157,7 @@ def _row(name: str, value: float, bar: float, note: str) -> dict[str, Any]:
 
 # ------------------------------------------------------------------------------------------------ the page
 
-STARTS = (REFERENCE.name, CONDITIONS[1].name)       # the others' start-up is the reference's within a per cent
+STARTS = (REFERENCE.name, CONDITIONS[1].name)       # the others' start-up is the reference's within one and a half per cent
 DASHES = ("solid",) * 4 + ("dash", "solid", "dash")      # of the conditions: those that do nearly the same are told apart where they lie on one another
 
 

@@ -115,7 +115,8 @@ def _of_flow(parts: Parts) -> Iterator[str]:
             line.bore_ul_cm, line.resistance_kpa_s_ul * line.compliance_ul_kpa, EMPTIES_S)
     hot_kpa = vapour_kpa(vessel.boiling_point_k, vessel.vaporisation_kj_mol, FEVER_C)
     overfull_kpa = vessel.overfill_stiffness_kpa_ml * (vessel.overfill_limit_ul - vessel.capacity_ul) / 1000
-    for name, quantum, highest, unit in (("level_quantum_ul", parts.sensors.level_quantum_ul, vessel.overfill_limit_ul, "uL of an overfilled reservoir"),
-                                         ("inlet_quantum_kpa", parts.sensors.inlet_quantum_kpa, hot_kpa + overfull_kpa, "kPa of an overfilled one in fever")):
+    for name, quantum, highest, unit in (
+            ("level_quantum_ul", parts.sensors.level_quantum_ul, vessel.overfill_limit_ul, "uL of an overfilled reservoir"),
+            ("inlet_quantum_kpa", parts.sensors.inlet_quantum_kpa, hot_kpa + overfull_kpa, "kPa of an overfilled one in fever")):
         if MAX_COUNT * quantum < highest or not math.isfinite(highest):
             yield "sensors %s: %s is %g, 16 bits of it must reach the %.5g %s" % (parts.sensors_name, name, quantum, highest, unit)

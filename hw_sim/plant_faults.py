@@ -63,7 +63,7 @@ FAULTS: dict[str, FaultKind] = {
     "temperature_offset_c": FaultKind(3.0, "C", -40.0, 40.0),
     # battery
     "battery_drop_mv": FaultKind(500.0, "mV", 0.0, 5000.0),     # sudden drop: a constant part of the terminal voltage is gone
-    "battery_film_ohm": FaultKind(100.0, "ohm", 0.0, 10_000.0), # film: a resistance in series with every load, so the motor's sag is the deepest
+    "battery_film_ohm": FaultKind(100.0, "ohm", 0.0, 10_000.0), # film: in series with every load, the motor's the heaviest
     "battery_leak_uw": FaultKind(200.0, "uW", 0.0, 1e6),        # a load that nobody ordered: feedthrough leak
     # surroundings, the same inputs as the environment's table and stronger than it
     "temperature_c": FaultKind(40.0, *KINDS["temperature_c"]),  # of the body around pump and sensor

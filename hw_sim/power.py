@@ -17,7 +17,7 @@ BOOT_US = 300_000       # from power-on to the first step on a Pico: ROM, flash,
 
 
 class Power(Mishaps):
-    """Whether the pump of one world runs. `powered`; `dark_us`: since when the cell is flat; `reset_for(from_us, to_us)` is told of resets under load."""
+    """Whether the pump of one world runs: `powered`. `dark_us`: since when the cell is flat. `reset_for(from_us, to_us)` is told of resets under load."""
 
     line: SerialLine
 

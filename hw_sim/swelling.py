@@ -20,7 +20,7 @@ LINEAR = 1e-6       # of an exponent: below it a straight line is exact to the l
 
 
 class Swelling:
-    """The line as a vessel. `dead_ul` is its volume at rest, `stored_ul` what it holds beyond that, `leak_share` of what leaves does not reach the tip."""
+    """The line as a vessel. `dead_ul`: its volume at rest, `stored_ul`: what it holds beyond that, `leak_share`: of what leaves, lost before the tip."""
 
     __slots__ = ("dead_ul", "stored_ul", "outlet_ul_kpa_s", "kinked", "leak_share", "compliance_ul_kpa", "_params", "_bubble_ul", "_ambient_kpa",
                  "_leak_ul")
