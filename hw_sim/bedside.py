@@ -26,7 +26,7 @@ FATE = ("aspirate", "oral", "fault", "heal", "scan", "power_cut", "clock_jump", 
         "ram_flip", "attack")
 SCAN_T = 1.5                    # the usual scanner (clinical.md 1.5)
 STALLING = ("rotor_stall", "field_t")   # faults in which the rotor stands
-LOSING = ("kink", "intermittent_stall", "lost_steps")    # faults in which single pulses, or parts of them, are lost
+LOSING = ("kink", "intermittent_stall", "lost_steps", "battery_film_ohm")    # faults in which single pulses, or parts of them, are lost
 TRIAL_WATCH_S = 24 * HOUR_S     # how long each trial dose is followed: doses stand 24 h apart (regimens.md 1)
 
 
@@ -46,6 +46,7 @@ class Bedside:
         self.injected: list[tuple[str, Occurrence]] = []
         self._broken: dict[str, int] = {}
         self._expect_fields(world.plant.environment)
+        world.reset_for = lambda from_us, to_us: oracle.outage(from_us, to_us, "reset")
 
     def _expect_fields(self, environment: Environment) -> None:
         """Spans in which the field of the scenario's table holds the rotor are outages for the oracle, told at their end."""
@@ -214,7 +215,7 @@ class Bedside:
         """Heal a fault; a stall that is over is an outage for the oracle, who was not told before how long it would last."""
         plant, dark_us = self.plant(), self.world.dark_us
         self.world.heal(name)
-        if dark_us is not None and self.world.powered:      # a film on the cell had left the pump dark
+        if dark_us is not None and self.world.powered:      # a flat cell had left the pump dark
             self.oracle.outage(dark_us, self.world.now_us, "reset")
         if name in STALLING and plant.bound_until_us > self.world.now_us:       # the gear lets go later
             self.world.at(plant.bound_until_us, lambda: self._over(name))

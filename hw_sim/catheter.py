@@ -6,51 +6,37 @@ most CELL_UL that move with the flow (no numerical diffusion from advection) and
 dispersion.py makes of it. Numerical error of a front's width: about CELL_UL^2 / 12 of added variance, 1 % at 0.5 mL/day
 (tests/hw_sim/test_catheter.py). The internal tubing is taken as more catheter of the same bore.
 
-Faults are parameters. A kink stores what the head pushes: `stored_ul` over the compliance is the line pressure above CSF,
-an outlet of conductance G lets it ooze on (tau = C / G, exact for any dt), a head that fills it slips by the pressure of
-the way (`mean_kpa`, exact too), and healing releases it at once. An open line
-empties within R C = 0.15 s and is taken as doing so at once. A leak is an outlet at a place along the catheter: of the open
-line it takes its share, beside a kink behind it all that the kink holds back. A disconnected catheter is a leak of the
-whole flow at the pump: what lies behind it stands still. A bubble adds V / P of compliance (Boyle's law at small
-pressures: at 100 kPa above ambient the true gas would yield half as much), and ambient pressure swells or shrinks it.
-What leaves elsewhere than at the tip is in `lost`. What flows back through the tip or a leak is what had just left it.
+What a push longer than the content brings beyond it passes straight through and leaves as one piece: a push costs what its cells cost,
+whatever its length. How much comes in and goes out, and under what pressure, is swelling.py. A leak takes its share at its place: what
+leaves elsewhere than at the tip is in `lost`. What flows back through the tip or a leak is what had just left it.
 """
 from __future__ import annotations
 
 import math
 
 from .dispersion import Shear, diffused
-from .environment import STANDARD_KPA
 from .params import CatheterParams
 from .reservoir import Conc
+from .swelling import Swelling
 
 CELL_UL = 1.0       # widest cell: 0.45 cm of the reference bore, against a front of 1.2 cm at 0.5 mL/day
 BATCH_UL = 4.0      # flow between two dispersion steps: about 1 % of the dead volume
 SPECK_UL = 1e-6     # less than this is mixed into its neighbour whatever it holds: no cell is too thin to compute with
-LINEAR = 1e-6       # of an exponent: below it a straight line is exact to the last digit but four
 ALIKE = 1e-6        # spread below which content counts as one parcel, relative to the drug's highest inflow
+ROUGHLY = 0.01      # likewise, within which what comes in is mixed into the cell at the head
+NEARLY = 1e-3       # likewise, within which what leaves one behind the other in a long push is one piece
 
 Pieces = list[tuple[float, Conc]]       # volume (uL) and concentrations that left at the tip, in order
 
 
-class Catheter:
+class Catheter(Swelling):
     """The line's content. Either `_alike` holds its one concentration, or `_widths` and `_columns` its cells, tip first."""
 
-    __slots__ = ("dead_ul", "stored_ul", "outlet_ul_kpa_s", "kinked", "leak_share", "lost", "compliance_ul_kpa", "_params", "_bubble_ul",
-                 "_ambient_kpa", "_leak_ul", "_shear", "_area_ul2_m2", "_alike", "_widths", "_columns", "_highest", "_moved_ul", "_spread_us")
+    __slots__ = ("lost", "_shear", "_area_ul2_m2", "_alike", "_widths", "_columns", "_highest", "_moved_ul", "_spread_us")
 
     def __init__(self, params: CatheterParams):
-        self.dead_ul = params.dead_ul
-        self.stored_ul = 0.0            # swollen beyond the dead volume, behind a kink
-        self.kinked = False
-        self.outlet_ul_kpa_s = 0.0      # conductance of all ways out of a kinked line, 0 when fully closed
-        self.leak_share = 0.0           # of what leaves the line
+        super().__init__(params)
         self.lost: Pieces = []          # what left elsewhere than at the tip, in order, until the plant takes it
-        self._params = params
-        self.compliance_ul_kpa = params.compliance_ul_kpa
-        self._bubble_ul = 0.0           # gas, at STANDARD_KPA
-        self._ambient_kpa = STANDARD_KPA
-        self._leak_ul = 0.0             # volume between the leak and the tip
         area_m2 = params.bore_ul_cm * 1e-7      # 1 uL/cm is 1e-9 m3 per 1e-2 m
         self._shear = Shear(params.diffusion_m2_s, math.sqrt(area_m2 / math.pi))
         self._area_ul2_m2 = (area_m2 * 1e9) ** 2
@@ -61,43 +47,12 @@ class Catheter:
         self._moved_ul = 0.0                # flow since the last dispersion step ...
         self._spread_us = 0                 # ... which was at this instant
 
-    def set_faults(self, kink_ul_kpa_s: float | None = None, leak: float = 0.0, disconnected: bool = False, bubble_ul: float = 0.0,
-                   ambient_kpa: float = STANDARD_KPA) -> float:
-        """The line's faults from now on: conductance left in a kink (None: no kink), share 0..1 that leaks, gas (uL at STANDARD_KPA).
-
-        What the line has stored stays in it; call outflow_ul() up to now before, and after it if the line has opened.
-        Returns by how much the gas has grown with another ambient pressure (uL).
-        """
-        params = self._params
-        leak = 1.0 if disconnected else leak
-        self._leak_ul = params.catheter_ul * (1.0 if disconnected else 1 - params.leak_at)
-        self.leak_share = leak
-        self.outlet_ul_kpa_s = kink_ul_kpa_s or 0.0
-        before_kink = disconnected or params.leak_at < params.kink_at
-        self.kinked = kink_ul_kpa_s is not None and not (leak == 1.0 and before_kink)
-        if self.kinked and leak and before_kink:        # two ways out side by side: the leak's, as it is against the open rest, and the kink's
-            beyond = params.resistance_kpa_s_ul * (1 - params.leak_at)
-            through_ul_kpa_s = leak / (1 - leak) / beyond
-            self.outlet_ul_kpa_s += through_ul_kpa_s
-            self.leak_share = through_ul_kpa_s / self.outlet_ul_kpa_s
-        grown_ul = self._bubble_ul * STANDARD_KPA * (1 / ambient_kpa - 1 / self._ambient_kpa)
-        self.dead_ul -= grown_ul        # the gas takes the liquid's room ...
-        self.stored_ul += grown_ul      # ... and presses on it
-        self._bubble_ul, self._ambient_kpa = bubble_ul, ambient_kpa
-        self.compliance_ul_kpa = params.compliance_ul_kpa + bubble_ul * STANDARD_KPA / (ambient_kpa * ambient_kpa)
-        return grown_ul
-
     def add_drug(self) -> None:
         """One more drug exists from now on; none of it is here yet."""
         if self._alike is not None:
             self._alike += (0.0,)
         self._columns.append([0.0] * len(self._widths))
         self._highest.append(0.0)
-
-    @property
-    def back_kpa(self) -> float:
-        """Line pressure above CSF that the head works against."""
-        return self.stored_ul / self.compliance_ul_kpa
 
     @property
     def tip_conc(self) -> Conc:
@@ -124,14 +79,55 @@ class Catheter:
             if taken is not None:
                 return taken
             self._open_cells(t_us, alike, self.dead_ul + self.stored_ul - in_ul + out_ul)     # what is stored is booked behind the exchange
-        self._append(in_ul, conc)
-        pieces = self._leave(out_ul)
+        if in_ul > BATCH_UL:
+            pieces = self._push_far(in_ul, conc, out_ul)
+        else:
+            self._append(in_ul, conc)
+            pieces = self._leave(out_ul)
         self._shear.flow(since_us, t_us, in_ul)
+        if self._alike is not None:
+            return pieces
         self._moved_ul += in_ul
         if self._moved_ul >= BATCH_UL:
             self._spread(t_us)
             self._collapse(conc, pieces)
         return pieces
+
+    def _push_far(self, in_ul: float, conc: Conc, out_ul: float) -> Pieces:
+        """A push of any length, by no more than the cells there are: what follows the last of them leaves as one piece.
+
+        Behind a leak everything becomes the inflow first, in turns; from then on the leak loses that alone, and the open rest runs on by what is left.
+        """
+        pieces: Pieces = []
+        if self.leak_share:
+            first_ul = min(out_ul, math.fsum(self._widths) - self._leak_ul + CELL_UL)
+            self._append(in_ul - out_ul + first_ul, conc)
+            pieces = self._leave(first_ul, BATCH_UL)
+            rest_ul = out_ul - first_ul
+            self.lost.append((rest_ul * self.leak_share, conc))
+            self.lost = self._merged(self.lost)
+            in_ul = out_ul = rest_ul * (1 - self.leak_share)
+        content_ul = math.fsum(self._widths)
+        if out_ul >= content_ul:
+            pieces += list(zip(self._widths, zip(*self._columns))) + [(out_ul - content_ul, conc)]
+            self._become(conc)
+        else:
+            self._append(in_ul, conc)
+            pieces += self._take(0, out_ul)
+        return self._merged(pieces)
+
+    def _merged(self, pieces: Pieces) -> Pieces:
+        """The same with neighbours that are alike within NEARLY (of each drug's highest inflow) as one piece of their mean."""
+        rooms, merged, first = [NEARLY * highest for highest in self._highest], pieces[:1], pieces[0][1]
+        for volume_ul, conc in pieces[1:]:
+            before_ul, mean = merged[-1]
+            if min(volume_ul, before_ul) > 0 and all(abs(new - old) <= room for new, old, room in zip(conc, first, rooms)):
+                share = volume_ul / (before_ul + volume_ul)
+                merged[-1] = before_ul + volume_ul, tuple(old + (new - old) * share for old, new in zip(mean, conc))
+            else:
+                merged.append((volume_ul, conc))
+                first = conc
+        return merged
 
     def release(self, since_us: int, t_us: int, out_ul: float) -> Pieces:
         """Let `out_ul` out at the tip while nothing comes in (the line relaxes); a negative volume is sucked in there."""
@@ -158,44 +154,6 @@ class Catheter:
                 for column in self._columns:
                     column.pop()
         return tuple(mass / back_ul for mass in taken), pieces
-
-    def outflow_ul(self, in_ul: float, dt_s: float) -> float:
-        """Outflow at the tip while `in_ul` comes in evenly over `dt_s`; the rest swells or relaxes the line (`stored_ul`).
-
-        Exact for any dt: stored' = in/dt - stored/tau with tau = compliance / outlet.
-        """
-        if not self.kinked:
-            out, self.stored_ul = in_ul + self.stored_ul, 0.0
-            return out
-        before = self.stored_ul
-        after = before + in_ul
-        if self.outlet_ul_kpa_s and dt_s > 0:
-            decades = dt_s * self.outlet_ul_kpa_s / self.compliance_ul_kpa
-            gone = -math.expm1(-decades)
-            after = before * (1 - gone) + in_ul / decades * gone
-        self.stored_ul = after
-        return before + in_ul - after
-
-    def mean_kpa(self, in_ul: float, dt_s: float, slip_per_kpa: float) -> float:
-        """Mean `back_kpa` over `dt_s` in which a head brings `in_ul` (as it would against none, evenly) and slips by `slip_per_kpa`.
-
-        Exact: stored' = in/dt (1 - slip stored/C) - G stored/C, so that a motion slips the same however it is cut.
-        """
-        before, share = self.stored_ul, (slip_per_kpa * in_ul + self.outlet_ul_kpa_s * dt_s) / self.compliance_ul_kpa
-        if abs(share) < LINEAR:
-            return (before + (in_ul - before * share) / 2) / self.compliance_ul_kpa
-        return (in_ul / share + (before - in_ul / share) * -math.expm1(-share) / share) / self.compliance_ul_kpa
-
-    def oozing_us(self, since_us: int, t_us: int) -> int:
-        """End of the span from `since_us` over which an even outflow has the same mean instant as what oozes until `t_us`, ever less."""
-        decades = (t_us - since_us) * 1e-6 * self.outlet_ul_kpa_s / self.compliance_ul_kpa
-        if decades < LINEAR:
-            return t_us
-        return since_us + round(2 * (t_us - since_us) * (1 / decades + math.exp(-decades) / math.expm1(-decades)))
-
-    def room_ul(self, limit_kpa: float) -> float:
-        """What the head can still push before the line reaches `limit_kpa` above CSF; endless in an open line."""
-        return self.compliance_ul_kpa * limit_kpa - self.stored_ul if self.kinked else math.inf
 
     def replace(self, t_us: int, volume_ul: float, conc: Conc) -> Pieces:
         """The `volume_ul` next to the tip is exchanged by hand for liquid of `conc`; returns what was there."""
@@ -294,7 +252,7 @@ class Catheter:
         last = self._widths[-1] if self._widths else CELL_UL
         room = CELL_UL - last
         alike = min(last, in_ul) < SPECK_UL or all(
-            abs(new - column[-1]) <= 0.01 * highest for new, column, highest in zip(conc, self._columns, self._highest))
+            abs(new - column[-1]) <= ROUGHLY * highest for new, column, highest in zip(conc, self._columns, self._highest))
         if room > 0 and alike:
             part = min(left, room)
             share = part / (self._widths[-1] + part)
@@ -337,12 +295,12 @@ class Catheter:
             self._widths[at] -= left
         return pieces
 
-    def _leave(self, out_ul: float) -> Pieces:
-        """Take `out_ul` off at the tip, a leak's share of it before."""
+    def _leave(self, out_ul: float, turn_ul: float = CELL_UL) -> Pieces:
+        """Take `out_ul` off at the tip, a leak's share of it before, in turns of `turn_ul` at most."""
         if not self.leak_share or not out_ul:
             return self._take(0, out_ul)
         pieces: Pieces = []
-        parts = max(1, math.ceil(out_ul / CELL_UL))     # in turns, or a long push would leave all of its first liquid behind
+        parts = max(1, math.ceil(out_ul / turn_ul))     # in turns, or a long push would leave all of its first liquid behind
         lost_ul = out_ul / parts * self.leak_share
         for _ in range(parts):
             at = self._place()
@@ -392,6 +350,10 @@ class Catheter:
         if min(carried) < 0:
             return
         pieces[at] = out_ul, carried
+        self._become(conc)
+
+    def _become(self, conc: Conc) -> None:
+        """All content is one parcel."""
         self._alike = conc
         self._widths = []
         self._columns = [[] for _ in self._columns]

@@ -24,7 +24,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from . import bench as bench_room
-from . import cli_bench, cli_control, cli_evidence, cli_faults, cli_link, cli_physics, cli_requirements, report
+from . import cli_bench, cli_control, cli_evidence, cli_faults, cli_field, cli_link, cli_physics, cli_requirements, report
 from . import endpoints
 from . import session as sessions
 from .capture import CaptureError
@@ -319,6 +319,7 @@ cli_bench.add_to(bench)
 cli_requirements.add_to(cli)
 cli_control.add_to(cli)
 cli_faults.add_to(cli)
+cli_field.add_to(cli)
 cli_evidence.add_to(cli)
 
 

@@ -16,9 +16,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from . import anomalies, evidence_sources, requirements, versions
+from . import anomalies, evidence_sources, field_actions, requirements, versions
 from .anomalies import AnomaliesError
 from .evidence_sources import EvidenceError
+from .field_actions import FieldActionsError
 from .requirements import RequirementsError
 from .scenario_file import FOLDER
 from .world import RUNTIMES
@@ -102,7 +103,7 @@ def gather(plan: Plan, say: Say) -> list[Part]:
         part = done[name] = _piece(plan, name, words, found, committed_s)
         say("%d of %d: %s: %s" % (number, len(first) + len(last), part.name, part.state))
     parts += [done[name] for name, _ in (*last, *first)]
-    return [*parts, *_traces(parts, plan), _anomalies(plan)]
+    return [*parts, *_traces(parts, plan), *_field_actions(parts, plan), _anomalies(plan)]
 
 
 def _wanted(plan: Plan) -> tuple[list[Wanted], list[Wanted]]:
@@ -252,6 +253,22 @@ def _traces(parts: Iterable[Part], plan: Plan) -> list[Part]:
     told = "%d of %d scenarios have one trace on %s%s" % (
         len(both) - len(apart), len(plan.scenarios), " and ".join(plan.runtimes), "; NOT: " + ", ".join(apart) if apart else "")
     return [Part("traces", True, not apart and len(both) == len(plan.scenarios), told, "the runs above")]
+
+
+def _field_actions(parts: Iterable[Part], plan: Plan) -> list[Part]:
+    """Every field action with its verdict and story, from the runs; nothing where none of them was asked for."""
+    if not any(Path(name).name.startswith(field_actions.PREFIX) for name in plan.scenarios):
+        return []
+    runs = {part.data["scenario"]: part.data for part in parts if part.there and part.name.startswith("run ")}
+    try:
+        rows = field_actions.rows(field_actions.load(), runs)
+    except FieldActionsError as error:
+        return [Part("field actions", False, False, str(error))]
+    ok = not any(row["ok"] is False for row in rows)
+    data = {"schema": field_actions.RESULT_SCHEMA, "ok": ok, "rows": rows}
+    files = [_write(plan.out / "field-actions.html", field_actions.html(rows, "thecal-sim field-actions --out DIR", links=False), plan.out),
+             _write(plan.out / "field-actions.json", json.dumps(data, indent=1) + "\n", plan.out)]
+    return [Part("field actions", True, ok, field_actions.summary(rows), "the runs above", files, data)]
 
 
 def _anomalies(plan: Plan) -> Part:

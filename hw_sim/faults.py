@@ -14,7 +14,8 @@ over-infusing head (1.3: 48 h and 300 uL at 0.5 mL/day, 1.3 at 0.1 mL/day with a
 out in days (10 days), a leak of the septum, free flow, theft, a fill that went into the pocket; and a dead encoder, told from a stall by it. The *level against itself*: stuck, noisy, jumped. The *two clocks*:
 a jump above 5 min. The *self-test*, daily: a bit that turned over in the commissioning block, in the program, in the supervisor's copy, which is
 taken anew from the store; the *supervisor*, within half an hour of the step that it changes, one in the schedule that is run. The *cell's
-voltage*: film and end of life. The *store's* own writes. The *host's* arithmetic, at the refill: what was withdrawn against what was expected; a
+voltage*: a sudden drop and end of life; behind a film the *encoder* sees the train that its sag does not turn. The *store's* own writes. The
+*host's* arithmetic, at the refill: what was withdrawn against what was expected; a
 fill that the reservoir cannot take; the dose per day before anything is sent. Each of these has a bound in time and in volume where it is
 declared.
 
@@ -22,7 +23,8 @@ declared.
 catheter that came off, a tip that migrated, a partial occlusion through which the rollers push on, a bubble, an injection into the access port.
 *No CRC stands over what changes at every request*: a bit in the times of the last boluses. *No sensor measures a concentration*: a compounding
 error, a wrong label believed, adsorption to the walls. *Below the level's own walk*: 1.3 times too much at 0.1 mL/day and less with the default
-sensor (30 uL a day; the refill finds it), a head 10 % off, slipping rollers, a set tube, all inside the published accuracy of 14.5 %. *Nobody
+sensor (30 uL a day; the refill finds it), a head 10 % off, slipping rollers, a set tube, 13 kPa at the tip, all inside the published accuracy of 14.5 %.
+*Nobody counts*: resets in the midst of a pulse, behind a film in the cell; each pulse counts as delivered (AN-21). *Nobody
 looks*: lost propellant while the bellows is full; the inlet sensor shows it, and this firmware reads that for its own health only (AN-18). *Nobody
 knows*: the time zone that a clinician meant.
 

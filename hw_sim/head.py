@@ -71,13 +71,13 @@ class Head:
         return moved * self.gain * (1 - self._slip_per_kpa * back_kpa)
 
     def worn(self, rotor: int, steps: int) -> float:
-        """What wear leaves of the volume, 1 for a new head: the mean over `steps` (>= 1) from `rotor`."""
+        """What wear leaves of the volume, 1 for a new head: the mean over `steps` (0 or more) from `rotor`."""
         left = 1.0
         for share, since, rev in ((self.params.wear_share, 0, self.params.wear_rev), (self.worn_share, self._worn_from, self.wear_rev)):
             if share:
                 begin = (rotor - since) / self._steps_per_rev / rev
                 span = steps / self._steps_per_rev / rev
-                left *= 1 - share * (1 + math.exp(-begin) * math.expm1(-span) / span)
+                left *= 1 - share * (1 + math.exp(-begin) * (math.expm1(-span) / span if steps else -1))
         return left
 
     def wear(self, share: float, rotor: int, wear_rev: float) -> None:

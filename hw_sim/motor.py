@@ -86,6 +86,11 @@ class Motor:
         end = self._start_us + self._done * self.step_us
         return end - new * self.step_us, end
 
+    def driven_us(self, t_us: int) -> tuple[int, int]:
+        """Since when the coils have drawn current at `t_us`, and until when they will as things stand; an empty span if they do not."""
+        end_us = self._gate_us if self._limit == ENDLESS else min(self._gate_us, self._start_us + self._limit * self.step_us)
+        return (self._start_us, end_us) if self._start_us <= t_us < end_us else (t_us, t_us)
+
     def torque_left(self, field_t: float) -> float:
         """Share (0..1) of the torque that a static field of `field_t` leaves: it falls straight to nothing at `field_stall_t`."""
         return max(0.0, 1.0 - field_t / self._field_stall_t)

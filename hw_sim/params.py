@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from . import toml_table
+from .fit import Parts, flaws
 
 PARAMS_DIR = Path(__file__).parent / "params"
 SCHEMA = "thecal.params/1"
@@ -124,6 +125,8 @@ class BatteryParams:
     knee_mv: float = _quantity("mV", 0)
     knee_width: float = _quantity("1", 1e-3, 1)
     brown_out_mv: float = _quantity("mV", 0, 10000)
+    awake_uw: float = _quantity("uW", 0)
+    buffer_uf: float = _quantity("uF")
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +138,7 @@ class SensorParams:
     level_quantum_ul: float = _quantity("uL/count")
     level_sigma_ul: float = _quantity("uL", 0)
     level_drift_ul_sqrt_day: float = _quantity("uL/sqrt(day)", 0)
-    level_per_k: float = _quantity("1/K", -0.1, 0.1)
+    level_per_k: float = _quantity("1/K", -0.05, 0.05)     # 20 .. 45 C are 17 K from 37: beyond it a reading changes its sign
     level_reference_c: float = _quantity("C", 0, 60)
     inlet_quantum_kpa: float = _quantity("kPa/count")
     inlet_sigma_kpa: float = _quantity("kPa", 0)
@@ -244,25 +247,10 @@ class PlantParams:
             catheter = replace(catheter, length_cm=float(catheter_cm))
         vessel = body(ReservoirParams, "reservoir", reservoir or name + "-20ml")
         motor, roller = body(MotorParams, "motor", name), body(HeadParams, "head", head or name)
-        _check_parts(motor, roller, head or name, vessel, reservoir or name)
-        return cls(motor=motor, head=roller, reservoir=vessel, catheter=catheter, battery=body(BatteryParams, "battery", name),
-                   sensors=body(SensorParams, "sensors", sensors or name), drugs=_drugs(folders))
-
-
-def _check_parts(motor: MotorParams, head: HeadParams, head_name: str, vessel: ReservoirParams, vessel_name: str) -> None:
-    """What each number allows and all of them together do not."""
-    if 1_000_000 % motor.steps_per_s:
-        raise ParamError("motor: steps_per_s is %d, a step must take whole microseconds: it must divide 1,000,000" % motor.steps_per_s)
-    if head.recoil_angle_deg > 360 / head.rollers:
-        raise ParamError("head %s: recoil_angle_deg is %g, it must not exceed the pitch of %d rollers, %g deg"
-                         % (head_name, head.recoil_angle_deg, head.rollers, 360 / head.rollers))
-    if head.no_fill_kpa >= head.full_fill_kpa:
-        raise ParamError("head %s: no_fill_kpa is %g, it must be below full_fill_kpa, %g" % (head_name, head.no_fill_kpa, head.full_fill_kpa))
-    if not vessel.residual_ul < vessel.capacity_ul <= vessel.overfill_limit_ul:
-        raise ParamError("reservoir %s: residual_ul %g, capacity_ul %g and overfill_limit_ul %g must rise in this order"
-                         % (vessel_name, vessel.residual_ul, vessel.capacity_ul, vessel.overfill_limit_ul))
-    if vessel.initial_ul > vessel.capacity_ul:
-        raise ParamError("reservoir %s: initial_ul is %g, it must not exceed capacity_ul, %g" % (vessel_name, vessel.initial_ul, vessel.capacity_ul))
+        cell, converters = body(BatteryParams, "battery", name), body(SensorParams, "sensors", sensors or name)
+        for flaw in flaws(Parts(motor, roller, vessel, catheter, cell, converters, head or name, reservoir or name, sensors or name)):
+            raise ParamError(flaw)
+        return cls(motor=motor, head=roller, reservoir=vessel, catheter=catheter, battery=cell, sensors=converters, drugs=_drugs(folders))
 
 
 def _folders(ours: Path, beside: Path | None) -> tuple[Path, ...]:

@@ -16,7 +16,7 @@ from .catheter import Catheter
 from .params import PatientParams, PlantParams
 from .plant import Plant
 from .plant_faults import FAULTS
-from .reservoir import vapour_kpa
+from .propellant import vapour_kpa
 
 S, MIN_US, HOUR_US, DAY_US = 1_000_000, 60_000_000, 3_600_000_000, 86_400_000_000
 S_PER_DAY = 86_400

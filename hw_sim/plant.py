@@ -13,6 +13,7 @@ kPa, temperature C, field T, time in integer virtual microseconds from the start
 """
 from __future__ import annotations
 
+import math
 import random
 from typing import Any
 
@@ -29,11 +30,14 @@ FATIGUE_SHARE = 0.3     # of the volume that a tube which fatigues loses in the 
 
 
 class Plant(Flows):
-    """One pump in one patient, in its surroundings. `reed_closed`: a magnetic field holds the reed switch. `flat`: no controller runs on this cell."""
+    """One pump in one patient, in its surroundings. `reed_closed`: a magnetic field holds the reed switch. `flat`: no controller runs on this cell.
+
+    `sag_us`: when the train under way will have pulled the terminal voltage below what the controller runs on, ENDLESS if it will not.
+    """
 
     __slots__ = ("reed_closed", "flat", "_motor", "_battery", "_sensors", "_rotor", "_stalled", "_cell_mv", "_wakes", "_received", "_sent", "_lost_steps",
                  "_head_ul", "_chance", "_stops_us", "_stop_us", "_bound_us", "_held", "_losing", "_lost_rest", "_train_lost", "_moved_us",
-                 "_set_after_us", "_set_tube_ul", "_aging")
+                 "_set_after_us", "_set_tube_ul", "_aging", "sag_us", "_weak_us", "_low_mv")
 
     def __init__(self, params: PlantParams, patient: PatientParams, seed: int = 1, environment: Environment | None = None):
         super().__init__(params, patient, environment)
@@ -48,6 +52,9 @@ class Plant(Flows):
         self._lost_steps = 0                    # put out by the driver, not turned by the rotor
         self._head_ul = 0.0
         self._cell_mv = params.battery.full_mv  # terminal voltage at the last look, film and all
+        self._low_mv = max(params.motor.driver_min_mv, params.battery.brown_out_mv)     # above it the cell carries whatever is on it
+        self.sag_us = ENDLESS
+        self._weak_us: float = ENDLESS          # from then on the driver has too little voltage to turn the rotor under its own load
         self.flat = False
         self._stalled = False                   # the rotor stands, whatever is ordered
         self._held = self.reed_closed = False   # by a magnetic field
@@ -92,15 +99,18 @@ class Plant(Flows):
         self._motor.order(self.t_us, steps, hold_us)
         if self._losing:
             self._train_lost = self._chance["intermittent_stall"].random() < self.faults.get("intermittent_stall", 0.0)
+            self._load_the_cell()
 
     def drop_enable(self) -> None:
         """Open the enable switch now; steps not yet made are lost."""
         self._motor.drop_enable(self.t_us)
+        if self._losing:
+            self._load_the_cell()
 
     def next_edge_us(self) -> int | None:
         """When the encoder next moves although enable is commanded off; None if it will not."""
         edge_us = self._motor.next_edge_us(self.t_us)
-        if edge_us is None or self._line.room_ul(self.params.head.stall_kpa) <= 0:
+        if edge_us is None or self._line.room_ul(self.params.head.stall_kpa - self._tip_kpa) <= 0:
             return None
         if self._stalled:       # a field or a bound gear may let go of a rotor that runs wild
             return None if self._stop_us == ENDLESS or "rotor_stall" in self.faults else self._motor.next_edge_us(max(self.t_us, self._stop_us))
@@ -119,15 +129,17 @@ class Plant(Flows):
         if start_us - self._moved_us > self._set_after_us:
             self._head.set_tube(rotor, self.params.head.tube_set_ul if self._set_tube_ul is None else self._set_tube_ul)
         self._moved_us = end_us
-        back_kpa = 0.0
+        back_kpa = self._tip_kpa
         if line.kinked:
             self._relax(start_us)
-            back_kpa = line.back_kpa
+            back_kpa += line.back_kpa
             turned = self._head.steps_within(rotor, steps, back_kpa, line.room_ul(self._stall_kpa(end_us)))
             self._lost_steps += steps - turned
             steps = turned
-            unopposed_ul = self._head.volume_ul(rotor, steps, 0.0)
-            back_kpa = line.mean_kpa(unopposed_ul, (end_us - start_us) * 1e-6, self.params.head.slip_per_kpa)
+            unopposed_ul = self._head.volume_ul(rotor, steps, self._tip_kpa)
+            slip_per_kpa = self.params.head.slip_per_kpa        # against what is left behind the slip by the tip's pressure
+            slip_per_kpa /= 1 - slip_per_kpa * self._tip_kpa
+            back_kpa = self._tip_kpa + line.mean_kpa(unopposed_ul, (end_us - start_us) * 1e-6, slip_per_kpa)
         self._rotor = rotor + steps
         volume = self._head.volume_ul(rotor, steps, back_kpa)
         if self._aging and steps:
@@ -169,28 +181,34 @@ class Plant(Flows):
         elif self._cell_mv < self.params.motor.driver_min_mv:
             turned = 0
             faults.fire("battery_drop_mv", end_us)
+            faults.fire("battery_film_ohm", end_us)
         elif self._train_lost:
             turned = 0
             faults.fire("intermittent_stall", end_us)
-        elif "lost_steps" in faults:
-            self._lost_rest += steps * faults["lost_steps"]
-            turned -= int(self._lost_rest)
-            if turned < steps:
-                faults.fire("lost_steps", end_us)
-            self._lost_rest -= steps - turned
+        else:
+            if self._weak_us < end_us:
+                turned = max(0, steps - math.ceil((end_us - self._weak_us) / self._motor.step_us))
+                faults.fire("battery_film_ohm", end_us)
+            if "lost_steps" in faults:
+                self._lost_rest += turned * faults["lost_steps"]
+                lost = int(self._lost_rest)
+                self._lost_rest -= lost
+                turned -= lost
+                if lost:
+                    faults.fire("lost_steps", end_us)
         self._lost_steps += steps - turned
         return turned
 
     def _stall_kpa(self, t_us: int) -> float:
-        """Pressure behind a kink at which the torque that a field leaves no longer turns the rotor."""
-        return self.params.head.stall_kpa * self._motor.torque_left(self.field_t(t_us))
+        """Pressure behind a kink, above that around the tip, at which the torque that a field leaves no longer turns the rotor."""
+        return self.params.head.stall_kpa * self._motor.torque_left(self.field_t(t_us)) - self._tip_kpa
 
     def _prove(self, rotor: int, steps: int, end_us: int) -> None:
         """Tell the faults of the head that made this motion's volume another one."""
         head = self._head
         for name in self._aging:
             if name == "head_gain" and head.gain != 1 or name in ("head_wear", "tube_fatigue") and head.worn(rotor, steps) != 1 \
-                    or name == "tube_set" and head.lobes_ul(rotor, steps):
+                    or name == "tube_set" and head.lobes_ul(rotor, steps) or name == "tip_kpa" and head.params.slip_per_kpa * self._tip_kpa:
                 self.faults.fire(name, end_us)
 
     # ---- faults and surroundings
@@ -224,11 +242,13 @@ class Plant(Flows):
         if present.get("tube_set") != self._set_tube_ul:
             self._set_tube_ul = present.get("tube_set")
             self._head.set_tube(self._rotor, self._set_tube_ul or 0.0)
-        self._aging = tuple(name for name in ("head_gain", "head_wear", "tube_fatigue", "tube_set") if name in present)
+        self._aging = tuple(name for name in ("head_gain", "head_wear", "tube_fatigue", "tube_set", "tip_kpa") if name in present)
         self._battery.leak(self.t_us, present.get("battery_leak_uw", 0.0))
+        self._battery.film_ohm = present.get("battery_film_ohm", 0.0)
         self._sensors.set_faults(self.t_us, present, present.fire)
         self._faults_of_flows()
         self._look_at_the_cell()
+        self._load_the_cell()
         self._surroundings_changed()
 
     def _surroundings_changed(self) -> None:
@@ -265,19 +285,41 @@ class Plant(Flows):
             warm_c = self.patient.temperature_c
             inlet_kpa = reservoir.pressure_kpa(warm_c)
         cell_mv = voltage_mv(self._battery.cell, self._used_mj())
-        if self.faults or cell_mv < self.params.motor.driver_min_mv:
+        if self.faults or cell_mv < self._low_mv:
             self._look_at_the_cell()
+            if self._battery.film_ohm:
+                cell_mv = self._through_the_film(cell_mv)
         return self._sensors.read(now_us, self._rotor, reservoir.volume_ul, inlet_kpa, warm_c, cell_mv)
 
     def _look_at_the_cell(self) -> None:
         """Whether the driver still starts a train, and whether anything else may keep the rotor from making what was ordered."""
         present = self.faults
-        self._cell_mv = voltage_mv(self._battery.cell, self._used_mj()) - present.get("battery_drop_mv", 0.0)
+        self._cell_mv = voltage_mv(self._battery.cell, self._used_mj()) - present.get("battery_drop_mv", 0.0) - self._battery.awake_drop_mv()
         if "battery_leak_uw" in present and self._battery.leaked_mj(self.t_us):
             present.fire("battery_leak_uw", self.t_us)
         self.flat = self._cell_mv < self._battery.cell.brown_out_mv
         self._losing = self._cell_mv < self.params.motor.driver_min_mv or any(
-            name in present for name in ("intermittent_stall", "lost_steps", "driver_stuck_on", "enable_stuck"))
+            name in present for name in ("intermittent_stall", "lost_steps", "driver_stuck_on", "enable_stuck", "battery_film_ohm"))
+
+    def _load_the_cell(self) -> None:
+        """When the train under way, if there is one, will have pulled the cell below what driver and controller need."""
+        self.sag_us = self._weak_us = ENDLESS
+        if not self._battery.film_ohm:
+            return
+        self._look_at_the_cell()
+        since_us, end_us = self._motor.driven_us(self.t_us)
+        self._weak_us = since_us + self._battery.sags_in_us(self._cell_mv - self.params.motor.driver_min_mv)
+        sag_us = since_us + self._battery.sags_in_us(self._cell_mv - self._battery.cell.brown_out_mv)
+        if sag_us < end_us:
+            self.sag_us = max(self.t_us, math.ceil(sag_us))
+
+    def _through_the_film(self, cell_mv: float) -> float:
+        """What a converter sees of a cell of `cell_mv`: the controller is awake, and the motor may be driven."""
+        now_us, film = self.t_us, self._battery
+        seen_mv = cell_mv - film.awake_drop_mv() - film.sag_mv(now_us - self._motor.driven_us(now_us)[0])
+        if round(seen_mv) != round(cell_mv):
+            self.faults.fire("battery_film_ohm", now_us)
+        return max(0.0, seen_mv)
 
     def _used_mj(self) -> float:
         motor = self._motor
@@ -307,7 +349,7 @@ class Plant(Flows):
             "reservoir_ul": reservoir.volume_ul, "reservoir_kpa": inlet_kpa, "reservoir_gauge_kpa": inlet_kpa - ambient_kpa,
             "overfilled_ul": max(0.0, reservoir.volume_ul - self.params.reservoir.capacity_ul),
             "line_ul": self._line.dead_ul + self._line.stored_ul, "line_stored_ul": self._line.stored_ul,
-            "line_kpa": self.patient.csf_kpa + self._line.back_kpa,
+            "line_kpa": self.patient.csf_kpa + self._tip_kpa + self._line.back_kpa,
             "rotor_steps": self._rotor, "commanded_steps": self._motor.commanded, "lost_steps": self._lost_steps, "stalled": self._stalled,
             "battery_mj": self._used_mj(),
             "listening_mj": self._battery.listening_mj(self._wakes, self._received, self._sent),

@@ -48,6 +48,7 @@ FAULTS: dict[str, FaultKind] = {
     "disconnect": FaultKind(True),                              # the catheter is off the pump: all of it goes into tissue
     "migration": FaultKind(0.0, "", 0.0, 1.0),                  # share of what leaves at the tip that still reaches the spinal fluid
     "bubble_ul": FaultKind(50.0, "uL", 0.0, 1000.0),            # gas in the line (at 101.3 kPa): it yields where a line swells
+    "tip_kpa": FaultKind(-13.3, "kPa", -30.0, 30.0),            # around the tip, above (below) the patient's CSF pressure at rest: the head slips by it
     # sensors
     "level_stuck": FaultKind(True),
     "level_offset_ul": FaultKind(1000.0, "uL", -50_000.0, 50_000.0),
@@ -61,7 +62,8 @@ FAULTS: dict[str, FaultKind] = {
     "temperature_stuck": FaultKind(True),
     "temperature_offset_c": FaultKind(3.0, "C", -40.0, 40.0),
     # battery
-    "battery_drop_mv": FaultKind(500.0, "mV", 0.0, 5000.0),     # film: the terminal voltage falls
+    "battery_drop_mv": FaultKind(500.0, "mV", 0.0, 5000.0),     # sudden drop: a constant part of the terminal voltage is gone
+    "battery_film_ohm": FaultKind(100.0, "ohm", 0.0, 10_000.0), # film: in series with every load, the motor's the heaviest
     "battery_leak_uw": FaultKind(200.0, "uW", 0.0, 1e6),        # a load that nobody ordered: feedthrough leak
     # surroundings, the same inputs as the environment's table and stronger than it
     "temperature_c": FaultKind(40.0, *KINDS["temperature_c"]),  # of the body around pump and sensor

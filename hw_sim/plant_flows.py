@@ -2,7 +2,8 @@
 
 `Flows` stands between the plant's contents (plant_hands.py) and its motion (plant.py). A head is calibrated at 37 C and sea level; what
 heat, height, overfilling, a lost propellant or a gap at its rollers make of its volume is a share of it, 1 and not computed while nothing
-of this is so. The closed forms of what flows are in standing.py.
+of this is so. What stands around the tip (`tip_kpa`: raised CSF pressure, the column of a test bench) acts on the head through the open line at
+once; by how much the line itself swells with it (0.5 uL a kPa, once) is not followed. The closed forms of what flows are in standing.py.
 """
 from __future__ import annotations
 
@@ -14,7 +15,7 @@ from .head import CALIBRATED_AMBIENT_KPA, CALIBRATED_C, Head
 from .params import PatientParams, PlantParams
 from .plant_faults import PlantFaults
 from .plant_hands import Hands
-from .reservoir import vapour_kpa
+from .propellant import vapour_kpa
 from .standing import bore_ul_kpa_s, kinked_ul, open_ul
 
 PIECE_UL = 250.0        # of a long motion whose pressure depends on what it leaves: the head's share is taken at the middle of each
@@ -26,7 +27,7 @@ class Flows(Hands):
     """A plant's contents under pressure. A subclass calls `_faults_of_flows` whenever a fault was set or healed."""
 
     __slots__ = ("faults", "environment", "_head", "_line_us", "_pressed", "_gauge_kpa", "_gap_per_kpa", "_standing", "_standing_us", "_free",
-                 "_septum_ul_s", "_free_ul", "_adsorbed_s")
+                 "_septum_ul_s", "_free_ul", "_adsorbed_s", "_tip_kpa")
 
     def __init__(self, params: PlantParams, patient: PatientParams, environment: Environment | None):
         super().__init__(params, patient)
@@ -36,6 +37,7 @@ class Flows(Hands):
         self._free_ul = 0.0                     # past open rollers
         self._pressed = False                   # the pressure at the head's inlet may not be that of its calibration
         self._gap_per_kpa = 0.0
+        self._tip_kpa = 0.0                     # pressure around the tip above CSF at rest, at which the head was calibrated
         self._gauge_kpa = vapour_kpa(params.reservoir.boiling_point_k, params.reservoir.vaporisation_kj_mol, CALIBRATED_C) - CALIBRATED_AMBIENT_KPA
         self._standing = False                  # a flow that no rotor makes is open
         self._standing_us = 0                   # instant up to which it has flowed
@@ -51,6 +53,7 @@ class Flows(Hands):
         present = self.faults
         self._reservoir.propellant_lost = "propellant_lost" in present
         self._gap_per_kpa = present.get("roller_gap", 0.0)
+        self._tip_kpa = present.get("tip_kpa", 0.0)
         self._free = present.get("free_flow", 0.0)
         self._septum_ul_s = present.get("septum_leak", 0.0) / S_PER_DAY
         self._adsorbed_s = present.get("adsorption", 0.0) / S_PER_DAY
@@ -216,6 +219,7 @@ class Flows(Hands):
         self._free_ul += moved_ul
         if moved_ul:
             self.faults.fire("free_flow", t_us)
+            self.faults.fire("tip_kpa", t_us)
         self._deliver(pieces, since_us, t_us)
 
     def _dry_s(self, drive_kpa: float, available_ul: float, dt_s: float) -> float:
@@ -234,5 +238,5 @@ class Flows(Hands):
         for at_us, weight in ((since_us, 1), ((since_us + t_us) >> 1, 4), (t_us, 1)):
             ambient_kpa = self.ambient_kpa(at_us)
             total += weight * (reservoir.pressure_kpa(self.temperature_c(at_us), ambient_kpa, volume_ul) - ambient_kpa)
-        return total / 6 - self.patient.csf_kpa
+        return total / 6 - self.patient.csf_kpa - self._tip_kpa
 

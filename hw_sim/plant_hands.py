@@ -6,7 +6,7 @@ happens at the plant's present instant (`t_us`). Units as in plant.py: uL, ng, n
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from .catheter import Catheter, Pieces
@@ -147,28 +147,28 @@ class Hands:
                         csf.dose(middle_us, dose_ng)
                     i += 1
             return
-        total = sum(volume for volume, _ in pieces)
-        gone = 0.0
-        begin_us = start_us
-        for volume, conc in pieces:
+        for begin_us, until_us, volume, conc in _in_turn(pieces, start_us, end_us):
             self._delivered_ul += volume
-            gone += volume
-            until_us = start_us + round((end_us - start_us) * gone / total) if total else end_us
             for i in range(len(self._csf)):
                 dose_ng = volume * conc[i]
                 self._tip_ng[i] += dose_ng
                 self._infuse(i, begin_us, until_us, dose_ng)
-            begin_us = until_us
 
     def _stray(self, pieces: Pieces, start_us: int, end_us: int) -> Pieces:
         """Bring into the tissue what left at a leak, and of `pieces` what a migrated tip does not put into the fluid; returns the rest."""
         share = self._stray_share
-        astray = self._line.lost + [(volume * share, conc) for volume, conc in pieces if share]
+        ways = [self._line.lost, [(volume * share, conc) for volume, conc in pieces if share]]
+        astray = ways[0] + ways[1]
         self._line.lost = []
         for i, plasma in enumerate(self._plasma):
             dose_ng = math.fsum(volume * conc[i] for volume, conc in astray)
             self._strayed_ng[i] += dose_ng
-            plasma.leak(start_us, end_us, dose_ng)
+            if end_us - start_us <= IMPULSE_US:
+                plasma.leak(start_us, end_us, dose_ng)
+                continue
+            for way in ways:
+                for begin_us, until_us, volume, conc in _in_turn(way, start_us, end_us):
+                    plasma.leak(begin_us, until_us, volume * conc[i])
         self._strayed_ul += math.fsum(volume for volume, _ in astray)
         return [(volume * (1 - share), conc) for volume, conc in pieces]
 
@@ -223,3 +223,13 @@ class Hands:
             if came_ng:
                 worst = max(worst, abs(found_ng - came_ng) / came_ng)
         return worst
+
+
+def _in_turn(pieces: Pieces, start_us: int, end_us: int) -> Iterator[tuple[int, int, float, Conc]]:
+    """(from, to, volume, concentrations) of what leaves one behind the other, evenly by volume, between two instants."""
+    total, gone, begin_us = sum(volume for volume, _ in pieces), 0.0, start_us
+    for volume, conc in pieces:
+        gone += volume
+        until_us = start_us + round((end_us - start_us) * gone / total) if total else end_us
+        yield begin_us, until_us, volume, conc
+        begin_us = until_us

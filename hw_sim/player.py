@@ -321,6 +321,7 @@ class Player:
         """What the scenario expects, what the oracle says, and what was refused."""
         clinician, ended = self.clinician, not self.interrupted and not self.failure
         deaf = clinician is None or clinician.deaf
+        self.observed.faults = self.world.faults()
         if clinician:
             clinician.bedside.finish()
             self.observed.denied, self.observed.notes = len(clinician.denied), clinician.notes

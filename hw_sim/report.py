@@ -172,7 +172,7 @@ def _checks(result: Mapping[str, Any], alarms: Sequence[Mapping[str, Any]]) -> s
     expectations = sorted(result.get("expectations") or [], key=lambda row: (False, True, None).index(row.get("ok")))
     checked = table(["", "expectation", "found", "bound", ""], [
         [f'<span class="mark">{marks[row.get("ok")][1]}</span>', escape(str(row.get("name"))),
-         number(row.get("value")), f'<span class="wrap">{number(row.get("bound"))}</span>', escape(str(row.get("unit") or ""))] for row in expectations],
+         number(row.get("value")), f'<span class="wrap">{number(row.get("bound")).replace("= ", "=&nbsp;")}</span>', escape(str(row.get("unit") or ""))] for row in expectations],
         numeric=(2, 3), classes=[marks[row.get("ok")][0] for row in expectations])
     raised = table(["alarm", "code", "raised", "cleared"], [
         [escape(str(alarm.get("name") or "")), number(alarm.get("code")), moment(alarm.get("raised_s")),

@@ -116,7 +116,7 @@ def _figure(name: str, title: str, note: str, panels: Sequence[tuple[str, int]],
     used = [(axis, *panel) for axis, panel in zip(axes, panels) if any(trace["yaxis"] == axis for trace in drawn)]
     inner = sum(height for _, _, height in used) + PANEL_GAP_PX * (len(used) - 1)
     top_px = 20 + 20 * math.ceil(len(named) / 8) + 18 * bool(used[0][1])
-    layout: Figure = {"xaxis": {"anchor": "free", "position": 0}, "annotations": [], "margin": {"l": 150, "r": 18, "t": top_px, "b": 46}}
+    layout: Figure = {"xaxis": {"anchor": "free", "position": 0}, "annotations": [], "margin": {"l": 172, "r": 18, "t": top_px, "b": 46}}
     top = float(inner)
     for axis, heading, height in used:
         layout["yaxis" + axis[1:]] = {"domain": [round(max(0.0, top - height) / inner, 5), round(top / inner, 5)],
@@ -308,11 +308,16 @@ def others(samples: Samples) -> Figure | None:
     return _figure("others", "Other recorded columns", "As recorded; click a name to show it.", [("as recorded", 220)], drawn, from_zero=False)
 
 
+def _lane(name: str) -> str:
+    """A name that the left margin has room for."""
+    return name if len(name) <= MAX_LANE_LETTERS else name[:MAX_LANE_LETTERS - 1].rstrip() + "…"
+
+
 def timeline(samples: Samples, events: Sequence[Mapping[str, str]], alarms: Sequence[Mapping[str, Any]], end_s: float) -> Figure | None:
     """Events in lanes by source and name, alarms as bars from raised to cleared, on the time axis of all figures."""
     lanes: dict[str, list[Mapping[str, str]]] = {}
     for event in events:
-        lanes.setdefault(f"{event['source']} · {event['name']}"[:MAX_LANE_LETTERS], []).append(event)
+        lanes.setdefault(_lane(f"{event['source']} · {event['name']}"), []).append(event)
     if len(lanes) > MAX_EVENT_LANES:
         lanes = {}
         for event in events:
@@ -322,7 +327,7 @@ def timeline(samples: Samples, events: Sequence[Mapping[str, str]], alarms: Sequ
     traces: list[Figure | None] = []
     alarm_lanes = []
     for alarm in alarms:
-        lane = f"alarm · {alarm.get('name') or alarm.get('code')}"[:MAX_LANE_LETTERS]
+        lane = _lane(f"alarm · {alarm.get('name') or alarm.get('code')}")
         if lane not in alarm_lanes:
             alarm_lanes.append(lane)
         cleared = alarm.get("cleared_s")

@@ -2,7 +2,7 @@
 
 Liquid is mixed ideally at every fill, C = (V_fill C_new + V_res C_old) / (V_fill + V_res); what cannot be withdrawn
 (the residual) stays and dilutes or enriches the next fill. The head starves at the residual. A two-phase propellant keeps
-its vapour pressure whatever the volume: P = 101.3 kPa exp(dH/R (1/Tb - 1/T)). Overfilled, the bellows' stop adds to it. Without
+its vapour pressure whatever the volume (propellant.py). Overfilled, the bellows' stop adds to it. Without
 propellant nothing pushes but ambient pressure, less what the bellows' own spring takes.
 """
 from __future__ import annotations
@@ -10,18 +10,9 @@ from __future__ import annotations
 import math
 
 from .params import ReservoirParams
-
-GAS_KJ_MOL_K = 8.314462618e-3   # molar gas constant (SI, exact by definition to the digits given)
-ICE_POINT_K = 273.15
-ATMOSPHERE_KPA = 101.3          # the boiling point is stated at this pressure
+from .propellant import ATMOSPHERE_KPA, vapour_kpa
 
 Conc = tuple[float, ...]        # ng/uL of each drug, in the plant's order of appearance
-
-
-def vapour_kpa(boiling_point_k: float, vaporisation_kj_mol: float, temperature_c: float) -> float:
-    """Absolute vapour pressure (kPa) of the propellant at `temperature_c` (Clausius-Clapeyron, constant heat)."""
-    inverse = 1 / boiling_point_k - 1 / (ICE_POINT_K + temperature_c)
-    return ATMOSPHERE_KPA * math.exp(vaporisation_kj_mol / GAS_KJ_MOL_K * inverse)
 
 
 def mixed(volume_a_ul: float, conc_a: Conc, volume_b_ul: float, conc_b: Conc) -> Conc:

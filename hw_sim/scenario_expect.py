@@ -19,6 +19,7 @@ NL_PER_UL = 1000
 PATIENT_BOLUS = "patient bolus started"     # how `logged` names it: the log's "bolus started" of the patient's kind
 COLUMNS = ("t_s", "tip_ng", "delivered_ul", "lumbar", "cisternal", "oral_csf", "oral_ng", "plasma")
 OUTCOMES = ("granted", "refused")       # of a patient's request
+EDGES = ("raised", "cleared", "standing")   # of an alarm; standing: raised, or it rings already
 MEAN, LOWEST, HIGHEST = range(3)
 
 
@@ -31,6 +32,7 @@ class Observed:
     without telemetry; `prescribed` holds (from s, ng/day) of the first drug. `lags_ul` are the volumes that the head pushed between a
     fill of another concentration and its arrival at the tip; `bridges_h` hours, `boluses_nl` volumes of finished patient boluses and
     `logged` events by name are of the pump's own log. `denied`: events refused as they were meant to be. `notes`: the host's sentences.
+    `faults`: every fault of the run as World.faults tells it.
     """
 
     columns: dict[str, array[float]] = field(default_factory=lambda: {name: array("d") for name in COLUMNS})
@@ -50,6 +52,7 @@ class Observed:
     truth: Mapping[str, Any] = field(default_factory=dict)
     mass_error: float = 0.0
     gap_nl: float | None = None
+    faults: list[dict[str, Any]] = field(default_factory=list)
 
     def window(self, first_s: float, last_s: float) -> range:
         """Indices of the samples from `first_s` to `last_s`, both included."""
@@ -157,6 +160,12 @@ def _computed_error_ul(run: Observed, _: Mapping[str, Any]) -> float | None:
     return None if run.status is None else abs(run.status.reservoir_computed_nl / 1000 - run.truth["reservoir_ul"])
 
 
+def _computed_above_true_ul(run: Observed, options: Mapping[str, Any]) -> float | None:
+    """How much more the pump's book says the reservoir holds than it does hold at `at`: what a refill's arithmetic would find."""
+    status, truth = run.told.get(options["at"]), run.marks.get(options["at"])
+    return None if status is None or truth is None else float(status.reservoir_computed_nl / NL_PER_UL - truth["reservoir_ul"])
+
+
 # ------------------------------------------------------------------------------------------------ alarms
 
 def _chosen(run: Observed, options: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -164,8 +173,13 @@ def _chosen(run: Observed, options: Mapping[str, Any]) -> list[dict[str, Any]]:
             and alarm["priority"] <= options.get("priority_max", 4)]
 
 
+def _raised_within(run: Observed, options: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Of these those raised from `from` (the implant) to before `to` (the end)."""
+    return [alarm for alarm in _chosen(run, options) if options.get("from", 0) <= alarm["raised_s"] < options.get("to", math.inf)]
+
+
 def _alarms(run: Observed, options: Mapping[str, Any]) -> float | None:
-    return None if run.status is None else float(len(_chosen(run, options)))
+    return None if run.status is None else float(len(_raised_within(run, options)))
 
 
 def _standing(run: Observed, options: Mapping[str, Any]) -> float | None:
@@ -178,10 +192,29 @@ def _patient_boluses(run: Observed, options: Mapping[str, Any]) -> float:
 
 
 def _alarm_after_min(run: Observed, options: Mapping[str, Any]) -> float | None:
-    """From `from` to the first time that alarm `code` was `edge` (raised or cleared) after it."""
-    edge = options.get("edge", "raised") + "_s"
-    times = [alarm[edge] for alarm in _chosen(run, options) if alarm[edge] is not None and alarm[edge] >= options["from"]]
-    return (min(times) - options["from"]) / 60 if times else None
+    """From `from` to the first time that alarm `code` was `edge` after it: raised or cleared; "standing": 0 where it rang already."""
+    return _after_min(run, options, options["from"], options.get("edge", EDGES[0]))
+
+
+def _came(run: Observed, options: Mapping[str, Any]) -> list[float]:
+    """When `fault` was set, by date or by chance."""
+    return [fault["set_s"] for fault in run.faults if fault["name"] == options["fault"]]
+
+
+def _alarm_after_fault_min(run: Observed, options: Mapping[str, Any]) -> float | None:
+    """The longest time from a `fault` to alarm `code`, 0 where it rang already or no such fault came; None where one was never said."""
+    waits = [_after_min(run, options, set_s, EDGES[2]) for set_s in _came(run, options)]
+    return None if None in waits else max((wait for wait in waits if wait is not None), default=0.0)
+
+
+def _after_min(run: Observed, options: Mapping[str, Any], from_s: float, edge: str) -> float | None:
+    chosen = _chosen(run, options)
+    if edge == EDGES[2]:
+        if any(alarm["raised_s"] <= from_s and (alarm["cleared_s"] is None or alarm["cleared_s"] > from_s) for alarm in chosen):
+            return 0.0
+        edge = EDGES[0]
+    times = [alarm[edge + "_s"] for alarm in chosen if alarm[edge + "_s"] is not None and alarm[edge + "_s"] >= from_s]
+    return (min(times) - from_s) / 60 if times else None
 
 
 # ------------------------------------------------------------------------------------------------ levels
@@ -294,8 +327,10 @@ QUANTITIES: dict[str, Quantity] = {
     "lockout_min": Quantity("min", {"at": "duration!"}, _told("lockout_s", 60)),
     "missed_ul": Quantity("uL", {"cause": "cause"}, _missed_ul),
     "computed_error_ul": Quantity("uL", {}, _computed_error_ul),
+    "computed_above_true_ul": Quantity("uL", {"at": "duration!"}, _computed_above_true_ul),
+    "battery_mv": Quantity("mV", {"at": "duration!"}, _told("battery_mv")),
     "demanded_ordered_gap_nl": Quantity("nL", {}, lambda run, _: run.gap_nl),
-    "alarms": Quantity("", {"code": "count", "priority_max": "count"}, _alarms),
+    "alarms": Quantity("", {"code": "count", "priority_max": "count", "from": "duration", "to": "duration"}, _alarms),
     "alarms_standing": Quantity("", {"code": "count", "priority_max": "count"}, _standing),
     "patient_boluses": Quantity("", {"outcome": "outcome!"}, _patient_boluses),
     "patient_bolus_ul": Quantity("uL", {}, lambda run, _: sum(run.boluses_nl) / NL_PER_UL),
@@ -303,6 +338,8 @@ QUANTITIES: dict[str, Quantity] = {
     "said": Quantity("", {"text": "text!"}, lambda run, options: float(sum(1 for note in run.notes if options["text"] in note))),
     "refused_orders": Quantity("", {}, lambda run, _: float(run.denied)),
     "alarm_after_min": Quantity("min", {"code": "count!", "from": "duration!", "edge": "edge"}, _alarm_after_min),
+    "faults": Quantity("", {"fault": "fault!"}, lambda run, options: float(len(_came(run, options)))),
+    "alarm_after_fault_min": Quantity("min", {"code": "count!", "fault": "fault!"}, _alarm_after_fault_min),
     "bridge_h": Quantity("h", {}, lambda run, _: _last(run.bridges_h)),
     "concentration_lag_ul": Quantity("uL", {}, lambda run, _: _last(run.lags_ul)),
     "mass_error": Quantity("", {}, lambda run, _: run.mass_error),
@@ -320,8 +357,8 @@ QUANTITIES: dict[str, Quantity] = {
     "oral_to_pump_dose": Quantity("", {"days": "count"}, _oral_ratio),
 }
 # What only the pump can tell: n/a without telemetry, as is what hangs on a prescription that could not be given.
-TOLD_BY_PUMP = frozenset(("delivered_error_pct", "missed_ul", "computed_error_ul", "demanded_ordered_gap_nl", "alarms", "alarms_standing",
-                          "alarm_after_min", "bridge_h", "rate_ul_day", "low_reservoir_days", "lockout_min", "patient_boluses", "patient_bolus_ul",
+TOLD_BY_PUMP = frozenset(("delivered_error_pct", "missed_ul", "computed_error_ul", "computed_above_true_ul", "battery_mv", "demanded_ordered_gap_nl", "alarms",
+                          "alarms_standing", "alarm_after_min", "alarm_after_fault_min", "bridge_h", "rate_ul_day", "low_reservoir_days", "lockout_min", "patient_boluses", "patient_bolus_ul",
                           "logged", "said", "refused_orders"))
 
 

@@ -28,6 +28,7 @@ QUANTITY_OF = {"temperature": "temperature_c", "ambient": "ambient_kpa", "field"
 YEAR_S = 365.25 * 86_400
 MOST_A_YEAR = 100_000.0     # one in five minutes: more is no fault that comes and goes
 SECOND_US = 1_000_000
+NO_FIELD = "%s: gear_bind acts behind a magnetic field, and the scenario has none: no scan, no field_t, no field in its environment"
 
 
 class RandomFault(NamedTuple):
@@ -69,13 +70,15 @@ def environment(entries: Iterable[Any], where: str, duration_s: int, units: Any)
 
 def check_bind(where: str, events: Iterable[Any], table: Environment, chances: Iterable[RandomFault]) -> None:
     """A gear binds behind a field: without one in the scenario the fault has no part to act on. Raises ScenarioError."""
-    events = list(events)
+    events, chances = list(events), list(chances)
     fields = table.has("field_t") or any(event.kind == "scan" or event.values.get("name") == "field_t" for event in events) or any(
         fault.name == "field_t" for fault in chances)
     for event in events:
         if event.kind == "fault" and event.values["name"] == "gear_bind" and not fields:
-            raise ScenarioError("%s: event %d (fault): gear_bind acts behind a magnetic field, and the scenario has none: no scan, no field_t, no field "
-                                "in its environment" % (where, event.number))
+            raise ScenarioError(NO_FIELD % ("%s: event %d (fault)" % (where, event.number)))
+    for number, fault in enumerate(chances, 1):
+        if fault.name == "gear_bind" and not fields:
+            raise ScenarioError(NO_FIELD % ("%s: random fault %d" % (where, number)))
 
 
 def check_heal(where: str, events: Iterable[Any], chances: Iterable[RandomFault]) -> None:

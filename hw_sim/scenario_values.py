@@ -16,7 +16,7 @@ from .fram import STORE_BYTES
 from .impairment import Impairment, LineError
 from .line_events import PHASES
 from .plant_faults import FAULTS
-from .scenario_expect import OUTCOMES, QUANTITIES
+from .scenario_expect import EDGES, OUTCOMES, QUANTITIES
 from .world_faults import MOST_BITS, RAM_RECORDS, TORN
 
 MAX_SEED = 2**31 - 1
@@ -240,7 +240,7 @@ PLAIN: dict[str, Any] = {
     "drawn": _one_of((*FAULTS, "power_cut", "reed_held")), "line": _is_line, "shape": _one_of(("step", "ramp")), "torn": _one_of(TORN),
     "into": _one_of(("reservoir", "pocket")), "address": _is_count(0, STORE_BYTES - 1), "bit": _is_count(0, 7),
     "phase": _one_of(PHASES), "rules": _is_rules, "record": _one_of(RAM_RECORDS), "ram_bit": _is_count(0, MOST_BITS - 1),
-    "cause": _one_of(MISSED_CAUSES), "edge": _one_of(("raised", "cleared")), "outcome": _one_of(OUTCOMES), "steps": _is_steps,
+    "cause": _one_of(MISSED_CAUSES), "edge": _one_of(EDGES), "outcome": _one_of(OUTCOMES), "steps": _is_steps,
     "weekdays": _is_weekdays, "times": _is_times, "mixture": _is_texts, "table": lambda value: None if isinstance(value, dict) else "a table",
     "tables": lambda value: None if isinstance(value, list) and value and all(isinstance(entry, dict) for entry in value) else "a list of tables",
 }

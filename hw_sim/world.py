@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from ..firmware.boards.latched import REQUEST_BYTES
-from .board import BROWN_OUT, POWER_LOST, POWER_ON, RESET_WANTED, SOFTWARE, STORE_DEAD, Board
+from .board import POWER_LOST, POWER_ON, RESET_WANTED, Board
 from .clock import VirtualClock
 from .environment import Environment
 from .fram import LINE_BYTES
@@ -22,21 +22,20 @@ from .impairment import Impairment
 from .line import SerialLine
 from .params import PatientParams, PlantParams
 from .plant import Plant
+from .power import BOOT_US, Power
 from .recorder import Recorder
 from .runner import FirmwareError, InProcess, Runner, Tether, check_store
-from .world_faults import Mishaps
 
 EPOCH_2026_01_05_09 = 735 * 86400 + 9 * 3600    # pump seconds of Monday 2026-01-05 09:00: 735 days after Monday 2024-01-01
 RUNTIMES = ("micropython", "inprocess")
 TONE_US = 400_000       # how long a tone sounds
-BOOT_US = 300_000       # from power-on to the first step on a Pico: ROM, flash, imports (measured on the emulated board: see PROTOCOL)
 
 
 class WorldClosed(Exception):
     """The world was closed, or its firmware failed before."""
 
 
-class World(Mishaps):
+class World(Power):
     """One pump in one patient. `build` is the usual way to make one.
 
     Attributes: plant (at this instant), board, line, runner, recorder, clock; counters wakes, pulses, virtual_us; `log(source, name, detail)`.
@@ -55,16 +54,11 @@ class World(Mishaps):
         self.pulses = 0
         self.ordered_steps = 0
         self._chance = random.Random("host %d" % seed)
-        self.dark_us: int | None = None     # since when the cell is flat
         self._delayed = False       # the line brings everything later
         self.closed = False
         self.failed = False
-        self.powered = False
-        self._back_us = 0           # when the power of the last cut comes back
-        self._booting = False       # a software reset is under way
         self.writes = 0             # store writes of the run, for power-cut sweeps
-        self._due_us = 0
-        self._on = (0, 0)           # steps of the order under way, and when its hold ends
+        self._unpowered()
         self._tone = (0, 0)         # kind of the tone that sounds, and when it ends
         self._power_on(POWER_ON)
 
@@ -199,6 +193,7 @@ class World(Mishaps):
             self.recorder.pulse(now_us, reply.steps, hold_us)
             self._on = (reply.steps, now_us + hold_us)      # its end is told when it has come: a later order holds on
             self._pins(now_us)
+            self._expect_a_sag()
         if reply.drop_enable:
             self.recorder.event(now_us, "pump", "enable dropped", "")
             self._drop(now_us)
@@ -229,71 +224,11 @@ class World(Mishaps):
             self._tone = (0, 0)
             self._pins(now_us)
 
-    def _drop(self, t_us: int) -> None:
-        """Enable is off from `t_us` on."""
-        self._on = (0, 0)
-        self._pins(t_us)
-
     def _pins(self, t_us: int) -> None:
         steps = self._on[0]
         self.recorder.pins(t_us, int(steps > 0), steps, self._tone[0])
 
-    # ------------------------------------------------------------------------------------------------ power, clock, faults
-    def _booted(self) -> None:
-        if self._booting:           # no power cut came in between
-            self._booting = False
-            self._power_on(SOFTWARE)
-
-    def _power_back(self) -> None:
-        if not self.powered and self.dark_us is None and self.clock.now_us >= self._back_us:     # of cuts that overlap the longest counts
-            for name in ("power_cut", "torn_write"):
-                self.log_of_faults.end(name, self.clock.now_us)
-            self._power_on(BROWN_OUT)
-
-    def _power_on(self, cause: int) -> None:
-        self.powered = True
-        self.line.take_for_pump(self.clock.now_us)      # bytes for a pump without power went nowhere
-        self.runner.boot()
-        self.board.boot(self.clock.now_us, cause)
-        self._due_us = self.clock.now_us
-        self.recorder.event(self.clock.now_us, "plant", "power on", f"reset cause {cause}")
-
-    def power_cut(self, seconds: float) -> None:
-        """Take the pump's power away now, and give it back after `seconds` (> 0). The motor stops, RAM and line are lost."""
-        if seconds <= 0:
-            raise ValueError(f"a power cut of {seconds} s: it must last more than 0 s")
-        self.happens("power_cut", seconds, f"{seconds:g} s")
-        self._lose_power(seconds)
-
-    def _lose_power(self, seconds: float) -> None:
-        self._dies()
-        back_us = self.clock.now_us + round(seconds * 1e6)
-        self._back_us = max(self._back_us, back_us)
-        self.clock.at(back_us, self._power_back)
-
-    def _dies(self) -> None:
-        """RAM, line and motion are lost."""
-        self.powered = self._booting = False
-        self.plant.drop_enable()
-        if self._on[0]:
-            self._drop(min(self._on[1], self.clock.now_us))
-        self.line.cut()
-        if self.board.torn != STORE_DEAD:       # a dead store is dead with power, too
-            self._plain_store()
-
-    def _brown_out(self) -> None:
-        """The cell no longer carries the controller: dark until the plant's fault is healed."""
-        self.dark_us = self.clock.now_us
-        self.recorder.event(self.dark_us, "plant", "brown-out", "the cell is flat")
-        self._dies()
-
-    def heal(self, name: str) -> None:
-        """As of Mishaps; a pump that the fault had left without power starts again."""
-        super().heal(name)
-        if self.dark_us is not None and not self._plant.flat:
-            self.dark_us = None
-            self._power_on(BROWN_OUT)
-
+    # ------------------------------------------------------------------------------------------------ the rest
     def clock_jump(self, seconds: int) -> None:
         """Move the RTC by `seconds`, as a bad crystal or a bit flip would; the steady tick goes on."""
         self.happens("clock_jump", seconds, f"{seconds:+d} s")
@@ -303,7 +238,6 @@ class World(Mishaps):
         """Bytes that follow from the seed: what stands for a host's random numbers in a simulated run."""
         return self._chance.randbytes(count)
 
-    # ------------------------------------------------------------------------------------------------ the rest
     def _tap(self, t_us: int, sender: str, data: bytes, sent: bytes) -> None:
         if data != sent or self._delayed:
             self.log_of_faults.fire("line", t_us)

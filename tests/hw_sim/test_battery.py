@@ -1,4 +1,6 @@
 """Energy as a sum of counters, life of the order of the published one, a voltage with a plateau and a knee."""
+import math
+
 import pytest
 from thecal.hw_sim.battery import Battery, voltage_mv
 from thecal.hw_sim.params import PlantParams
@@ -52,3 +54,17 @@ def test_voltage_stays_on_its_plateau_then_falls():
     assert volts[0] - volts[2] < 90
     assert 2500 < volts[4] < 2700
     assert volts[-1] == 0
+
+
+@pytest.mark.req("TH-RULE-13", "TH-PLANT-09")
+def test_a_film_lowers_the_voltage_by_its_load(battery):
+    """Ohm's law: 3 mW and the standing load of the controller, 74 mW of the motor, at 3.6 V; the buffer of 47 uF delays it by R C."""
+    assert battery.awake_drop_mv() == battery.sag_mv(10**6) == 0 and battery.sags_in_us(1.0) == math.inf
+    battery.film_ohm = 100.0
+    assert battery.awake_drop_mv() == pytest.approx(100 * 3.05e-3 / 3.6 * 1000)
+    deepest = 100 * 74e-3 / 3.6 * 1000
+    assert battery.sag_mv(0) == 0 and battery.sag_mv(4700) == pytest.approx(deepest * (1 - math.exp(-1))) and battery.sag_mv(10**6) == pytest.approx(deepest)
+    assert battery.sag_mv(10**6) > 20 * battery.awake_drop_mv()
+    for room_mv in (10.0, 1000.0, 0.99 * deepest):
+        assert battery.sag_mv(battery.sags_in_us(room_mv)) == pytest.approx(room_mv)
+    assert battery.sags_in_us(deepest + 1) == math.inf and battery.sags_in_us(-1.0) == 0

@@ -62,6 +62,17 @@ def test_what_was_left_is_taken_with_its_file_and_date(plan, tmp_path):
     assert len(said) == 10 and said[-1].startswith("10 of 10: bench calibration: ok") and parts["anomalies"].state == "said"
 
 
+@pytest.mark.req("TH-EVID-04")
+def test_field_actions_are_a_part_with_a_page_where_one_was_asked_for(plan, monkeypatch):
+    assert "field actions" not in by_name(evidence.gather(plan(), lambda text: None))
+    chosen = plan(scenarios=("field-valve",))
+    part = by_name(evidence.gather(chosen, lambda text: None))["field actions"]
+    assert part.there and part.ok is False and part.told.startswith("0 of 17 field-action scenarios pass; 4 actions are declared")
+    assert part.files == ["field-actions.html", "field-actions.json"] and all((chosen.out / name).is_file() for name in part.files)
+    monkeypatch.setattr(evidence.field_actions, "load", lambda: (_ for _ in ()).throw(evidence.FieldActionsError("field_actions.toml: no")))
+    assert by_name(evidence.gather(chosen, lambda text: None))["field actions"].told == "field_actions.toml: no"
+
+
 @pytest.mark.req("TH-EVID-02")
 def test_a_file_older_than_the_commit_proves_nothing_of_it(plan, tmp_path):
     folder = everything(tmp_path / "out")

@@ -16,7 +16,7 @@ R12 = ["rotor-stall", "intermittent-stall", "lost-steps", "runaway", "driver-stu
        "over-infusion-1.1", "over-infusion-1.3", "over-infusion-3", "head-wear", "tube-set", "occlusion", "partial-occlusion", "catheter-leak",
        "disconnect", "migration", "reservoir-empty-early", "overfill", "pocket-fill", "wrong-port", "septum-leak", "theft", "compounding-error",
        "adsorption", "wrong-concentration", "interrupted-bridge", "level-stuck", "level-drift", "level-offset", "inlet-offset", "fever", "flight",
-       "battery-film", "battery-leak", "power-cut", "torn-write", "store-flip", "clock-jump", "time-zone", "mri", "mri-gear-bind", "reed-held",
+       "battery-film", "battery-film-reset", "battery-drop", "battery-leak", "power-cut", "torn-write", "store-flip", "clock-jump", "time-zone", "mri", "mri-gear-bind", "reed-held",
        "telemetry-in-alarm", "line-noise", "ram-commissioning", "ram-program", "ram-copy", "ram-schedule", "ram-state", "ram-boluses", "forged-commands",
        "replayed-commits", "replayed-commands", "duplicated-commands", "changed-commands", "flood", "flood-garbage", "host-dies-in-session",
        "host-dies-in-stage", "host-stalls", "wrong-pump", "switch-then-driver", "driver-then-switch"]

@@ -87,3 +87,10 @@ def test_a_set_tube_gives_a_lobe_at_each_roller_pass_until_it_has_recovered(head
 
 def test_the_tube_fills_by_the_pressure_at_the_inlet(head):
     assert [head.fill_share(kpa) for kpa in (132.0, 71.5, 60.0, 40.0, 20.0, 5.0)] == [1.0, 1.0, 1.0, 0.5, 0.0, 0.0]
+
+
+def test_a_worn_head_that_cannot_turn_moves_nothing():
+    """Behind a closed kink at the stall pressure not one step of a train is made."""
+    head = Head(replace(PARAMS, wear_share=0.1), REV)
+    assert head.volume_ul(40_960, 0, 150.0) == 0.0
+    assert head.worn(40_960, 0) == pytest.approx(head.worn(40_960, 1), rel=1e-6) and head.worn(40_960, 0) < 1

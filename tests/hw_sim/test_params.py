@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 from thecal.hw_sim.params import MARKS, PARAMS_DIR, ParamError, PatientParams, PlantParams
-from thecal.hw_sim.reservoir import vapour_kpa
+from thecal.hw_sim.propellant import vapour_kpa
 
 
 def numbers(table, where):

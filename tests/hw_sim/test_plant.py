@@ -1,11 +1,13 @@
 """The whole plant: published numbers read from its outputs, mass closure, exact jumps, faults as changed inputs."""
 import math
 import random
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from thecal.hw_sim.environment import Environment, Row
+from thecal.hw_sim.motor import ENDLESS
 from thecal.hw_sim.params import PatientParams, PlantParams
 from thecal.hw_sim.plant import Plant
 from thecal.hw_sim.plant_faults import FAULTS
@@ -506,6 +508,50 @@ def test_a_gear_bound_by_a_field_lets_go_after_its_hours_or_drawn_ones(hours):
     assert ends == [3.0, 3.0] if hours else 2 <= min(ends) < max(ends) <= 24
 
 
+@pytest.mark.parametrize("brown_out_mv, driver_min_mv", [(2600.0, 2200.0), (1800.0, 2600.0)])
+def test_a_worn_cell_is_looked_at_from_the_higher_of_both_thresholds(brown_out_mv, driver_min_mv):
+    """No fault is set: the cell alone has fallen to 2.5 V, and the plant sees whichever of its loads that ends."""
+    params = replace(PARAMS, battery=replace(PARAMS.battery, brown_out_mv=brown_out_mv, capacity_mj=1e6), motor=replace(PARAMS.motor, driver_min_mv=driver_min_mv))
+    plant = Plant(params, ADULT)
+    plant.advance(round(1.0015e6 / 50e-9 / 1000) * 1000)
+    assert 2300 < plant.sense().battery_mv < 2600 and plant.flat == (brown_out_mv > driver_min_mv)
+    plant.fill(10_000, {"baclofen": 500.0})
+    plant.order(117, HOLD_US)
+    plant.advance(plant.t_us + S)
+    assert plant.truth()["rotor_steps"] == (117 if brown_out_mv > driver_min_mv else 0)     # a flat controller gives no orders: the driver still would
+
+
+@pytest.mark.parametrize("tip_kpa", [-13.3, 13.3])
+def test_pressure_at_the_tip_is_felt_by_the_head_through_an_open_line(tip_kpa):
+    """Slip of the record, 1 permille a kPa of outlet pressure: not the 0.3 permille that the inlet's would make."""
+    volumes = []
+    for kpa in (0.0, tip_kpa):
+        plant = new_plant()
+        plant.fill(20_000, {"baclofen": 500.0})
+        if kpa:
+            plant.faults.set("tip_kpa", kpa)
+        infuse(plant, 2000, DAY_US)
+        volumes.append(plant.truth()["delivered_ul"])
+        assert plant.truth()["line_kpa"] == pytest.approx(ADULT.csf_kpa + kpa) and plant.mass_error() < 1e-9
+    assert volumes[1] / volumes[0] - 1 == pytest.approx(-0.001 * tip_kpa, rel=1e-9) and "tip_kpa" in plant.faults.log.fired
+
+
+def test_behind_a_kink_pressure_at_the_tip_adds_to_the_lines():
+    """Closed: the motor reaches its stall pressure above CSF at rest, whatever share of it the tip's makes. Half open: the flow through the kink closes."""
+    for tip_kpa in (-10.0, 10.0):
+        plant = new_plant()
+        plant.fill(20_000, {"baclofen": 500.0})
+        plant.faults.set("tip_kpa", tip_kpa)
+        plant.faults.set("kink")
+        infuse(plant, 24_000, DAY_US // 24)
+        assert plant.truth()["line_kpa"] - ADULT.csf_kpa == pytest.approx(PARAMS.head.stall_kpa, abs=3)
+        plant.faults.set("kink", 500 / 86_400 / 40.0)
+        infuse(plant, 500, DAY_US)
+        slip = PARAMS.head.slip_per_kpa
+        stored_kpa = plant.truth()["line_kpa"] - ADULT.csf_kpa - tip_kpa
+        assert stored_kpa == pytest.approx(40.0 * (1 - slip * (tip_kpa + stored_kpa)), rel=0.03) and plant.mass_error() < 1e-9
+
+
 def test_a_weak_cell_turns_nothing():
     plant = new_plant()
     plant.fill(20_000, {"baclofen": 500.0})
@@ -517,6 +563,30 @@ def test_a_weak_cell_turns_nothing():
     plant.order(117, HOLD_US)
     plant.advance(2 * S)
     assert plant.truth()["rotor_steps"] == 117
+
+
+@pytest.mark.req("TH-RULE-13", "TH-PLANT-09")
+@pytest.mark.parametrize("ohm, turned, gives_way", [(60.0, 117, False), (75.0, 7, False), (100.0, 4, True), (400.0, 2, True)])
+def test_behind_a_film_the_cell_sags_within_the_train(ohm, turned, gives_way):
+    """The driver stops turning at 2200 mV, the controller would reset at 1800; without the motor it reads a few ten mV less."""
+    plant = new_plant()
+    plant.fill(20_000, {"baclofen": 500.0})
+    plain_mv = plant.sense().battery_mv
+    plant.faults.set("battery_film_ohm", ohm)
+    idle_mv = plant.sense().battery_mv
+    plant.order(117, HOLD_US)
+    assert (plant.sag_us < ENDLESS) == gives_way
+    plant.advance(60_000)
+    driven_mv = plant.sense().battery_mv
+    plant.advance(S)
+    assert plant.truth()["rotor_steps"] == turned and plant.truth()["lost_steps"] == 117 - turned
+    assert plain_mv - idle_mv == pytest.approx(ohm * 0.85, abs=5)
+    assert idle_mv - driven_mv == pytest.approx(min(ohm * 20.6, idle_mv), abs=60)
+    assert plant.sense().battery_mv == pytest.approx(idle_mv, abs=5) and "battery_film_ohm" in plant.faults.log.fired
+    plant.faults.clear("battery_film_ohm")
+    plant.order(117, HOLD_US)
+    plant.advance(2 * S)
+    assert plant.truth()["rotor_steps"] == turned + 117 and plant.sag_us == ENDLESS
 
 
 def test_a_field_takes_from_the_pressure_that_the_motor_reaches():

@@ -1,7 +1,7 @@
 """Mixing at a fill, what a syringe leaves, overfilling, and the propellant."""
 import pytest
 from thecal.hw_sim.params import PlantParams
-from thecal.hw_sim.reservoir import Reservoir, mixed, vapour_kpa
+from thecal.hw_sim.reservoir import Reservoir, mixed
 
 
 @pytest.fixture
@@ -55,11 +55,6 @@ def test_overfill_is_refused_or_raises_the_pressure(reservoir):
 def test_propellant_pressure_of_the_published_table(reservoir, temperature_c, kpa):
     reservoir.fill(10000.0, (0.0,))
     assert reservoir.pressure_kpa(temperature_c) == pytest.approx(kpa, abs=0.6)
-
-
-def test_other_propellants_of_the_table():
-    assert vapour_kpa(320.7, 27.3, 37) == pytest.approx(71.5, abs=0.5)
-    assert vapour_kpa(296.9, 25.0, 37) == pytest.approx(156, abs=0.6)
 
 
 def test_put_back_mixes_and_keeps_identity_when_alike(reservoir):

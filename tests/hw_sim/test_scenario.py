@@ -97,7 +97,8 @@ def written(tmp_path):
 @pytest.mark.parametrize(("event", "parts_of", "sentence"), [
     ("", [("sensors-reference.toml", "{value = 4096,", "{value = 16,")],
      "[implant]: no pump can be commissioned with these parts: commission: counts_per_rev is 16 count/rev; allowed are 200 .. 4096"),
-    ("", [("catheter-reference.toml", "{value = 199.0,", "{value = 2e4,")], "commission: tubing_nl is 20000000 nL; allowed are 0 .. 1000000"),
+    ("", [("catheter-reference.toml", "{value = 199.0,", "{value = 2e3,")], "commission: tubing_nl is 2000000 nL; allowed are 0 .. 1000000"),
+    ("", [("catheter-reference.toml", "{value = 199.0,", "{value = 2e4,")], "catheter: from head to tip it holds 20176 uL, it must be less than the reservoir does"),
     ("", [("reservoir-reference-20ml.toml", "capacity_ul = {value = 20000.0,", "capacity_ul = {value = -5.0,")],
      "[implant] or [patient]: reservoir-reference-20ml.toml: capacity_ul is -5 uL, it must be above 0"),
     ("", [("head-reference.toml", ', unit = "uL/rev"', "")], "head-reference.toml: volume_per_rev_ul has no unit"),

@@ -79,6 +79,30 @@ def test_alarms():
     assert measure("alarms", Observed()) is None
 
 
+def test_alarms_of_a_span_and_one_that_rings_already():
+    run = Observed(status=told(), alarms=[{"code": 7, "priority": 2, "raised_s": 1200, "cleared_s": 4800}, {"code": 7, "priority": 2, "raised_s": 9000, "cleared_s": None}])
+    assert measure("alarms", run, **{"from": 1200, "to": 9000}) == 1 and measure("alarms", run, **{"from": 1201}) == 1 and measure("alarms", run, to=1200) == 0
+    assert measure("alarm_after_min", run, **{"code": 7, "from": 3000, "edge": "standing"}) == 0
+    assert measure("alarm_after_min", run, **{"code": 7, "from": 4800, "edge": "standing"}) == 70
+    assert measure("alarm_after_min", run, **{"code": 7, "from": 99_000, "edge": "standing"}) == 0
+    assert measure("alarm_after_min", run, **{"code": 8, "from": 0, "edge": "standing"}) is None
+
+
+def test_every_time_that_a_fault_came_is_said_or_none_is():
+    alarms = [{"code": 7, "priority": 2, "raised_s": 1200, "cleared_s": 4800}, {"code": 7, "priority": 2, "raised_s": 9000, "cleared_s": 9100}]
+    run = Observed(status=told(), alarms=alarms, faults=[{"name": "rotor_stall", "set_s": 600.0}, {"name": "rotor_stall", "set_s": 8940.0}, {"name": "kink", "set_s": 9500.0}])
+    asked = {"code": 7, "fault": "rotor_stall"}
+    assert measure("faults", run, fault="rotor_stall") == 2 and measure("alarm_after_fault_min", run, **asked) == 10
+    assert measure("alarm_after_fault_min", run, code=7, fault="kink") is None
+    assert measure("faults", run, fault="free_flow") == 0 and measure("alarm_after_fault_min", run, code=7, fault="free_flow") == 0
+
+
+def test_the_book_against_the_truth_and_the_voltage_at_an_instant():
+    run = Observed(marks={60: {"reservoir_ul": 4700.0}}, told={60: told(battery_mv=3590), 90: None})
+    assert measure("computed_above_true_ul", run, at=60) == 300 and measure("battery_mv", run, at=60) == 3590
+    assert measure("computed_above_true_ul", run, at=90) is None and measure("battery_mv", run, at=90) is None
+
+
 def test_levels():
     times = [i * DAY_S / 4 for i in range(17)]
     run = sampled(t_s=times, lumbar=[400.0] * 8 + [500.0, 600.0] * 4 + [500.0], cisternal=[100.0] * 17,

@@ -3,7 +3,7 @@ from types import SimpleNamespace
 
 import pytest
 from thecal.host import units
-from thecal.hw_sim.scenario_surroundings import check_heal, drawn, environment, random_faults
+from thecal.hw_sim.scenario_surroundings import check_bind, check_heal, drawn, environment, random_faults
 from thecal.hw_sim.scenario_values import ScenarioError
 
 DAY_S = 86_400
@@ -74,3 +74,10 @@ def test_chance_may_have_broken_what_is_healed_and_a_scan_holds_the_rotor():
     check_heal("case.toml", [event(1, "scan"), event(2, "heal", name="field_t"), event(3, "fault", name="kink"), event(4, "heal", name="kink")], ())
     with pytest.raises(ScenarioError, match=r"case.toml: event 1 \(heal\): name is 'kink', which no event before it has broken"):
         check_heal("case.toml", [event(1, "heal", name="kink"), event(2, "fault", name="kink")], ())
+
+
+def test_a_gear_that_binds_by_chance_needs_a_field_too():
+    chance = random_faults([{"name": "gear_bind", "rate": 1, "for": ["1 h", "2 h"]}], "case.toml", units)
+    with pytest.raises(ScenarioError, match="^case.toml: random fault 1: gear_bind acts behind a magnetic field, and the scenario has none"):
+        check_bind("case.toml", (), environment([], "case.toml", DAY_S, units), chance)
+    check_bind("case.toml", (), environment([{"at": "1 h", "field": "1 T"}], "case.toml", DAY_S, units), chance)

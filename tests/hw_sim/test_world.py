@@ -408,19 +408,3 @@ def test_a_command_that_cannot_be_started_leaves_no_folder(monkeypatch, tmp_path
     with pytest.raises(runner.RuntimeMissing):
         World.build(exec_cmd=["no-such-program"])
     assert list(tmp_path.iterdir()) == []
-
-
-def test_a_flat_cell_leaves_the_pump_dark_until_the_film_is_gone(new_world):
-    world = new_world(ready=True)
-    world.fault("battery_drop_mv", 2500.0)
-    world.run_until(world.now_us + 3600 * S)
-    wakes, turned = world.wakes, world.truth()["rotor_steps"]
-    assert not world.powered and world.dark_us is not None
-    world.run_until(world.now_us + 86_400 * S)
-    assert world.wakes == wakes and world.truth()["rotor_steps"] == turned
-    world.power_cut(5)
-    world.run_until(world.now_us + 60 * S)
-    assert not world.powered
-    world.heal("battery_drop_mv")
-    world.run_until(world.now_us + 3600 * S)
-    assert world.powered and world.dark_us is None and world.wakes > wakes and world.truth()["rotor_steps"] > turned
