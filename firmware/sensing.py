@@ -45,8 +45,7 @@ class Sensing:
         self._probe = 0                 # of the switch: 1 due, 2 under way
         self._probe_s = 0               # uptime of the last
         self._trusted = False           # row 1 has given way to the fallback once
-        self._failed = 0
-        self._weak = self._worn = self._bad = self._same = self._same_nl = 0
+        self._failed = self._weak = self._worn = self._bad = self._same = self._same_nl = 0
         self._raw = -1
         self._late_nl = self._late_lost_nl = 0      # ordered, and not seen to turn, while nothing was judged
         self._session_s = self._held_s = 0      # seconds of an open session, and that row 18 has held

@@ -24,9 +24,8 @@ catheter that came off, a tip that migrated, a partial occlusion through which t
 *No CRC stands over what changes at every request*: a bit in the times of the last boluses. *No sensor measures a concentration*: a compounding
 error, a wrong label believed, adsorption to the walls. *Below the level's own walk*: 1.3 times too much at 0.1 mL/day and less with the default
 sensor (30 uL a day; the refill finds it), a head 10 % off, slipping rollers, a set tube, 13 kPa at the tip, all inside the published accuracy of 14.5 %.
-*Nobody counts*: resets in the midst of a pulse, behind a film in the cell; each pulse counts as delivered (AN-21). *Nobody
-looks*: lost propellant while the bellows is full; the inlet sensor shows it, and this firmware reads that for its own health only (AN-18). *Nobody
-knows*: the time zone that a clinician meant.
+*Nobody looks*: lost propellant while the bellows is full; the inlet sensor shows it, and this firmware reads that for its own health only (AN-18).
+*Nobody knows*: the time zone that a clinician meant.
 
 **What it does not survive**: two independent faults of the motor's path. A switch that no longer opens is found at the first pulse and stops
 delivery, a driver that sticks on likewise; both together, whichever comes first, turn the rotor without an order, say so within 10 ms and cannot
