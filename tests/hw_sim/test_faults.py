@@ -66,7 +66,7 @@ def test_a_row_and_its_twin_are_scenarios(row, tmp_path):
     ('within = "90 min"', 'within = "soon"', "within 'soon' is not a duration"),
     ('within = "90 min"', 'within = "90 min", over_ul = -1', "over_ul is -1, it must be 0 or more"),
     ('within = "90 min"', 'within = "90 min", run = "1 h"', "is played for 1 h after the fault"),
-    ('by = ["alarm 7"]\nalso', 'also', "rotor-stall in c005: key 'by' is missing: what notices it"),
+    ('by = ["alarm 7"]\n# row 10', '# row 10', "rotor-stall in c005: key 'by' is missing: what notices it"),
     ('by = ["alarm 7"]', 'by = "alarm 7"', "by is 'alarm 7', it must be a list of names"),
     ('final = "program"', 'final = "asleep"', "final is 'asleep', it must be one of program"),
     ('needs = ["encoder"]', 'needs = ["luck"]', "needs is 'luck', it must be one of telemetry"),
