@@ -12,7 +12,9 @@ from thecal.hw_sim import detection
 from thecal.hw_sim.detection import (
     DEFAULT, FALSE_A_YEAR, STEADIER, Ideal, Orders, by_readings, covariances_ul2, delays, differences, late_h, least_delay_h, mean_h, means_at,
     quiet_years, refill_h, within)
+from thecal.hw_sim.faults import load
 from thecal.hw_sim.params import PlantParams
+from thecal.hw_sim.scenario import units
 
 
 def moments(xs):
@@ -165,3 +167,51 @@ def test_the_firmware_is_about_as_fast_as_the_ideal_test_with_as_many_false_alar
     quiet = quiet_years(500_000, 60, gains=(1.3,))
     ours, best = (mean_h(hours) for hours in delays(500_000, 1.3, ONSETS, quiet.threshold(1.3)))
     assert ours is not None and best is not None and ours <= 1.2 * best
+
+
+# ------------------------------------------------------------------------------------------------ bounds of the ledger that are reckoned from this test
+
+RECKONED = {       # rate (nL/day), volume that leaves over volume ordered, sensor
+    "over-infusion-1.3@c01-steady": (100_000, 1.3, STEADIER), "over-infusion-1.3@c2": (2_000_000, 1.3, DEFAULT),
+    "over-infusion-3@c005": (50_000, 3.0, DEFAULT), "over-infusion-3@c01": (100_000, 3.0, DEFAULT), "over-infusion-3@c2": (2_000_000, 3.0, DEFAULT),
+    "free-flow@c005": (50_000, 52.0, DEFAULT), "free-flow@c01": (100_000, 26.5, DEFAULT), "free-flow@c05": (500_000, 6.1, DEFAULT),
+    "free-flow-slow@c01": (100_000, 3.55, DEFAULT), "free-flow-slow@c05": (500_000, 1.51, DEFAULT), "level-drift@c05": (500_000, 1.6, DEFAULT),
+    "septum-leak@c005": (50_000, 11.0, DEFAULT), "septum-leak@c01": (100_000, 6.0, DEFAULT), "septum-leak@c05": (500_000, 2.0, DEFAULT)}
+FLEX_NL_DAY = [204_000] * 6 + [600_000] * 14 + [594_000] * 4        # by the hour of the ledger's therapy "flex"
+
+
+def flex_delays(gain, onsets):
+    """Hours until a head of `gain` is found under the flex program, an onset each anywhere in its second day."""
+    means = means_at(500_000)
+    each, found = means.seconds / 3600, []
+    for seed in range(onsets):
+        chance = random.Random("flex %g %d" % (gain, seed))
+        stream, test, at_h, due_nl, onset_h = differences(DEFAULT, means, chance), LevelTest(), 0.0, 0.0, chance.uniform(24, 48)
+        while True:
+            rate_nl_day = FLEX_NL_DAY[int(at_h) % 24]
+            due_nl += rate_nl_day * each / 24
+            ordered_nl = int(due_nl) // 1000 * 1000
+            due_nl -= ordered_nl
+            beyond_ul = rate_nl_day * (gain - 1) / 1000 * max(0.0, min(each, at_h + each - onset_h)) / 24
+            said = test.hour(round(next(stream) + beyond_ul), ordered_nl, 0, means.seconds)
+            at_h += each
+            if said in (OVER, FREE) and at_h > onset_h:
+                found.append(at_h - onset_h)
+                break
+            if said in (OVER, FREE):
+                test.restart()
+    return found
+
+
+@pytest.mark.slow
+@pytest.mark.req("TH-RULE-12")
+@pytest.mark.parametrize("name", [*RECKONED, "over-infusion-1.3@flex", "over-infusion-3@flex"])
+def test_a_bound_of_the_ledger_is_the_95_percent_quantile_and_a_mean(name):
+    """Not less, and not much more: to the hour. A steady sensor's mean at 0.1 mL/day, as all slow ones, is 77 min."""
+    if name.endswith("@flex"):
+        late = late_h(flex_delays(1.3 if "1.3" in name else 3.0, 2 * ONSETS))
+    else:
+        rate_nl_day, gain, sensor = RECKONED[name]
+        late = late_h(delays(rate_nl_day, gain, 2 * ONSETS, 9.0, sensor).firmware_h)
+    bound_h = next(row.within_s for row in load(units) if row.id == name) / 3600
+    assert late is not None and late + means_at(500_000).seconds / 3600 - 0.1 <= bound_h <= 1.02 * late + 77 / 60 + 1
