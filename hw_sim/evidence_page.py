@@ -107,9 +107,9 @@ def _runs(parts: Sequence[Part]) -> str:
 def _ledger(part: Part | None) -> str:
     if part is None or not part.there or _schema(part) != LEDGER:
         return ""
-    keys = ("hazard", "fault", "requirement", "therapy", "declared", "fired", "detected", "by", "detect_s", "bound_s", "dose_error_nl", "final_state")
+    keys = ("hazard", "fault", "requirement", "therapy", "declared", "fired", "detected", "by", "detect_s", "bound_s", "dose_error_nl", "final_state", "over_seeds")
     lines = [_line(row["ok"], [_scenario(part, row), *(_plain(row.get(key)) for key in keys)]) for row in part.data["rows"]]
-    return _card("Fault ledger", "Every declared hazard: whether its fault fired, what noticed it and when (s), and what it cost (nL).", ("", "row", *keys), lines)
+    return _card("Fault ledger", "Every declared hazard: whether its fault fired, what noticed it and when (s), and what it cost (nL); with how many seeds it was ok when last played with several.", ("", "row", *keys), lines)
 
 
 def _scenario(part: Part, row: dict[str, Any]) -> Any:
