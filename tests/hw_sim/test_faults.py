@@ -57,6 +57,14 @@ def test_a_row_and_its_twin_are_scenarios(row, tmp_path):
         assert made.duration_s > row.therapy.fault_at_s
 
 
+def test_a_list_of_ones_own_may_have_a_line_that_is_bad_all_through(tmp_path):
+    """None of ours has: what it swallows of the therapy's own orders would be no finding of the row (line-noise begins with its fault)."""
+    path = tmp_path / "mine.toml"
+    path.write_text(DATA.read_text(encoding="utf-8").replace('id = "wrong-pump"\n', 'id = "wrong-pump"\nline = "loss=0.01"\n', 1), encoding="utf-8")
+    row = next(row for row in load(units, path) if row.hazard == "wrong-pump")
+    assert loaded(scenario_of(row), tmp_path).line == "loss=0.01" and loaded(scenario_of(row, healthy=True), tmp_path).line is None
+
+
 @pytest.mark.parametrize("right, wrong, said", [
     ('schema = "thecal.hazards/1"', 'schema = "thecal.hazards/2"', "schema is 'thecal.hazards/2', it must be 'thecal.hazards/1'"),
     ('kind = "electrical"', 'kind = "magic"', "hazard driver-stuck-on: kind is 'magic', it must be one of electrical"),
