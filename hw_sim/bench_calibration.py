@@ -112,7 +112,8 @@ def _bars(ways: Sequence[dict[str, Any]], tried: Sequence[dict[str, Any]]) -> li
             least, most = min(pump["errors_pct"]), max(pump["errors_pct"])
             bars.append(_row("%s, %s: the most that it %s a fill" % (name, pump["failed"], "adds to" if added else "takes from"),
                              most if added else -least, "%", (ADDED_PCT if added else TAKEN_PCT) + PULSE_PCT,
-                             "fills %s %%; trims %s; alarms %s" % (" ".join("%+.2f" % error for error in pump["errors_pct"]), trims, pump["alarms"] or "none")))
+                             "fills %s %%; trims %s; alarms %s" % (
+                                 " ".join("%+.2f" % error for error in pump["errors_pct"]), trims, pump["alarms"] or "none")))
         else:
             bars.append(_row("%s: |error| of its last fill" % name, abs(pump["errors_pct"][-1]), "%", 2.0,
                              "first fill %+.2f %%; trims %s" % (pump["errors_pct"][0], trims)))
@@ -138,20 +139,21 @@ def figures(found: dict[str, Any]) -> list[plots.Figure]:
     for colour, way in zip(plots.COLOURS, found["ways"][:2]):
         counts = [sum(1 for mean in way["life_means_pct"] if edge - 0.5 <= mean < edge + 0.5) for edge in edges]
         lots.append(plots.line(way["name"], edges, counts, colour, unit="pumps", shape="hvh"))
-    pumps = [plots.line("head %g%s" % (pump["factory"], ", " + pump["failed"] if pump["failed"] else ", wear %g" % pump["wear"] if pump["wear"] else ""),
+    pumps = [plots.line("head %g%s" % (pump["factory"], ", " + (pump["failed"] or "wear %g" % pump["wear"]) if pump["failed"] or pump["wear"] else ""),
                         range(1, len(pump["errors_pct"]) + 1), pump["errors_pct"], colour, marker="circle", unit="%")
              for colour, pump in zip(plots.COLOURS, found["whole"])]
     return [
         plots.figure("years", "Error of a fill over the life of 200 pumps",
                      "Solid: half of all fills are within it; dotted: 95 % are. A head further off than 5 % keeps the rest: "
-                     "the trim is bounded there. \"Both say\" is a sensor and a clinic that agree on the same lie at every refill, the largest that is believed.",
+                     "the trim is bounded there. \"Both say\" is a sensor and a clinic that agree on the same lie at every refill, the largest that "
+                     "is believed.",
                      plots.axis("years since the implant", range(0, 8), low=0, high=7), plots.axis("|error| of the volume, %", low=0, high=20), over),
         plots.figure("lot", "Error of all that a patient got", "200 pumps by the mean error of their life, in bins of 1 %.",
                      plots.axis("delivered over prescribed less one, %", range(-16, 17, 4), low=-16, high=16), plots.axis("pumps in a bin"), lots,
                      height=340),
-        plots.figure("whole", "The real firmware, fill by fill", "Heads that are 4 % over, 4 % under, and worn; and an exact one, whose sensor and clinic lie "
-                     "alike, either way; lifted four times the sensor reads beyond its scale, row 21, and the trim is the factory's again. Every fill "
-                     "is 14.9 mL at 0.5 mL/day. The trim moves at most 2 % a refill.",
+        plots.figure("whole", "The real firmware, fill by fill", "Heads that are 4 % over, 4 % under, and worn; and an exact one, whose sensor and "
+                     "clinic lie alike, either way; lifted four times the sensor reads beyond its scale, row 21, and the trim is the factory's again. "
+                     "Every fill is 14.9 mL at 0.5 mL/day. The trim moves at most 2 % a refill.",
                      plots.axis("fill", range(1, WHOLE_FILLS + 1)), plots.axis("error of the volume at the tip, %"), pumps, height=340, level=(0.0,
                          ""))]
 
@@ -165,5 +167,5 @@ def write(found: dict[str, Any], out_dir: Path) -> Path:
         "Heads of one production lot (3 % sd), worn by up to 10 %; the firmware's Trim, told by level and syringe at every refill.",
         figures(found), [("All pumps", "|error| of the volume of a fill in %; the mean of a life is that of all a patient got. Moved: what "
                           "the way made of a fill beside the same pump without learning, in %, the least and the most.",
-                          table(("way", "mean", "95 % within", "largest", "mean of a life", "least moved", "most moved", "largest trim, 1/1000", "fills"),
-                                rows, numeric=range(1, 9)))])
+                          table(("way", "mean", "95 % within", "largest", "mean of a life", "least moved", "most moved", "largest trim, 1/1000",
+                                 "fills"), rows, numeric=range(1, 9)))])

@@ -62,7 +62,8 @@ def campaign(pumps: int, onsets: int, rates: Sequence[int], gains: Sequence[floa
 
 def _false_alarms(count: int, years: float) -> dict[str, Any]:
     low, high = poisson_95(count)
-    return {"pump_years": round(years, 1), "false_alarms": count, "false_a_year": count / years, "low_a_year": low / years, "high_a_year": high / years}
+    return {"pump_years": round(years, 1), "false_alarms": count, "false_a_year": count / years, "low_a_year": low / years,
+            "high_a_year": high / years}
 
 
 def _delay(rate_nl_day: int, gain: float, found: Delays, quiet: Quiet, sensor: Sensor) -> dict[str, Any]:
@@ -223,8 +224,8 @@ def write(found: dict[str, Any], out_dir: Path) -> Path:
     """The page. Raises OSError."""
     years = [row["pump_years"] for sensor in found["sensors"] for row in sensor["rates"]]
     rows = [(str(sensor["drift_ul_sqrt_day"]), ml_day(row["rate_nl_day"]), "%d" % row["false_alarms"], "%g×" % cell["gain"],
-             "%d of %d" % (cell["found"], cell["onsets"]), _text(cell["mean_h"]), _text(cell["median_h"]), _text(cell["late_h"]), _text(cell["ideal_h"]),
-             number(cell["lorden_h"]), number(cell["excess_ul"]))
+             "%d of %d" % (cell["found"], cell["onsets"]), _text(cell["mean_h"]), _text(cell["median_h"]), _text(cell["late_h"]),
+             _text(cell["ideal_h"]), number(cell["lorden_h"]), number(cell["excess_ul"]))
             for sensor in found["sensors"] for row in sensor["rates"] for cell in row["delays"]]
     named = {row: ALARM_ROWS[row].name for year in found["system"] for row in year["rows"] if row in ALARM_ROWS}
     system = [(year["sensors"], ml_day(year["rate_nl_day"]), str(year["seed"]), "%.2f" % year["years"], str(year["false_alarms"]),

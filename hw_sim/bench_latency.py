@@ -186,8 +186,8 @@ def _row(name: str, value: float | None, unit: str, bar: float, ok: bool | None,
 
 # ------------------------------------------------------------------------------------------------ the page
 
-TITLES = {"over": ("Over-infusion", "Median of all runs; dotted: Lorden's bound for the sensor's walk, which no test's mean beats at one false alarm in "
-                   "ten pump-years (a median, of few runs, may lie below it). Crosses: asked by alarms.md 4. "
+TITLES = {"over": ("Over-infusion", "Median of all runs; dotted: Lorden's bound for the sensor's walk, which no test's mean beats at one false alarm "
+                   "in ten pump-years (a median, of few runs, may lie below it). Crosses: asked by alarms.md 4. "
                    "Open triangles: not found by every run within the watch; what is declared undetectable is so at and below 0.05 mL/day."),
           "under": ("Under-infusion by the head", "As above; its false alarms are kept at a quarter of the others', so it may take longer."),
           "flow": ("Flow past the rollers, leak", "No bound is stated. The conductances are for the 31 kPa that the reservoir pushes with; a "

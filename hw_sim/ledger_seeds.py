@@ -87,7 +87,8 @@ def read(path: Path = DATA) -> dict[str, dict[str, Any]]:
     except ValueError as error:
         raise ExpectError("%s is not JSON: %s" % (path, error)) from error
     rows = table.get("rows") if isinstance(table, dict) else None
-    if not isinstance(rows, dict) or table.get("schema") != SCHEMA or not all(isinstance(row, dict) and set(row) == set(KEPT) for row in rows.values()):
+    if not isinstance(rows, dict) or table.get("schema") != SCHEMA or not all(
+            isinstance(row, dict) and set(row) == set(KEPT) for row in rows.values()):
         raise ExpectError("%s must be of schema %s with rows of %s" % (path, SCHEMA, ", ".join(KEPT)))
     return rows
 

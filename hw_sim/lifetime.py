@@ -63,7 +63,8 @@ def head_of(seed: int) -> Head:
 
 
 def life(head: Head, seed: int, learns: bool, *, sensor: Sensor = DEFAULT, failed: str = "", years: float = YEARS) -> Life:
-    """Play a pump's refills. `failed`: 'sensor' or 'syringe' says anything at all from the first year on; MORE_LEFT, LESS_LEFT: both, the worst together."""
+    """Play a pump's refills. `failed`: 'sensor' or 'syringe' says anything at all from the first year on; MORE_LEFT, LESS_LEFT: both, the worst
+    together."""
     chance, trim, lived = random.Random("life %d" % seed), Trim(), Life([], [], [])
     sensor_sigma_ul = math.sqrt(2 * (sensor.sigma_ul ** 2 + sensor.quantum_ul ** 2 / 12) / ROUND_READINGS)
     ordered_ul = min(FILL_UL, head.rate_ul_day * FILL_DAYS)
@@ -94,7 +95,8 @@ def life(head: Head, seed: int, learns: bool, *, sensor: Sensor = DEFAULT, faile
 
 def moved(bare: Sequence[Life], other: Sequence[Life]) -> tuple[float, float]:
     """What a way of learning made of delivery, fill by fill beside the same pumps without it: the least and the most, shares (0: nothing)."""
-    shares = [(1 + with_it) / (1 + without) - 1 for one, two in zip(bare, other, strict=True) for without, with_it in zip(one.errors, two.errors, strict=True)]
+    shares = [(1 + with_it) / (1 + without) - 1 for one, two in zip(bare, other, strict=True)
+              for without, with_it in zip(one.errors, two.errors, strict=True)]
     return min(shares), max(shares)
 
 
