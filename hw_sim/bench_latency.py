@@ -66,7 +66,7 @@ def under(gain: float) -> Case:
 CASES = (
     over(1.1, {}), over(1.3, {500_000: 48.0, 100_000: 120.0}), over(1.5, {}), over(2.0, {}), over(3.0, {500_000: 8.0}),
     under(0.7), under(0.5), under(0.0),
-    Case("half of all pulses lost", {"intermittent_stall": 0.5}, "under", 10),
+    Case("half of all pulses lost", {"intermittent_stall": 0.5}, "motion", 10),
     Case("free flow 0.26 mL/day", {"free_flow": 1e-4}, "flow", 10), Case("free flow 2.6 mL/day", {"free_flow": 1e-3}, "flow", 10),
     Case("free flow 26 mL/day", {"free_flow": 1e-2}, "flow", 5), Case("septum leak 0.5 mL/day", {"septum_leak": 500.0}, "flow", 10),
     Case("rotor stall", {"rotor_stall": None}, "motion", 3, stall_bound_h),
@@ -186,8 +186,8 @@ def _row(name: str, value: float | None, unit: str, bar: float, ok: bool | None,
 
 # ------------------------------------------------------------------------------------------------ the page
 
-TITLES = {"over": ("Over-infusion", "Median of all runs; dotted: Lorden's bound for the sensor's walk, which no test beats at one false alarm in "
-                   "ten pump-years. Crosses: asked by alarms.md 4. "
+TITLES = {"over": ("Over-infusion", "Median of all runs; dotted: Lorden's bound for the sensor's walk, which no test's mean beats at one false alarm "
+                   "in ten pump-years (a median, of few runs, may lie below it). Crosses: asked by alarms.md 4. "
                    "Open triangles: not found by every run within the watch; what is declared undetectable is so at and below 0.05 mL/day."),
           "under": ("Under-infusion by the head", "As above; its false alarms are kept at a quarter of the others', so it may take longer."),
           "flow": ("Flow past the rollers, leak", "No bound is stated. The conductances are for the 31 kPa that the reservoir pushes with; a "

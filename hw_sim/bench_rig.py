@@ -94,10 +94,10 @@ class Rig:
         """Seconds since the program began."""
         return (self.world.now_us - self.start_us) / SECOND_US
 
-    def fill(self) -> None:
-        """Empty the reservoir to its residual, fill it, tell the pump what came out and went in, and leave."""
+    def fill(self, misread_ul: int = 0) -> None:
+        """Empty the reservoir to its residual, fill it, tell the pump what came out (`misread_ul` more than did) and went in, and leave."""
         plant, volume_ul = self.world.plant, round(self.params.reservoir.capacity_ul - self.params.reservoir.residual_ul)
-        withdrawn_ul = round(plant.withdraw())
+        withdrawn_ul = round(plant.withdraw()) + misread_ul
         plant.fill(volume_ul, {DRUG: self.concentration_ng_ml / NL_PER_UL})
         self.pump.refill(Fill("%g mL" % (volume_ul / 1000), DRUG, "%d ng/mL" % self.concentration_ng_ml, withdrawn="%g mL" % (withdrawn_ul / 1000)))
         self._filled_us = self.world.now_us

@@ -28,7 +28,7 @@ TAKEN = Path("out")     # where runs and benches of the Makefile leave theirs
 @click.option("--tests", metavar="PATH", multiple=True, help="Run pytest over these, or hand it any other word; may be given again  [default: none is run, see --junit].")
 @click.option("--junit", metavar="FILE", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="Take this JUnit file instead  [default: %s, which a whole `make test` leaves; of other sources it proves nothing]." % room.JUNIT)
 @click.option("--results", metavar="FILE", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="Outcomes of a test run  [default: %s]." % room.OUTCOMES)
-@click.option("--jobs", type=click.IntRange(1, 64), default=lambda: os.cpu_count() or 1, show_default="one a core", help="Commands that run side by side; benches run alone.")
+@click.option("--jobs", type=click.IntRange(1, 64), default=lambda: os.cpu_count() or 1, show_default="one a core", help="Commands that run side by side; the ledger and what is timed run alone.")
 @click.option("--json", "as_json", is_flag=True, help="Print evidence.json.")
 def evidence(out_dir: Path, quick: bool, taken: tuple[Path, ...], scenarios: tuple[str, ...], runtimes: tuple[str, ...], tests: tuple[str, ...],
              junit: Path | None, results: Path | None, jobs: int, as_json: bool) -> None:

@@ -108,7 +108,7 @@ def _leave(sentence: str, status: int) -> None:
 @click.option("--jobs", type=click.IntRange(1, 256), help="Processes  [default: one for each core].")
 @click.option("--expect", "expect_path", metavar="FILE", type=click.Path(dir_okay=False, path_type=Path),
               help="Hold the rows against FILE  [default: the committed expectation, on our own firmware with seed 1].")
-@click.option("--write-expected", is_flag=True, help="Write what was found into that file instead of comparing.")
+@click.option("--write-expected", is_flag=True, help="Write what was found into that file instead of comparing; with --seeds into that of the shares.")
 @click.option("--random", "schedules_n", metavar="N", type=click.IntRange(1, 100_000), help="Instead: N random schedules of faults from --seed on, judged by "
               "oracle, detection and delivery; the first that fails is minimised and printed as a scenario.")
 @click.option("--mean", "mean_faults", type=click.IntRange(1, 100), default=5, show_default=True, help="Faults of a random schedule in the mean.")
@@ -138,7 +138,13 @@ def faults(runtime: str, firmware_dir: Path | None, exec_cmd: str | None, source
         "schema": ledger.SCHEMA, "ok": all(line["ok"] is not False for line in lines), "runtime": ledger_runtime(bench), "seed": seed, "seeds": seeds,
         "wall_s": round(time.monotonic() - started, 1), "rows": lines, "differences": [],
         "repeat": repeat(bench, patterns) + (" --seeds %d" % seeds if seeds > 1 else "")}
-    if write_expected:
+    if ours(bench) and seeds == 1 and hazards_path is None:
+        kept_seeds = ledger_seeds.read()
+        for line in lines:
+            line["over_seeds"] = ledger_seeds.share(kept_seeds[line["id"]]) if line["id"] in kept_seeds else None
+    if write_expected and seeds > 1:
+        ledger_seeds.write(lines, expect_path or ledger_seeds.DATA)
+    elif write_expected:
         ledger_expect.write(lines, expect_path or ledger_expect.DATA)
     elif expect_path or (ours(bench) and seeds == 1 and hazards_path is None):
         found["differences"] = ledger_expect.differences(lines, ledger_expect.read(expect_path or ledger_expect.DATA), whole=not patterns)

@@ -23,6 +23,7 @@ from .scenario_therapy import fill_of, reached
 from .world import World
 
 NG_ML_PER_NG_UL = 1000
+HELLOS = 5                  # on a bad line: one with 30 % loss swallows all tries of the two first questions in one run of 20
 SETUP_END_S = DAY_S         # sim:// and serve begin when the day of the implant has been played as far as its events go
 
 
@@ -73,12 +74,19 @@ class Clinician:
         self._patient: Programmer | None = None
         self._muted, self.strange = "", False       # strange: somebody has paired this pump, there is no key for it here
         self._seen_event = 0
-        try:
-            identity = self.pump.identity()
-            self.strange = bool(identity.paired)
-            self.firmware = {"runtime": identity.runtime, "version": identity.firmware_version}
-        except Timeout:
-            self.mute("this firmware does not answer telemetry")
+        self._introduce()
+
+    def _introduce(self) -> None:
+        """Ask who answers: on a bad line several times, for what is lost there is not what the firmware lacks."""
+        for left in reversed(range(HELLOS if self.world.line.counters()["spec"] else 1)):
+            try:
+                identity = self.pump.identity()
+                self.strange = bool(identity.paired)
+                self.firmware = {"runtime": identity.runtime, "version": identity.firmware_version}
+                return
+            except Timeout:
+                if not left:
+                    self.mute("this firmware does not answer telemetry")
 
     def let_chance(self) -> None:
         """Have the scenario's random faults, as its seed draws them, happen of their own accord."""

@@ -176,13 +176,13 @@ class Quiet(NamedTuple):
         return peaks[wrong - 1] if len(peaks) >= wrong else LEAST_NATS
 
 
-def quiet_years(rate_nl_day: int, pumps: int, sensor: Sensor = DEFAULT, gains: Sequence[float] = (), *, hours: int = YEAR_H) -> Quiet:
-    """`pumps` seeded pumps (1, 2, ...) without a fault for `hours` each, emptied and refilled: every finding is a false alarm."""
+def quiet_years(rate_nl_day: int, pumps: int, sensor: Sensor = DEFAULT, gains: Sequence[float] = (), *, hours: int = YEAR_H, first: int = 1) -> Quiet:
+    """`pumps` seeded pumps (`first`, ...) without a fault for `hours` each, emptied and refilled: every finding is a false alarm."""
     means = means_at(rate_nl_day)
     each, until_refill = means.seconds / HOUR_S, refill_h(rate_nl_day)
     findings: dict[int, int] = {}
     peaks: dict[float, list[float]] = {gain: [] for gain in gains}
-    for seed in range(1, pumps + 1):
+    for seed in range(first, first + pumps):
         chance = random.Random("quiet %d %d" % (rate_nl_day, seed))
         stream, orders, level_test = differences(sensor, means, chance), Orders(rate_nl_day, means), fitted(sensor)
         ideals = [(Ideal(sensor, means, rate_nl_day * (gain - 1) / 1000 * each / DAY_H), peaks[gain]) for gain in gains]
@@ -254,6 +254,11 @@ def mean_h(hours: Sequence[float | None]) -> float | None:
     """The mean delay, None unless nine in ten were found (a mean of the lucky ones would flatter)."""
     known = [hour for hour in hours if hour is not None]
     return math.fsum(known) / len(known) if len(known) >= 0.9 * len(hours) and known else None
+
+
+def within(hours: Sequence[float | None], bound_h: float) -> float:
+    """The share that was found within `bound_h`."""
+    return sum(hour is not None and hour <= bound_h for hour in hours) / len(hours)
 
 
 def late_h(hours: Sequence[float | None], share: float = 0.95) -> float | None:

@@ -43,6 +43,11 @@ def _head(found: dict[str, Any], parts: Sequence[Part], open_parts: Sequence[Par
                 ", quick: from what earlier runs had left" if found["quick"] else ""))
 
 
+def _held(rows: Sequence[dict[str, Any]]) -> str:
+    """How many hold of those that can hold or fail."""
+    return "%d of %d" % (sum(row["ok"] is True for row in rows), sum(row["ok"] is not None for row in rows))
+
+
 def _tiles(parts: Sequence[Part]) -> str:
     """The figures that a reader looks for first; a part that is not there has none."""
     data = {part.name: part.data for part in parts if part.there}
@@ -54,10 +59,10 @@ def _tiles(parts: Sequence[Part]) -> str:
     tiles.append(("tests passed", "%d of %d" % (tests["passed"], tests["tests"]) if tests else LOST, "%d skipped" % len(tests["skipped"]) if tests else "none was run"))
     for name, label in (("ledger", "hazards in the ledger"), ("physics", "physics checks")):
         rows = data[name]["rows"] if name in data else None
-        tiles.append((label, "%d of %d" % (sum(row["ok"] is not False for row in rows), len(rows)) if rows else LOST, "as declared" if rows else "not there"))
+        tiles.append((label, _held(rows) if rows else LOST, "as declared" if rows else "not there"))
     tiles.append(("scenario runs passed", "%d of %d" % (sum(part.ok is True for part in runs), len(runs)) if runs else LOST, "each with its trace"))
     bars = [row for name, each in data.items() if name.startswith("bench ") for row in each["bars"]]
-    tiles.append(("bars met", "%d of %d" % (sum(row["ok"] is not False for row in bars), len(bars)) if bars else LOST, "of the benches"))
+    tiles.append(("bars met", _held(bars) if bars else LOST, "of the benches"))
     tiles.append(("known anomalies", str(len(data["anomalies"])) if "anomalies" in data else LOST, "and gaps, below"))
     return '<div class="tiles">%s</div>' % "".join(
         '<div class="tile"><div class="label">%s</div><div class="value">%s</div><div class="more">%s</div></div>' % tuple(map(escape, tile)) for tile in tiles)
@@ -107,9 +112,9 @@ def _runs(parts: Sequence[Part]) -> str:
 def _ledger(part: Part | None) -> str:
     if part is None or not part.there or _schema(part) != LEDGER:
         return ""
-    keys = ("hazard", "fault", "requirement", "therapy", "declared", "fired", "detected", "by", "detect_s", "bound_s", "dose_error_nl", "final_state")
+    keys = ("hazard", "fault", "requirement", "therapy", "declared", "fired", "detected", "by", "detect_s", "bound_s", "dose_error_nl", "final_state", "over_seeds")
     lines = [_line(row["ok"], [_scenario(part, row), *(_plain(row.get(key)) for key in keys)]) for row in part.data["rows"]]
-    return _card("Fault ledger", "Every declared hazard: whether its fault fired, what noticed it and when (s), and what it cost (nL).", ("", "row", *keys), lines)
+    return _card("Fault ledger", "Every declared hazard: whether its fault fired, what noticed it and when (s), and what it cost (nL); with how many seeds it was ok when last played with several.", ("", "row", *keys), lines)
 
 
 def _scenario(part: Part, row: dict[str, Any]) -> Any:

@@ -58,6 +58,8 @@ def judged(data: dict[str, Any]) -> tuple[bool, str]:
         told += "; %d fired, %d detected, %d declared undetectable" % (
             sum(row.get("fired") is True for row in rows), sum(row.get("detected") is True for row in rows),
             sum(str(row.get("declared", "")).startswith("undetectable") for row in rows))
+        shares = [str(row["over_seeds"]).split(" of ") for row in rows if row.get("over_seeds")]
+        told += "; %d of %d were ok with every seed when last played with several" % (sum(ok == count for ok, count in shares), len(shares)) if shares else ""
     if data["schema"] == RUN:
         told = "%s, seed %s, trace %s; %s" % (data["verdict"], data.get("seed"), data["trace_hash"], told)
     told += "; NOT: " + ", ".join(wrong) if wrong else ""

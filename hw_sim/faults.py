@@ -8,7 +8,7 @@ frames in the campaigns of tests/README.md), a host that dies or stalls, the wro
 lock the line, and with it the patient's bolus: never the program.
 
 **What it detects, by which hand, how soon.** The *encoder*, at every pulse: a stall or full occlusion in 3 pulses or 30 min (behind the 84 uL
-that a closed line takes up), half the pulses or three tenths of the steps lost within 12 to 24 h, motion without an order at the first edge, cut in 2
+that a closed line takes up), half the pulses or three tenths of the steps lost within 10 to 24 h, motion without an order at the first edge, cut in 2
 pulses. The *probe* of the enable switch, at power-on, daily and at each pulse's end: a switch that no longer opens. The *level*, by the hour: an
 over-infusing head (1.3: 48 h and 300 uL at 0.5 mL/day, 1.3 at 0.1 mL/day with a steady sensor 5 days, both in the mean; 3: 8 h), one that wears
 out in days (10 days), a leak of the septum, free flow, theft, a fill that went into the pocket; and a dead encoder, told from a stall by it. The *level against itself*: stuck, noisy, jumped. The *two clocks*:

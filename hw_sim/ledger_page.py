@@ -35,7 +35,8 @@ def html(found: Mapping[str, Any]) -> str:
         parts.append(_card("Over %d seeds" % found["seeds"], _over_seeds(rows), "A row is ok when at least half of its seeds are and none fails by "
                            "anything but chance; the seeds that missed are listed either way. All else on this page is the first seed's."))
     parts.append(_card("All rows", _rows(rows), "Detection is judged from outside: enable dropped, tone, alarm or log on the wire, a sentence "
-                       "of the host. Delays count from the instant at which the fault first changed the plant or the wire."))
+                       "of the host. Delays count from the instant at which the fault first changed the plant or the wire. Seeds: how many were "
+                       "ok when the row was last played with several; here each bound is held by one."))
     parts.append(_card("Repeat", "<pre>%s</pre>" % escape(found["repeat"]), "The same line gives the same rows, whatever the number of workers."))
     return page("thecal: ledger of hazards", "\n".join(parts), figures, get_plotlyjs() if figures else "")
 
@@ -65,14 +66,14 @@ def _card(title: str, content: str, note: str) -> str:
 def _rows(rows: Iterable[Mapping[str, Any]]) -> str:
     marks = {True: ("ok", "✓ ok"), False: ("no", "✗ failed"), None: ("", "n/a")}
     lines = list(rows)
-    heads = ["", "hazard", "therapy", "noticed by", "after", "bound", "error then, µL", "worst over, µL", "in the end, µL", "final state", "requirement"]
+    heads = ["", "hazard", "therapy", "noticed by", "after", "bound", "error then, µL", "worst over, µL", "in the end, µL", "final state", "seeds", "requirement"]
     return table(heads, [
         ['<span class="mark">%s</span>' % marks[row["ok"]][1],
          escape(row["hazard"]) + ('<br><span class="note">%s</span>' % escape("; ".join(row["why"])) if row["why"] else "")
          + ('<br><span class="note">%s</span>' % escape(row["declared"]) if row["declared"].startswith("undetectable") else ""),
          escape(row["therapy"]), escape(str(row["by"] or "–")), "–" if row["detect_s"] is None else span(row["detect_s"]),
          "–" if row["bound_s"] is None else span(row["bound_s"]), *(_ul(row[key]) for key in ("dose_error_nl", "over_nl", "final_error_nl")),
-         escape(str(row["final_state"] or "–")), "<br>".join(map(escape, row["requirement"]))] for row in lines],
+         escape(str(row["final_state"] or "–")), escape(row.get("over_seeds") or "–"), "<br>".join(map(escape, row["requirement"]))] for row in lines],
         numeric=(4, 5, 6, 7, 8), classes=[marks[row["ok"]][0] for row in lines])
 
 

@@ -26,6 +26,8 @@ SYRINGE_SIGMA_UL = 150.0    # J: reading a 20 mL syringe of 1 mL marks in each o
 LEFT_SIGMA_UL = 100.0       # J: old drug that a syringe left in the bellows, which sensor and syringe both take for delivered or not
 ROUND_READINGS = 16         # in the mean that the firmware keeps of its level before and behind a fill (firmware/contents.py)
 WILD_UL = 20_000.0          # what a failed witness may say
+WORST_PART = 0.09           # of the fill: just below what Trim takes for no calibration
+MORE_LEFT, LESS_LEFT = "both say more left", "both say less left"      # at every refill: the trim then takes from delivery, and adds to it
 
 
 class Head(NamedTuple):
@@ -61,7 +63,8 @@ def head_of(seed: int) -> Head:
 
 
 def life(head: Head, seed: int, learns: bool, *, sensor: Sensor = DEFAULT, failed: str = "", years: float = YEARS) -> Life:
-    """Play a pump's refills. `failed`: 'sensor' or 'syringe' says anything at all from the first year on, 'both' the worst together."""
+    """Play a pump's refills. `failed`: 'sensor' or 'syringe' says anything at all from the first year on; MORE_LEFT, LESS_LEFT: both, the worst
+    together."""
     chance, trim, lived = random.Random("life %d" % seed), Trim(), Life([], [], [])
     sensor_sigma_ul = math.sqrt(2 * (sensor.sigma_ul ** 2 + sensor.quantum_ul ** 2 / 12) / ROUND_READINGS)
     ordered_ul = min(FILL_UL, head.rate_ul_day * FILL_DAYS)
@@ -80,14 +83,21 @@ def life(head: Head, seed: int, learns: bool, *, sensor: Sensor = DEFAULT, faile
         before_ul = after_ul
         seen_ul = excess_ul + chance.gauss(0, sensor_sigma_ul)
         told_ul = excess_ul + chance.gauss(0, SYRINGE_SIGMA_UL)
-        if failed == "both":
-            seen_ul = told_ul = ordered_ul * 0.09           # just below what Trim takes for no calibration
+        if failed in (MORE_LEFT, LESS_LEFT):
+            seen_ul = told_ul = ordered_ul * (WORST_PART if failed == MORE_LEFT else -WORST_PART)
         elif failed and at >= 1.0:
             wild_ul = chance.uniform(-WILD_UL, WILD_UL) * chance.choice((0.01, 0.1, 1.0))
             seen_ul, told_ul = (wild_ul, told_ul) if failed == "sensor" else (seen_ul, wild_ul)
         if learns:
             trim.learn(round(seen_ul), round(told_ul), round(ordered_ul))
     return lived
+
+
+def moved(bare: Sequence[Life], other: Sequence[Life]) -> tuple[float, float]:
+    """What a way of learning made of delivery, fill by fill beside the same pumps without it: the least and the most, shares (0: nothing)."""
+    shares = [(1 + with_it) / (1 + without) - 1 for one, two in zip(bare, other, strict=True)
+              for without, with_it in zip(one.errors, two.errors, strict=True)]
+    return min(shares), max(shares)
 
 
 class Band(NamedTuple):

@@ -92,7 +92,7 @@ class Witness(Recorder):
         self.standing: list[Mark] = []          # which alarms stood when: tones.spans
         self._raised: dict[int, int] = {}       # alarms of the log, not yet told
         self._standing: set[int] = set()
-        self._asked_us = self._before_us = 0    # the last samples: what stood between them was not seen
+        self._asked_us = self._before_us = 0    # the last samples with an answer: what stood between them was not seen
 
     def watch(self, plant: Any, drug: str, nl_per_ng: float) -> None:
         """Weigh the dose of `drug` in this plant from now on."""
@@ -125,9 +125,11 @@ class Witness(Recorder):
         self._print = zlib.crc32(reply, zlib.crc32(inputs, self._print))
 
     def sample(self, t_us: int, row: dict[str, Any]) -> None:
-        """A look of the clinician's."""
+        """A look of the clinician's; one that the pump did not answer has seen nothing."""
         if t_us >= 0:
-            self._before_us, self._asked_us, self._wakes = self._asked_us, t_us, 0
+            if row.get("demanded_nl", 0) is not None:
+                self._before_us, self._asked_us = self._asked_us, t_us
+            self._wakes = 0
             self._weigh(t_us)
             self.prints.append((t_us, self._print))
 

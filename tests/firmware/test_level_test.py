@@ -270,11 +270,13 @@ def test_a_sensor_commissioned_as_steady_has_a_class_of_its_own(rate_ul_day, gai
     assert spread(cases)[0] <= mean_h and max(hours for hours, _ in cases) <= worst_h
 
 
+@pytest.mark.slow
 @pytest.mark.req("TH-SUP-12", "TH-RULE-12")
 @pytest.mark.parametrize("rate_nl_day", [50_000, 52_000])
 def test_a_steady_sensor_at_the_declared_limit_is_not_judged_by_its_readings_noise(rate_nl_day):
-    """Two pulses or three a mean, and a rate that hovers about the limit: it had 22 false alarms a year, found by `bench detection`."""
-    assert sum(quiet_years(rate_nl_day, 20, STEADIER).findings.values()) <= 4
+    """Two pulses or three a mean, and a rate that hovers about the limit: it had 22 false alarms a year, found by `bench detection`. More than 18 in
+    100 years come of 0.1 a year in 7 of 1,000 cases, of 0.2 in 619, of 0.3 in 987."""
+    assert sum(quiet_years(rate_nl_day, 100, STEADIER).findings.values()) <= 18
 
 
 @pytest.mark.parametrize(("drift_ul", "number"), [(1, 1), (15, 1), (16, 0), (50, 0)])

@@ -38,7 +38,7 @@ def test_quick_takes_what_is_there_and_says_what_is_not(tmp_path):
 
 
 def test_all_there_is_status_0(tmp_path, monkeypatch):
-    folder = left(tmp_path / "old", RUN, {**RUN, "runtime": "micropython"}, LEDGER, PHYSICS, *(bench(name) for name in room.BENCHES))
+    folder = left(tmp_path / "old", RUN, {**RUN, "runtime": "micropython"}, LEDGER, PHYSICS, *(bench(name) for name in (*room.BENCHES, *room.TIMED)))
     clean = {**versions.versions(), "micropython": "1.28", "sources": {"sha256": "5" * 64, "commit": "c" * 40, "committed_s": 0, "clean": True, "changed": [], "why": ""}}
     monkeypatch.setattr(room.versions, "versions", lambda: clean)
     ids = sorted(room.requirements.load().ids)

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
+from thecal.hw_sim import ledger_seeds
 from thecal.hw_sim.cli import cli
 from thecal.hw_sim.cli_faults import chosen, declared_lacks, repeat
 from thecal.hw_sim.ledger import Bench
@@ -29,6 +30,7 @@ def test_a_row_its_files_and_an_expectation(tmp_path):
     found = json.loads(done.stdout)
     row, = found["rows"]
     assert found["schema"] == "thecal.ledger/1" and found["ok"] and row["ok"] and row["by"] == "alarm 12" and CONTRACT <= set(row)
+    assert row["over_seeds"] == "8 of 8", "as committed"
     assert json.loads((tmp_path / "out" / "ledger.json").read_text()) == found
     assert "Ledger of hazards" in (tmp_path / "out" / "index.html").read_text()
     scenario = tmp_path / "out" / "scenarios" / "clock-jump-c01.toml"
@@ -105,8 +107,10 @@ def test_the_whole_ledger_on_real_micropython():
 
 
 def test_several_seeds_are_told_and_not_held_against_one(tmp_path):
-    done = ran("faults", *ROW, "--seeds", 2, "--out", tmp_path)
+    shares = tmp_path / "shares.json"
+    done = ran("faults", *ROW, "--seeds", 2, "--out", tmp_path, "--expect", shares, "--write-expected")
     assert done.exit_code == 0, done.output
+    assert {name: row["count"] for name, row in ledger_seeds.read(shares).items()} == {"clock-jump@c01": 2}
     assert "2/2" in done.stdout and "--seeds 2" in done.stdout and "not as expected" not in done.stdout
     found = json.loads((tmp_path / "ledger.json").read_text())
     assert found["seeds"] == 2 and found["rows"][0]["seeds"]["noticed"] == 2 and "Over 2 seeds" in (tmp_path / "index.html").read_text()

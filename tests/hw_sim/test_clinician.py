@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 from stall_case import REFILL, loaded, with_events
 
-from thecal.host.errors import PumpRefused
+from thecal.host.errors import PumpRefused, Timeout
 from thecal.host.programmer import Programmer
 from thecal.hw_sim.bedside import SECOND_US, oracle_for
-from thecal.hw_sim.clinician import Clinician, alarm_of, apply_setup
+from thecal.hw_sim.clinician import HELLOS, Clinician, alarm_of, apply_setup
 from thecal.hw_sim.scenario import load_scenario, new_world, world_for
 from thecal.hw_sim.scenario_file import DAY_S, FOLDER, ScenarioError
 
@@ -56,6 +56,23 @@ def test_a_deaf_firmware_gets_its_fill_and_nothing_else():
         notes = apply_setup(scenario, world)
         assert world.plant.truth()["reservoir_ul"] > 19_990
         assert notes[0].startswith("this firmware does not answer telemetry") and "event 4 (program): the pump was not told" in notes[-1]
+
+
+@pytest.mark.parametrize(("line", "asked"), [(None, 1), ("loss=0.01", HELLOS)])
+def test_only_a_bad_line_is_asked_again_before_a_firmware_counts_as_deaf(monkeypatch, line, asked):
+    """Found by the ledger's third seed of line-noise: one swallowed greeting, and nothing was ever programmed."""
+    calls, hears = [], Programmer.identity
+
+    def swallowed(self):
+        calls.append(self)
+        if len(calls) < asked or asked == 1:
+            raise Timeout("no answer")
+        return hears(self)
+    monkeypatch.setattr(Programmer, "identity", swallowed)
+    scenario = load_scenario("baclofen")
+    with new_world(scenario, runtime="inprocess", line=line) as world:
+        clinician = Clinician(scenario, world, oracle_for(scenario.start_pump_s, world.plant.params))
+        assert len(calls) == asked and clinician.deaf is (asked == 1)
 
 
 def test_a_refusal_in_the_middle_is_kept_and_the_day_goes_on():

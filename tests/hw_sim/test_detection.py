@@ -3,7 +3,7 @@
 import itertools
 import math
 import random
-from statistics import fmean, pvariance
+from statistics import fmean, median, pvariance, stdev
 
 import pytest
 
@@ -11,9 +11,10 @@ from thecal.firmware.level_test import FREE, OVER, LevelTest
 from thecal.hw_sim import detection
 from thecal.hw_sim.detection import (
     DEFAULT, FALSE_A_YEAR, STEADIER, Ideal, Orders, by_readings, covariances_ul2, delays, differences, late_h, least_delay_h, mean_h, means_at,
-    quiet_years,
-    refill_h)
+    quiet_years, refill_h, within)
+from thecal.hw_sim.faults import load
 from thecal.hw_sim.params import PlantParams
+from thecal.hw_sim.scenario import units
 
 
 def moments(xs):
@@ -79,6 +80,7 @@ def test_orders_are_whole_pulses_and_lose_nothing():
 
 def test_delays_in_figures():
     assert mean_h([1.0, 3.0]) == 2.0 and mean_h([1.0, None]) is None and mean_h([1.0] * 9 + [None]) == 1.0 and mean_h([]) is None
+    assert within([1.0, 3.0, None, 2.0], 2.0) == 0.5
     assert late_h([1.0] * 95 + [None] * 5) == 1.0 and late_h([1.0] * 94 + [None] * 6) is None
 
 
@@ -86,19 +88,6 @@ def test_the_ideal_threshold_gives_as_many_false_alarms_as_the_firmware_did():
     quiet = detection.Quiet(10.0, {OVER: 2, FREE: 1}, {1.3: [9.0, 8.0, 7.0, 6.0], 1.1: [3.0]})
     assert quiet.threshold(1.3) == 7.0 and quiet.threshold(1.1) == detection.LEAST_NATS and quiet.false_a_year == 0.3
     assert detection.Quiet(10.0, {}, {1.3: [9.0]}).threshold(1.3) == 9.0
-
-
-@pytest.mark.slow
-@pytest.mark.req("TH-SUP-11")
-def test_a_slice_of_the_campaign():
-    """Eight pump-years and 40 onsets: the firmware is within a third of the ideal test where the bars are, and nowhere below what can be."""
-    quiet = quiet_years(500_000, 8, gains=(1.3, 3.0))
-    assert quiet.years == pytest.approx(8) and sum(quiet.findings.values()) <= 3, "0.8 are allowed on average; four in 100 campaigns have more than 2"
-    for gain, most_h in ((1.3, 70.0), (3.0, 8.0)):
-        found = delays(500_000, gain, 40, quiet.threshold(gain))
-        ours, best = mean_h(found.firmware_h), mean_h(found.ideal_h)
-        assert ours is not None and best is not None and ours <= most_h
-        assert ours >= least_delay_h(500 * (gain - 1), DEFAULT) * 0.7, "forty onsets scatter"
 
 
 def test_the_delay_by_the_hour_is_what_look_makes_of_readings():
@@ -123,11 +112,106 @@ def test_the_delay_by_the_hour_is_what_look_makes_of_readings():
     assert by_hour is not None and fmean(found) == pytest.approx(by_hour, abs=0.6)
 
 
+# ------------------------------------------------------------------------------------------------ against the claims, with their significance
+
+YEARS, DOUBT = 300, 0.01            # pump-years a rate; a detector that just keeps FALSE_A_YEAR fails with this chance at most
+ONSETS, SIGMAS = 1000, 2.326        # a mean that just keeps its bar is beyond so many of its standard deviations in one case of 100
+
+
+def beyond(count, mean):
+    """The chance that a Poisson variable of this mean is more than `count`; exact."""
+    term = left = math.exp(-mean)
+    for k in range(1, count + 1):
+        term *= mean / k
+        left += term
+    return 1 - left
+
+
+def most_of(mean, doubt=DOUBT):
+    """The least count that is exceeded with a chance of `doubt` at most."""
+    return next(count for count in itertools.count() if beyond(count, mean) <= doubt)
+
+
+def test_what_the_count_allows_and_what_it_would_miss():
+    """43 where 30 are the bar. A detector with twice the bar fails in 98 of 100 cases, one with half again as many in more than half."""
+    assert beyond(0, 1.0) == pytest.approx(1 - math.exp(-1)) and beyond(2, 3.0) == pytest.approx(0.57681, abs=1e-5)
+    assert most_of(FALSE_A_YEAR * YEARS) == 43 and beyond(43, FALSE_A_YEAR * YEARS) == pytest.approx(0.0097, abs=1e-4)
+    assert beyond(43, 2 * FALSE_A_YEAR * YEARS) > 0.98 and beyond(43, 1.5 * FALSE_A_YEAR * YEARS) > 0.5
+
+
+@pytest.mark.slow
+@pytest.mark.req("TH-SUP-06", "TH-SUP-11")
+@pytest.mark.parametrize(("rate_nl_day", "sensor"), [(500_000, DEFAULT), (100_000, DEFAULT), (62_500, STEADIER)])
+def test_false_alarms_of_three_hundred_pump_years(rate_nl_day, sensor):
+    """At most 43, where 30 are the bar: a level test with 0.2 a year fails here in 98 of 100 cases. The rates are the bench's worst, and the slowest judged."""
+    quiet = quiet_years(rate_nl_day, YEARS, sensor, first=10_001)
+    assert quiet.years == pytest.approx(YEARS) and sum(quiet.findings.values()) <= most_of(FALSE_A_YEAR * YEARS), quiet.findings
+
+
+@pytest.mark.slow
+@pytest.mark.req("TH-SUP-06", "TH-SUP-11", "TH-SUP-12")
+@pytest.mark.parametrize(("rate_nl_day", "gain", "sensor", "most_h"), [
+    (500_000, 1.3, DEFAULT, 48.0), (500_000, 3.0, DEFAULT, 8.0), (100_000, 1.3, STEADIER, 120.0), (500_000, 1.3, STEADIER, 48.0)])
+def test_delays_of_a_thousand_onsets(rate_nl_day, gain, sensor, most_h):
+    """Mean and median within what alarms.md 4 asks, the mean by no more than chance gives; and nowhere below what can be."""
+    ours = [hour for hour in delays(rate_nl_day, gain, ONSETS, 9.0, sensor).firmware_h if hour is not None]
+    assert len(ours) == ONSETS and median(ours) <= most_h
+    assert fmean(ours) <= most_h + SIGMAS * stdev(ours) / math.sqrt(ONSETS)
+    assert fmean(ours) >= 0.8 * least_delay_h(rate_nl_day * (gain - 1) / 1000, sensor), "Lorden's is of the worst onset"
+
+
 @pytest.mark.slow
 @pytest.mark.req("TH-SUP-11")
-def test_a_larger_slice():
-    """Sixty pump-years at 0.5 and 0.1 mL/day: below the bar within what chance allows."""
-    for rate_nl_day in (100_000, 500_000):
-        quiet = quiet_years(rate_nl_day, 60)
-        bar = FALSE_A_YEAR * 60
-        assert sum(quiet.findings.values()) <= bar + 2 * math.sqrt(bar)
+def test_the_firmware_is_about_as_fast_as_the_ideal_test_with_as_many_false_alarms():
+    """Which is told the size of the fault. Its threshold is from 60 pump-years, so from some seven false alarms: a fifth either way is left."""
+    quiet = quiet_years(500_000, 60, gains=(1.3,))
+    ours, best = (mean_h(hours) for hours in delays(500_000, 1.3, ONSETS, quiet.threshold(1.3)))
+    assert ours is not None and best is not None and ours <= 1.2 * best
+
+
+# ------------------------------------------------------------------------------------------------ bounds of the ledger that are reckoned from this test
+
+RECKONED = {       # rate (nL/day), volume that leaves over volume ordered, sensor
+    "over-infusion-1.3@c01-steady": (100_000, 1.3, STEADIER), "over-infusion-1.3@c2": (2_000_000, 1.3, DEFAULT),
+    "over-infusion-3@c005": (50_000, 3.0, DEFAULT), "over-infusion-3@c01": (100_000, 3.0, DEFAULT), "over-infusion-3@c2": (2_000_000, 3.0, DEFAULT),
+    "free-flow@c005": (50_000, 52.0, DEFAULT), "free-flow@c01": (100_000, 26.5, DEFAULT), "free-flow@c05": (500_000, 6.1, DEFAULT),
+    "free-flow-slow@c01": (100_000, 3.55, DEFAULT), "free-flow-slow@c05": (500_000, 1.51, DEFAULT), "level-drift@c05": (500_000, 1.6, DEFAULT),
+    "septum-leak@c005": (50_000, 11.0, DEFAULT), "septum-leak@c01": (100_000, 6.0, DEFAULT), "septum-leak@c05": (500_000, 2.0, DEFAULT)}
+FLEX_NL_DAY = [204_000] * 6 + [600_000] * 14 + [594_000] * 4        # by the hour of the ledger's therapy "flex"
+
+
+def flex_delays(gain, onsets):
+    """Hours until a head of `gain` is found under the flex program, an onset each anywhere in its second day."""
+    means = means_at(500_000)
+    each, found = means.seconds / 3600, []
+    for seed in range(onsets):
+        chance = random.Random("flex %g %d" % (gain, seed))
+        stream, test, at_h, due_nl, onset_h = differences(DEFAULT, means, chance), LevelTest(), 0.0, 0.0, chance.uniform(24, 48)
+        while True:
+            rate_nl_day = FLEX_NL_DAY[int(at_h) % 24]
+            due_nl += rate_nl_day * each / 24
+            ordered_nl = int(due_nl) // 1000 * 1000
+            due_nl -= ordered_nl
+            beyond_ul = rate_nl_day * (gain - 1) / 1000 * max(0.0, min(each, at_h + each - onset_h)) / 24
+            said = test.hour(round(next(stream) + beyond_ul), ordered_nl, 0, means.seconds)
+            at_h += each
+            if said in (OVER, FREE) and at_h > onset_h:
+                found.append(at_h - onset_h)
+                break
+            if said in (OVER, FREE):
+                test.restart()
+    return found
+
+
+@pytest.mark.slow
+@pytest.mark.req("TH-RULE-12")
+@pytest.mark.parametrize("name", [*RECKONED, "over-infusion-1.3@flex", "over-infusion-3@flex"])
+def test_a_bound_of_the_ledger_is_the_95_percent_quantile_and_a_mean(name):
+    """Not less, and not much more: to the hour. A steady sensor's mean at 0.1 mL/day, as all slow ones, is 77 min."""
+    if name.endswith("@flex"):
+        late = late_h(flex_delays(1.3 if "1.3" in name else 3.0, 2 * ONSETS))
+    else:
+        rate_nl_day, gain, sensor = RECKONED[name]
+        late = late_h(delays(rate_nl_day, gain, 2 * ONSETS, 9.0, sensor).firmware_h)
+    bound_h = next(row.within_s for row in load(units) if row.id == name) / 3600
+    assert late is not None and late + means_at(500_000).seconds / 3600 - 0.1 <= bound_h <= 1.02 * late + 77 / 60 + 1

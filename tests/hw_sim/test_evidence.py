@@ -9,9 +9,11 @@ import pytest
 from evidence_pieces import LEDGER, PHYSICS, RUN, bench, junit, left
 
 from thecal.hw_sim import evidence, evidence_sources, requirements
+from thecal.hw_sim.cli import cli
 from thecal.hw_sim.evidence import Part, Plan
 
-ALL = frozenset({"faults", "physics", "run", *("bench " + name for name in evidence.BENCHES)})
+BENCHES = (*evidence.BENCHES, *evidence.TIMED)
+ALL = frozenset({"faults", "physics", "run", *("bench " + name for name in BENCHES)})
 
 
 @pytest.fixture
@@ -27,7 +29,7 @@ def plan(tmp_path, monkeypatch):
 
 
 def everything(folder):
-    pieces = [RUN, {**RUN, "runtime": "micropython"}, LEDGER, PHYSICS, *(bench(name) for name in evidence.BENCHES)]
+    pieces = [RUN, {**RUN, "runtime": "micropython"}, LEDGER, PHYSICS, *(bench(name) for name in BENCHES)]
     return left(folder, *pieces)
 
 
@@ -59,7 +61,7 @@ def test_what_was_left_is_taken_with_its_file_and_date(plan, tmp_path):
     assert parts["run stall inprocess"].files == ["runs/stall.inprocess.json"] and "piece0.json of 20" in parts["run stall inprocess"].origin
     assert parts["traces"].told == "1 of 1 scenarios have one trace on micropython and inprocess"
     assert parts["tests"].told == "4 tests: 3 passed, 0 failed, 1 skipped in 2 s" and (chosen.out / "junit.xml").is_file()
-    assert len(said) == 10 and said[-1].startswith("10 of 10: bench calibration: ok") and parts["anomalies"].state == "said"
+    assert len(said) == 10 and said[-1].startswith("10 of 10: bench link: ok") and parts["anomalies"].state == "said"
 
 
 @pytest.mark.req("TH-EVID-04")
@@ -144,7 +146,7 @@ def test_a_command_that_is_not_there_or_fails_is_a_row(plan, monkeypatch):
     assert parts["ledger"].told == "this thecal-sim has no command 'faults'" and parts["bench link"].told == "this thecal-sim has no command 'bench link'"
     assert parts["physics"].state == "ok" and parts["physics"].origin == "thecal-sim physics --json"
     assert parts["run stall inprocess"].told == "thecal-sim run: status 1, no" and "traces" not in parts
-    assert calls[-1] == ("bench", "speed", "--json"), "benches run last, alone"
+    assert calls[-1] == ("bench", "speed", "--json"), "what is timed runs last, alone"
 
 
 def test_a_bad_list_of_anomalies_or_outcomes_is_a_row_too(plan, monkeypatch, tmp_path):
@@ -152,6 +154,11 @@ def test_a_bad_list_of_anomalies_or_outcomes_is_a_row_too(plan, monkeypatch, tmp
     monkeypatch.setattr(evidence.anomalies, "load", lambda wanted: (_ for _ in ()).throw(evidence.AnomaliesError("anomalies.toml: no")))
     parts = by_name(evidence.gather(plan(outcomes=tmp_path / "bad.json"), lambda text: None))
     assert parts["anomalies"].told == "anomalies.toml: no" and not parts["requirements"].there and "bad.json cannot be read" in parts["requirements"].told
+
+
+def test_every_bench_that_we_have_is_a_part():
+    group = cli.commands["bench"]
+    assert {*BENCHES} == {*group.commands} and not {*evidence.BENCHES} & {*evidence.TIMED}
 
 
 def test_shipped_scenarios_are_those_that_we_ship():

@@ -4,7 +4,7 @@ import re
 
 from evidence_pieces import LEDGER, PHYSICS, RUN, bench
 
-from thecal.hw_sim import anomalies, requirements
+from thecal.hw_sim import anomalies, evidence_page, requirements
 from thecal.hw_sim.evidence import Part
 from thecal.hw_sim.evidence_page import index
 
@@ -52,3 +52,7 @@ def test_all_there_is_complete_and_what_is_not_there_has_no_table():
     few = [parts()[0], parts()[1], parts()[-1]]
     html = index(FOUND, few)
     assert "Fault ledger" not in html and "Scenario runs" not in html and "none was run" in html
+
+
+def test_a_row_that_does_not_apply_is_not_met():
+    assert evidence_page._held(LEDGER["rows"]) == "2 of 2" and len(LEDGER["rows"]) == 3

@@ -18,6 +18,8 @@ def test_each_is_called_by_what_it_is():
 def test_a_piece_holds_when_its_rows_do():
     assert es.judged(RUN) == (True, "pass, seed 1, trace %s; 1 of 2 hold, 1 n/a" % ("0" * 32))
     assert es.judged(LEDGER) == (True, "2 of 3 hold, 1 n/a; 2 fired, 1 detected, 1 declared undetectable")
+    rows = [{**row, "over_seeds": share} for row, share in zip(LEDGER["rows"], ("7 of 8", "8 of 8", None), strict=True)]
+    assert es.judged({**LEDGER, "rows": rows})[1].endswith("1 declared undetectable; 1 of 2 were ok with every seed when last played with several")
     assert es.judged(bench("link", ok=False)) == (False, "0 of 1 hold; NOT: speed of link")
     failed = copy.deepcopy(LEDGER)
     failed["rows"][0]["ok"] = False

@@ -57,6 +57,14 @@ def test_a_row_and_its_twin_are_scenarios(row, tmp_path):
         assert made.duration_s > row.therapy.fault_at_s
 
 
+def test_a_list_of_ones_own_may_have_a_line_that_is_bad_all_through(tmp_path):
+    """None of ours has: what it swallows of the therapy's own orders would be no finding of the row (line-noise begins with its fault)."""
+    path = tmp_path / "mine.toml"
+    path.write_text(DATA.read_text(encoding="utf-8").replace('id = "wrong-pump"\n', 'id = "wrong-pump"\nline = "loss=0.01"\n', 1), encoding="utf-8")
+    row = next(row for row in load(units, path) if row.hazard == "wrong-pump")
+    assert loaded(scenario_of(row), tmp_path).line == "loss=0.01" and loaded(scenario_of(row, healthy=True), tmp_path).line is None
+
+
 @pytest.mark.parametrize("right, wrong, said", [
     ('schema = "thecal.hazards/1"', 'schema = "thecal.hazards/2"', "schema is 'thecal.hazards/2', it must be 'thecal.hazards/1'"),
     ('kind = "electrical"', 'kind = "magic"', "hazard driver-stuck-on: kind is 'magic', it must be one of electrical"),
@@ -66,7 +74,7 @@ def test_a_row_and_its_twin_are_scenarios(row, tmp_path):
     ('within = "90 min"', 'within = "soon"', "within 'soon' is not a duration"),
     ('within = "90 min"', 'within = "90 min", over_ul = -1', "over_ul is -1, it must be 0 or more"),
     ('within = "90 min"', 'within = "90 min", run = "1 h"', "is played for 1 h after the fault"),
-    ('by = ["alarm 7"]\nalso', 'also', "rotor-stall in c005: key 'by' is missing: what notices it"),
+    ('by = ["alarm 7"]\n# row 10', '# row 10', "rotor-stall in c005: key 'by' is missing: what notices it"),
     ('by = ["alarm 7"]', 'by = "alarm 7"', "by is 'alarm 7', it must be a list of names"),
     ('final = "program"', 'final = "asleep"', "final is 'asleep', it must be one of program"),
     ('needs = ["encoder"]', 'needs = ["luck"]', "needs is 'luck', it must be one of telemetry"),

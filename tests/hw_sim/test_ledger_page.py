@@ -40,4 +40,4 @@ def test_seeds_have_a_table_of_their_own():
              "missed": [{"seed": 3, "why": ["nothing <i>noticed</i> it"]}]}
     text = html({**found({**ROW, "seeds": seeds}, AWAY), "seeds": 8})
     assert "Over 8 seeds" in text and "7/8" in text and "seed 3: nothing &lt;i&gt;noticed" in text
-    assert "Over 8 seeds" not in html(found(ROW))
+    assert "Over 8 seeds" not in html(found(ROW)) and "7 of 8" in html(found({**ROW, "over_seeds": "7 of 8"}))

@@ -4,7 +4,8 @@ import pytest
 
 from thecal.hw_sim.faults import load
 from thecal.hw_sim.ledger import Bench, not_applicable, run_rows
-from thecal.hw_sim.ledger_seeds import by_chance, over_seeds, together
+from thecal.hw_sim.ledger_expect import ExpectError
+from thecal.hw_sim.ledger_seeds import SCHEMA, by_chance, over_seeds, read, share, together, write
 from thecal.hw_sim.scenario import units
 
 ROWS = {row.id: row for row in load(units)}
@@ -55,3 +56,30 @@ def test_two_seeds_of_a_row_are_two_runs_of_it(tmp_path):
     assert found["seeds"]["count"] == 2 and found["seeds"]["worst_s"] == max(found["detect_s"], single["detect_s"])
     assert told[0][1] == 4 and told[-1][0] == 4 and told[-1][2].startswith("seed 4: ")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["seed-3", "seed-4"]
+
+
+def test_what_rows_came_to_is_kept_and_others_stay(tmp_path):
+    path = tmp_path / "seeds.json"
+    first, second = together([line(1.0), line(3.0)], 1), {**together([line(1.0), line(None, "nothing noticed it")], 1), "id": "b@c05"}
+    write([first, not_applicable(ROWS["theft@c01"], ["level"])], path)
+    write([second], path)
+    assert read(path) == {"a@c05": {"count": 2, "ok": 2, "noticed": 2, "median_s": 2.0, "worst_s": 3.0},
+                          "b@c05": {"count": 2, "ok": 1, "noticed": 1, "median_s": 1.0, "worst_s": 1.0}}
+    assert [share(row) for row in read(path).values()] == ["2 of 2", "1 of 2"]
+
+
+@pytest.mark.parametrize("text, said", [("{", "is not JSON"), ('{"schema": "x", "rows": {}}', "must be of schema"),
+                                        ('{"schema": "%s", "rows": {"a": {}}}' % SCHEMA, "with rows of count")])
+def test_a_bad_file_of_shares_is_refused(tmp_path, text, said):
+    path = tmp_path / "seeds.json"
+    path.write_text(text)
+    with pytest.raises(ExpectError, match=said):
+        read(path)
+    with pytest.raises(ExpectError, match="cannot be read"):
+        read(tmp_path / "none.json")
+
+
+def test_what_is_committed_is_of_declared_rows_and_none_misses_more_than_half():
+    found = read()
+    assert {*found} <= {*ROWS} and len(found) >= len(ROWS) - 10
+    assert all(row["count"] >= 8 and 2 * row["ok"] >= row["count"] for row in found.values())

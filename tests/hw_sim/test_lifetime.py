@@ -3,7 +3,7 @@
 import pytest
 
 from thecal.firmware.trim import MOST
-from thecal.hw_sim.lifetime import YEARS, Head, bands, head_of, life, quantile
+from thecal.hw_sim.lifetime import LESS_LEFT, MORE_LEFT, YEARS, Head, Life, bands, head_of, life, moved, quantile
 from thecal.hw_sim.params import PlantParams
 
 
@@ -32,17 +32,23 @@ def test_a_head_that_is_off_is_learned(factory):
 
 
 @pytest.mark.req("TH-CAL-02", "TH-CAL-03")
-@pytest.mark.parametrize("failed", ["sensor", "syringe", "both"])
+@pytest.mark.parametrize("failed", ["sensor", "syringe", MORE_LEFT, LESS_LEFT])
 def test_no_failure_moves_delivery_beyond_the_bound(failed):
-    """Against the same head without learning: the trim's 5 % in force, and not a nanolitre more."""
-    for seed in range(1, 60):
-        head = head_of(seed)
-        bare, lied = life(head, seed, False), life(head, seed, True, failed=failed)
-        assert max(abs(trim) for trim in lied.trims) <= MOST
-        for one, other in zip(bare.errors, lied.errors, strict=True):
-            assert abs((1 + other) / (1 + one) - 1) <= MOST / (1000 - MOST) + 0.002      # a little: it turned less and wore less
-        if failed == "both":
-            assert lied.trims[-1] == MOST
+    """Against the same head without learning: the trim's 5 % in force, either way, and not a nanolitre more (what turned more wore more, and gives less)."""
+    heads = [head_of(seed) for seed in range(1, 60)]
+    bare, lied = ([life(head, seed, learns, failed=failed) for seed, head in enumerate(heads, 1)] for learns in (False, True))
+    assert max(abs(trim) for one in lied for trim in one.trims) <= MOST
+    least, most = moved(bare, lied)
+    assert -MOST / (1000 + MOST) - 1e-4 <= least and most <= MOST / (1000 - MOST)
+    if failed == MORE_LEFT:
+        assert {one.trims[-1] for one in lied} == {MOST} and least == pytest.approx(-0.04762, abs=1e-4)
+    if failed == LESS_LEFT:
+        assert {one.trims[-1] for one in lied} == {-MOST} and most == pytest.approx(0.05263, abs=1e-4)
+
+
+def test_what_a_way_moved_is_the_least_and_the_most_of_any_fill():
+    bare, other = [Life([0.5, 1.5], [0.0, 0.1], [0, 0]), Life([0.5], [-0.1], [0])], [Life([0.5, 1.5], [0.02, 0.1], [0, 0]), Life([0.5], [-0.145], [0])]
+    assert moved(bare, other) == (pytest.approx(-0.05), pytest.approx(0.02))
 
 
 @pytest.mark.req("TH-CAL-01")

@@ -46,6 +46,18 @@ def test_an_alarm_is_no_older_than_the_look_before_and_no_younger_than_the_one_t
     assert [t_us // S for t_us, _ in names(witness)] == [3600, 5000, 7200]
 
 
+def test_a_look_that_was_refused_has_seen_nothing():
+    """Found by two seeds of the ledger's replayed-commands: row 28 stands while its lockout refuses every look, and the log dates it at the next."""
+    witness = Witness(from_outside, 3600)
+    witness.sample(3600 * S, {"demanded_nl": 0})
+    for t_s in (7200, 10_800):
+        witness.sample(t_s * S, {"demanded_nl": None})
+    witness.sample(14_400 * S, {"demanded_nl": 5})
+    witness.event(5000 * S, "pump", observer.ALARM_LOGGED, "28 session stuck or locked out")
+    witness.alarm(14_400 * S, 28)
+    assert names(witness) == [(5000 * S, "alarm 28")]
+
+
 def test_an_alarm_that_could_not_be_logged_is_seen_by_asking():
     witness = Witness(from_outside, 3600)
     for t_s in (1, 2):
