@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Callable
 
 from ..protocol import catalogue
-from . import blocks, ordering, review, units
+from . import blocks, ordering, review, steady, units
 from .alarms import TABLE as ALARM_ROWS
 from .errors import PumpRefused, RequestInvalid
 from .fill import Fill
@@ -224,14 +224,20 @@ class Orders(Readings):
         running = seen.running if seen else self.program_running()
         if running is None:
             raise RequestInvalid("no program runs: there is no drug to give a bolus of")
-        return review.single_bolus(running, dose, over)
+        status = seen.status if seen else self.status()
+        given_nl = max(review.beyond_basal_nl(running, status), review.boluses_nl(self._tail(status), status.time_s))
+        return review.single_bolus(running, dose, over, given_nl)
 
-    def bolus(self, dose: str, over: str, confirm: bool | Callable[[BolusReview], bool] = True, seen: Seen | None = None) -> OrderResult:
+    def bolus(self, dose: str, over: str, confirm: bool | Callable[[BolusReview], bool] = True, seen: Seen | None = None,
+              override: Override = None) -> OrderResult:
         """A single bolus of the running program's first drug on top of it: `bolus('0.2 mg', '10 min')`.
 
-        Raises RequestInvalid where the day with it breaks a hard limit, or without confirmation; the pump holds it to the caps.
+        Soft limits that it meets, with the boluses of the last 24 h, are overridden with a reason as a program's are; the pump has no field for it, the result's
+        warnings name it. Raises RequestInvalid where the day with it breaks a hard limit, at a soft one without `override`, or without confirmation; the
+        pump holds it to the caps.
         """
         found = self.examine_bolus(dose, over, seen)
+        why = reason_for(found.warnings, override(found.warnings) if callable(override) else override)
         if not (confirm(found) if callable(confirm) else confirm):
             raise RequestInvalid(UNCONFIRMED)
         try:
@@ -239,7 +245,7 @@ class Orders(Readings):
         except PumpRefused as refusal:
             running = seen.running if seen else self.program_running()
             raise review.cap_named(refusal, self.status(), running, found.volume_nl, running) if running else refusal from refusal
-        return replace(done, warnings=list(found.warnings))
+        return replace(done, warnings=[*found.warnings, *(["soft limits overridden: %s" % why] if why else [])])
 
     def request_bolus(self) -> OrderResult:
         """The patient asks for a bolus, as the program grants it. Raises PumpRefused with the reason of a denial. For the role 'patient'."""
@@ -309,10 +315,16 @@ class Orders(Readings):
         if seen.running is None:
             return Baseline()
         status = seen.status
-        changes = [event for event in self._tail(status) if event.code == catalogue.E_PROGRAM]
-        since = status.time_s - changes[-1].time_s if changes else None
-        days = [day for day in self.history() if day.pulses] if needs_day else []
-        return Baseline.of(seen.running, since, status.time_s // units.DAY_S - days[0].day if days else 0)
+        tail = self._tail(status)
+        changes = [event for event in tail if event.code == catalogue.E_PROGRAM]
+        since = steady.age_s(tail, changes[-1], status.time_s) if changes else None
+        return Baseline.of(seen.running, since, self._therapy_day(status) if needs_day else 0)
+
+    def _therapy_day(self, status: Status) -> int:
+        """Whole days since the first on record on which anything was given; travel and a clock set anew make no day of them."""
+        days, events = [day for day in self.history() if day.pulses], self.log()
+        first = next((event.seq for event in events if event.code == catalogue.E_PROGRAM), events[0].seq if events else 0)
+        return max(0, (status.time_s - steady.moved_s(events, first)) // units.DAY_S - days[0].day) if days else 0
 
 
 def _prime_nl(status: Status, implant: Implant, what: str, volume: str | None) -> int:
@@ -321,12 +333,16 @@ def _prime_nl(status: Status, implant: Implant, what: str, volume: str | None) -
 
 def overriding(prescription: Prescription, found: list[Finding], why: str | None) -> Prescription:
     """The program with the bits of the soft limits it meets. Raises RequestInvalid when there are some and no reason is given, or one that is not listed."""
-    bits = overridden(found)
-    if bits == 0:
-        return replace(prescription, guard=replace(prescription.guard, overrides=0, why="none"))
+    return replace(prescription, guard=replace(prescription.guard, overrides=overridden(found), why=reason_for(found, why) or "none"))
+
+
+def reason_for(found: list[Finding], why: str | None) -> str | None:
+    """The reason to override the soft limits met, None where none is. Raises RequestInvalid when there are some and no reason is given, or one that is not listed."""
+    if not overridden(found):
+        return None
     if why is None:
         raise RequestInvalid("%s; to do it all the same give a reason to override" % "; ".join(str(finding) for finding in found if finding.bit), "override")
-    return replace(prescription, guard=replace(prescription.guard, overrides=bits, why=override_reason(why)))
+    return override_reason(why)
 
 
 def row_number(alarm: int | str) -> int:

@@ -11,17 +11,18 @@ from fractions import Fraction
 from typing import Collection, Sequence
 
 from ..protocol import catalogue
-from . import caps, units
+from . import caps, steady, units
 from .bolus import LEAST_NL, no_bolus, volume_of
 from .errors import PumpRefused, RequestInvalid
 from .fill import Fill, discrepancy
 from .implant import Implant
-from .limits import Finding, check_daily, check_start
+from .limits import Finding, check_daily, check_single, check_start
 from .prescription import CEILING_NL_DAY, PULSE_NL, Bridge, Ingredient, Prescription, same_drugs, show_flow
 from .records import Event, Status
 
 NL_PER_UL = 1000
 SINGLE_MOST_NL = 5_000_000  # of a clinician's bolus, protocol/catalogue.py
+WINDOW_S = 300          # the pump closes its 24 h by so much (firmware/caps.py): their basal may be as much longer
 DELIVERING = ("running", "priming", "bridging", "bolus", "paused")  # modes in which a fill is given at once, or when a pause has ended by itself
 
 
@@ -56,7 +57,8 @@ class PrimeReview:
 
 @dataclass(frozen=True)
 class BolusReview:
-    """What a clinician signs at a single bolus: nL over seconds on top of the program, the day with it (each drug's dose), soft limits met."""
+    """What a clinician signs at a single bolus: nL over seconds on top of the program, the day with it and the boluses before it (each drug's dose), soft limits met.
+    """
 
     volume_nl: int
     seconds: int
@@ -265,25 +267,47 @@ def bridge_sentence(needed: Bridge) -> str:
     return "a bridge is due, %s: program the new concentration with --bridge (Programmer.bridge)" % needed.text()
 
 
-def single_bolus(program: Prescription, dose: str, over: str) -> BolusReview:
-    """A clinician's single bolus of the program's first drug.
+def beyond_basal_nl(program: Prescription, status: Status) -> int:
+    """What the last 24 h hold beyond the program's largest day and the patient's own boluses, which that program counts: boluses of clinicians, and of a program before.
+    """
+    patient_nl = status.boluses_granted * program.patient_bolus.volume_nl if program.patient_bolus else 0
+    basal_nl = program.max_daily_nl() * Fraction(units.DAY_S + WINDOW_S, units.DAY_S) + status.pulse_nl
+    return max(0, int(status.delivered_day_nl - patient_nl - basal_nl))
 
-    Raises RequestInvalid for a duration outside 30 s .. 24 h, a volume outside 0.2 uL .. 5 mL, a day with it that breaks a hard limit of any drug, a drug
-    that the library gives no bolus of, and basal and bolus together above the head's rate.
+
+def boluses_nl(events: Sequence[Event], now_s: int) -> int:
+    """What clinicians' boluses of the last 24 h gave, by the log: the rest of one that was cut is not counted."""
+    given_nl, ours = 0, False
+    for event in events:
+        if event.code == catalogue.E_BOLUS:
+            ours = catalogue.EXTRAS[event.cause] == "bolus" and steady.age_s(events, event, now_s) < units.DAY_S
+            given_nl += event.a if ours else 0
+        elif event.code == catalogue.E_BOLUS_CUT and ours:
+            given_nl, ours = given_nl - event.a, False
+    return given_nl
+
+
+def single_bolus(program: Prescription, dose: str, over: str, given_nl: int = 0) -> BolusReview:
+    """A clinician's single bolus of the program's first drug; `given_nl`: what the last 24 h hold of such boluses before it.
+
+    It is a soft limit above what is usual (limits.check_single), and where the day with it is above a usual day. Raises RequestInvalid for a duration
+    outside 30 s .. 24 h, a volume outside 0.2 uL .. 5 mL, a day with it that breaks a hard limit of any drug, a drug that the library gives no bolus of,
+    and basal and bolus together above the head's rate.
     """
     seconds, first = units.duration_s(over, "over"), program.ingredients[0]
     no_bolus(program.ingredients)
     if not 30 <= seconds <= units.DAY_S:
         raise RequestInvalid("bolus over %r is outside 30 s .. 24 h" % over, "over")
     volume_nl = volume_of(first, dose, "bolus", LEAST_NL, SINGLE_MOST_NL)
+    day_nl = program.worst_daily_nl() + given_nl + volume_nl
     found: list[Finding] = []
     for item in program.ingredients:
         if item.drug is not None:
-            found += check_daily(item.drug, item.dose_ng(program.worst_daily_nl() + volume_nl), program.setting)
+            found += check_single(item.drug, item.dose_ng(volume_nl), item.dose_ng(given_nl), item.dose_ng(program.max_daily_nl()))
+            found += check_daily(item.drug, item.dose_ng(day_nl), program.setting)
     rate = max(step.rate_nl_day for pattern in program.patterns for step in pattern) + -(-volume_nl * units.DAY_S // seconds)
     if rate > CEILING_NL_DAY:
         raise RequestInvalid("basal and bolus together run at %s; the head gives %s" % (show_flow(rate), show_flow(CEILING_NL_DAY)), "over")
-    day_nl = program.worst_daily_nl() + volume_nl
     return BolusReview(volume_nl, seconds, " + ".join("%s %s" % (item.name, item.show_dose(item.dose_ng(day_nl))) for item in program.ingredients), found)
 
 

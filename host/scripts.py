@@ -175,14 +175,14 @@ def _still(script: Script) -> str:
 
 
 # ---------------------------------------------------------------------------------------------------- withdrawal
-def withdrawal(pump: Programmer, bolus: tuple[str, str] | None = None, missed_before_nl: int | None = None) -> Script:
-    """Restore delivery, rescue by mouth, tube or `bolus` (dose, over), then look at pump, reservoir and catheter."""
+def withdrawal(pump: Programmer, bolus: tuple[str, str] | None = None, missed_before_nl: int | None = None, override: str | None = None) -> Script:
+    """Restore delivery, rescue by mouth, tube or `bolus` (dose, over; `override`: why above what is usual), then look at pump, reservoir and catheter."""
     script = _script("withdrawal", pump, missed_before_nl)
     script.steps = [
         Step("Look at the pump before anything is changed.", script.look),
         Step("Give the drug by mouth or tube now; do not wait for the pump to be found at fault."),
         Step("Restore delivery.", lambda: _restored(script)),
-        Step("Rescue bolus, if one is ordered.", lambda: _rescue(script, bolus)),
+        Step("Rescue bolus, if one is ordered.", lambda: _rescue(script, bolus, override)),
         Step("The pump: wait 20 min and see whether the rotor turns.", lambda: _rotor(script)),
         Step("The reservoir: computed and sensed; withdraw and compare at the next step of care (`thecal visit --withdrawn`).", lambda: _holds(script)),
         Step("The catheter: X-ray, and aspirate the access port. A kink, a leak or a disconnection is silent: the pump cannot see it.",
@@ -200,10 +200,10 @@ def _restored(script: Script) -> str:
     return "resumed: the program is given again"
 
 
-def _rescue(script: Script, bolus: tuple[str, str] | None) -> str:
+def _rescue(script: Script, bolus: tuple[str, str] | None, override: str | None) -> str:
     if bolus is None:
         return "none ordered (--bolus DOSE OVER)"
-    done = script.pump.bolus(*bolus)
+    done = script.pump.bolus(*bolus, override=override)
     return "%s over %s%s" % (*bolus, "; ".join(["", *done.warnings]))
 
 

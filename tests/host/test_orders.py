@@ -247,6 +247,17 @@ def test_a_single_bolus_is_asked_with_its_day(morphine):
         fresh.bolus("0.2 mg", "10 min")
 
 
+@pytest.mark.req("TH-BOL-13")
+def test_a_single_bolus_has_its_soft_limit_and_those_before_it_count(morphine):
+    with pytest.raises(RequestInvalid, match="single bolus of morphine 4 mg is above the usual 20 % of the daily dose, .* give a reason to override"):
+        morphine.bolus("4 mg", "2 h")
+    assert morphine.bolus("0.6 mg", "30 min").warnings == []
+    morphine.wait(hours=1)
+    with pytest.raises(RequestInvalid, match="single bolus of morphine 0.6 mg makes 1.2 mg with the 0.6 mg given beyond the basal in the last 24 h"):
+        morphine.bolus("0.6 mg", "30 min")
+    assert morphine.bolus("0.6 mg", "30 min", override="palliative care").warnings[-1] == "soft limits overridden: palliative care"
+
+
 @pytest.mark.req("TH-MODE-06")
 def test_a_pause_ends_by_itself_and_every_argument_has_its_bound(morphine):
     morphine.pause(30)
