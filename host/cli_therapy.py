@@ -19,7 +19,7 @@ from .orders import PRIME_RATE, UNCONFIRMED, reason_for
 from .outcome import OrderResult, Review
 from .prescription import Prescription
 from .readings import Seen
-from .review import PARTS, BolusReview, RefillReview, standing, stop_warnings
+from .review import PARTS, BolusReview, RefillReview, dry_line, standing, stop_warnings
 from .terminal import Session, emit_json, json_option, show_table
 
 
@@ -235,8 +235,8 @@ def resume(session: Session, yes: bool, as_json: bool) -> None:
     with session.pump() as pump:
         seen = pump.look()
         pending = "delivering " + seen.running.dose_text() if seen.running else "no program"
-        confirm_rows(yes, "resume", _delivery_rows(seen, pending), "Resume delivery?", standing(seen.status))
-        done = pump.resume()
+        confirm_rows(yes, "resume", _delivery_rows(seen, pending), "Resume delivery?", [*standing(seen.status), *dry_line(seen.status, seen.running, seen.implant)])
+        done = pump.resume(seen)
     told("thecal.resume/1", done, as_json, "resumed")
 
 

@@ -128,6 +128,8 @@ class FollowUp:
                 raise RequestInvalid("the program is written for %s, the pump holds %s" % (named(program.ingredients), named(held)), "program")
             bridge = self.pump.bridge_due(program, seen)
             found = self.pump.examine(program.with_bridge(bridge), seen=seen)[1]
+            if prime in ("catheter", "both"):
+                found = [line for line in found if line not in review.dry_line(status, program, implant)]   # it is planned
             if bridge is not None:
                 warnings = [line for line in warnings if line != review.bridge_sentence(bridge)]    # it is planned
         before = contents.drugs_before() if contents else ()

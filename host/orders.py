@@ -102,7 +102,7 @@ class Orders(Readings):
         seen = seen or self.look()
         if baseline is None:
             baseline = self._baseline(seen, needs_day=has_ceiling(prescription))
-        found = review.standing(seen.status) + check(prescription, baseline, pulse_nl=(seen.implant or Implant()).pulse_nl)
+        found = review.standing(seen.status) + review.dry_line(seen.status, prescription, seen.implant) + check(prescription, baseline, pulse_nl=(seen.implant or Implant()).pulse_nl)
         if not baseline.doses_ng_day:
             found += trial_findings(self.trial_record(), prescription)
         return seen.running, found + self._bridge_findings(prescription, seen)
@@ -198,9 +198,10 @@ class Orders(Readings):
         """Stop delivery; `reason` is one of blocks.STOP_REASONS. What is not delivered meanwhile is missed, never made up."""
         return self._simple(catalogue.STOP, reason=blocks.stop_reason(reason))
 
-    def resume(self) -> OrderResult:
-        """Take the committed program up again: ends a stop, a pause and an emergency reduction."""
-        return self._simple(catalogue.RESUME)
+    def resume(self, seen: Seen | None = None) -> OrderResult:
+        """Take the committed program up again: ends a stop, a pause and an emergency reduction. A warning tells of a catheter that is on record as empty."""
+        seen = seen or self.look()
+        return replace(self._simple(catalogue.RESUME), warnings=list(review.dry_line(seen.status, seen.running, seen.implant)))
 
     def examine_pause(self, minutes: int, seen: Seen | None = None) -> list[str]:
         """What a pause of so many minutes does to the patient; nothing is sent. Refuses as `pause` does."""

@@ -234,6 +234,17 @@ def prime_due(status: Status, implant: Implant) -> str | None:
     return "both" if status.pulses * status.pulse_nl < implant.tubing_nl else "catheter"
 
 
+def dry_line(status: Status, program: Prescription | None, implant: Implant | None) -> list[Finding]:
+    """That the catheter is on record as empty, and how long `program` would take to fill it; nothing while a prime runs."""
+    part = prime_due(status, implant) if implant is not None else None
+    if part is None or implant is None or status.extra == "prime":
+        return []
+    left_nl, rate_nl = empty_nl(status, implant, part), program.mean_daily_nl() if program else 0
+    takes = " (%s at the program's rate)" % units.duration_text(round(left_nl * units.DAY_S / rate_nl / 60) * 60) if rate_nl else ""
+    return [Finding("the catheter is on record as EMPTY: no drug reaches the patient before %s have filled it%s; prime it (%s) first" % (
+        units.show(left_nl, units.VOLUME, "mL", places=3), takes, part))]
+
+
 def prime_review(status: Status, program: Prescription | None, implant: Implant, what: str, volume_nl: int) -> PrimeReview:
     """What a prime would give the patient if the catheter held drug and not air or saline.
 

@@ -17,7 +17,7 @@ CHART_LINES = 4
 
 def rows(seen: dict[str, Any]) -> list[tuple[str, str]]:
     """All rows of one interrogation (report.collect's dictionary)."""
-    return [*_alarms(seen), ("state", seen["state"]), *_drugs(seen), *_running(seen), *_reservoir(seen), *_boluses(seen), *_signed(seen),
+    return [*_alarms(seen), ("state", seen["state"]), *([("CATHETER", seen["catheter_note"])] if seen["catheter_note"] else []), *_drugs(seen), *_running(seen), *_reservoir(seen), *_boluses(seen), *_signed(seen),
             ("pump clock", seen["status"]["time"] + clock_text(seen["clock_difference_s"])), *_implant(seen), *_program(seen)]
 
 

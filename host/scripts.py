@@ -196,8 +196,7 @@ def _restored(script: Script) -> str:
     status = script.pump.status()
     if status.mode not in ("stopped", "paused") and not _active(status, REDUCED):
         return "delivery was not stopped by order: the pump is %s" % status.mode
-    script.pump.resume()
-    return "resumed: the program is given again"
+    return "; ".join(["resumed: the program is given again", *script.pump.resume().warnings])
 
 
 def _rescue(script: Script, bolus: tuple[str, str] | None, override: str | None) -> str:

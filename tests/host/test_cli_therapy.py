@@ -57,7 +57,7 @@ def test_a_program_as_json(therapy, capsys):
     said = capsys.readouterr()
     row = json.loads(said.out)
     assert row["schema"] == "thecal.program/1" and row["ok"] and row["program"]["drugs"][0]["daily_dose"] == "200 ug/day"
-    assert "33.3 %" in row["warnings"][0] and "WARNING: step of baclofen" in said.err
+    assert row["warnings"][0].startswith("the catheter is on record as EMPTY") and "33.3 %" in row["warnings"][1] and "WARNING: step of baclofen" in said.err
     assert (row["program"]["overrides"], row["program"]["override_why"]) == (2, "trial result")
 
 

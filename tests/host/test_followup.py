@@ -50,6 +50,7 @@ def test_a_first_visit_fills_primes_and_programs(implanted, real):
     rows = dict(plan.rows())
     assert rows["prime"] == "NOT PLANNED, and the catheter is on record as empty: both, 0.375 mL at 24 mL/day: 22.5 min"
     assert rows["refill"] == "18.6 mL of baclofen 500 ug/mL, lot L1, label expires 2026-12-31; unrinsed: baclofen at the pump 500 ug/mL"
+    assert "the catheter is on record as EMPTY: no drug reaches the patient before 0.375 mL have filled it" in plan.warnings[0]
     plan = visit.plan(Fill("18.6 mL", "baclofen", "500 ug/mL", lot="L1", expiry="2026-12-31"), program("150 ug/day"), prime="both")
     assert dict(plan.rows())["prime"] == "both, 0.375 mL at 24 mL/day: 22.5 min" and plan.bridge is None and plan.found == ["no screening trial is on record"]
     assert plan.dates.empty_s - plan.time_s == (18_600_000 - 1_400_000 - 375_000) / 300_000 * 86_400, "the prime is drug too"

@@ -258,6 +258,18 @@ def test_a_single_bolus_has_its_soft_limit_and_those_before_it_count(morphine):
     assert morphine.bolus("0.6 mg", "30 min", override="palliative care").warnings[-1] == "soft limits overridden: palliative care"
 
 
+@pytest.mark.req("TH-LIFE-32")
+def test_an_empty_catheter_is_said_at_program_and_resume(morphine):
+    empty = "the catheter is on record as EMPTY: no drug reaches the patient before 0.176 mL have filled it"
+    assert morphine.stop() and morphine.resume().warnings == []
+    morphine.wait(hours=24)
+    morphine.stop()
+    morphine.record_catheter(filled=False)
+    assert morphine.resume().warnings[0].startswith(empty) and morphine.examine(M3)[1][0].startswith(empty)
+    morphine.prime("catheter")
+    assert not any(line.startswith(empty) for line in morphine.examine(M3)[1]), "it is being filled"
+
+
 @pytest.mark.req("TH-MODE-06")
 def test_a_pause_ends_by_itself_and_every_argument_has_its_bound(morphine):
     morphine.pause(30)

@@ -113,6 +113,15 @@ def test_what_is_empty_of_the_line(fields, due, empty):
             review.empty_nl(status(**fields), Implant(), "tubing")
 
 
+@pytest.mark.req("TH-LIFE-32")
+def test_an_empty_catheter_is_said():
+    assert review.dry_line(status(), OLD, Implant()) == [
+        "the catheter is on record as EMPTY: no drug reaches the patient before 0.375 mL have filled it (11.25 h at the program's rate); prime it (both) first"]
+    assert "before 0.176 mL have filled it; prime it (catheter) first" in review.dry_line(status(pulses=9000), None, Implant())[0], "it was aspirated"
+    assert review.dry_line(status(catheter=1), OLD, Implant()) == [] == review.dry_line(status(extra=1), OLD, Implant())
+    assert review.dry_line(status(), OLD, None) == [], "on the shelf"
+
+
 # ---------------------------------------------------------------------------------------------------- fills that do not fit
 def test_a_fill_above_the_capacity_and_an_expired_label():
     review.check_fits(Fill("18.6 mL", "baclofen", "500 ug/mL"), Implant(), START_S, first=False)
