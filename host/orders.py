@@ -10,7 +10,7 @@ from ..protocol import catalogue
 from . import blocks, ordering, review, steady, units
 from .alarms import TABLE as ALARM_ROWS
 from .errors import PumpRefused, RequestInvalid
-from .fill import Fill
+from .fill import DISCREPANCY_NL, NL_PER_UL, Fill
 from .implant import Implant
 from .life import ImplantRecord, TrialRecord, trial_findings
 from .limits import NO_BRIDGE, OVERRIDE_REASONS, Baseline, Finding, check, has_ceiling, overridden
@@ -19,6 +19,7 @@ from .prescription import Bridge, Prescription, same_drugs
 from .readings import Readings, Seen
 from .records import Event, Status
 from .review import BolusReview, PrimeReview, RefillReview
+from .room import check_room
 
 EVENT_TAIL = 200  # events searched for the last program change: 4 KB, 0.4 s at 115200
 PRIME_RATE = "24 mL/day"  # near 1 mL/h, the head's fastest (clinical.md 1.2)
@@ -151,8 +152,12 @@ class Orders(Readings):
         seen = seen or self.look()
         status, running, implant, contents = seen.status, seen.running, seen.implant or Implant(), self.contents()
         review.check_fits(fill, implant, status.time_s, first=contents is None)
-        events = self.log() if fill.withdrawn_ul else []
-        return RefillReview(status, running, implant, [*review.standing(status), *review.refill_warnings(status, running, fill, implant, events)],
+        events = self.log() if fill.withdrawn_ul or status.reservoir_computed_nl > implant.residual_ul * NL_PER_UL + DISCREPANCY_NL else []
+        delivered_nl, refills = review.delivered_since_refill_nl(status, events, implant), [event for event in events if event.code == catalogue.E_REFILL]
+        warnings = [*review.standing(status), *review.refill_warnings(status, running, fill, implant, events)]
+        if contents is not None:
+            warnings += check_room(fill, status, implant, delivered_nl, refills[-1] if refills else None)
+        return RefillReview(status, running, implant, warnings,
                             contents.drugs_before() if contents else ())
 
     def refill(self, fill: Fill, confirm: bool | Callable[[RefillReview], bool] = True) -> OrderResult:

@@ -125,11 +125,11 @@ def refill_warnings(status: Status, program: Prescription | None, fill: Fill, im
         needed = bridge_for(program, fill.ingredients, implant.dead_volume_nl)
         if needed is not None:
             warnings.append(bridge_sentence(needed))
-    if fill.withdrawn_ul:
-        expected_nl = max(0, status.reservoir_computed_nl - implant.residual_ul * NL_PER_UL)    # a syringe leaves the residual behind
-        odd = discrepancy(expected_nl, fill.withdrawn_ul * NL_PER_UL, delivered_since_refill_nl(status, events, implant))
-        if odd:
-            warnings.append(odd)
+    expected_nl = max(0, status.reservoir_computed_nl - implant.residual_ul * NL_PER_UL)    # a syringe leaves the residual behind
+    odd = discrepancy(expected_nl, fill.withdrawn_ul * NL_PER_UL, delivered_since_refill_nl(status, events, implant))
+    if odd:
+        nothing = "nothing was withdrawn where %s were expected: " % units.show(expected_nl, units.VOLUME, "mL", places=2)
+        warnings.append(odd if fill.withdrawn_ul else nothing + odd.partition(": ")[2])
     return warnings
 
 

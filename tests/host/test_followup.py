@@ -123,8 +123,8 @@ def test_fill_and_program_must_be_of_one_drug(treated):
     with pytest.raises(RequestInvalid, match="the program is written for baclofen 2000 ug/mL, the pump holds baclofen 500 ug/mL"):
         visit.plan(program=program("150 ug/day", "2000 ug/mL"))
     with pytest.raises(RequestInvalid, match="the program is written for baclofen 500 ug/mL, the pump holds baclofen 2000 ug/mL"):
-        visit.plan(Fill("18.6 mL", "baclofen", "2000 ug/mL"), program("150 ug/day"))
-    assert any("a program for it must follow in this visit" in line for line in visit.plan(Fill("18.6 mL", "baclofen", "2000 ug/mL")).warnings)
+        visit.plan(Fill("18.6 mL", "baclofen", "2000 ug/mL", withdrawn="12.6 mL"), program("150 ug/day"))
+    assert any("a program for it must follow in this visit" in line for line in visit.plan(Fill("18.6 mL", "baclofen", "2000 ug/mL", withdrawn="12.6 mL")).warnings)
 
 
 @pytest.mark.req("TH-PROG-16")

@@ -258,6 +258,19 @@ def test_a_single_bolus_has_its_soft_limit_and_those_before_it_count(morphine):
     assert morphine.bolus("0.6 mg", "30 min", override="palliative care").warnings[-1] == "soft limits overridden: palliative care"
 
 
+@pytest.mark.req("TH-LIFE-33")
+def test_a_fill_into_a_full_reservoir_is_refused_and_a_wrong_record_put_right(morphine, real):
+    kept = morphine.contents()
+    with pytest.raises(RequestInvalid, match="a fill of 18.6 mL does not fit: 18.6 mL were computed .* nothing was withdrawn; .*give as withdrawn what it said went in, 18.6 mL"):
+        morphine.refill(Fill("18.6 mL", "morphine", "10 mg/mL", setting="tolerant"))
+    assert morphine.contents() == kept
+    morphine.refill(Fill("18 mL", "morphine", "10 mg/mL", setting="tolerant", withdrawn="18.6 mL"))
+    assert morphine.contents().volume_ul == 18_000 and morphine.status().reservoir_computed_nl == 19_400_000
+    morphine.wait(days=10)
+    few = morphine.refill(Fill("3 mL", "morphine", "10 mg/mL", setting="tolerant")).warnings
+    assert few[0].startswith("nothing was withdrawn where 14 mL were expected: over-infusion, leak, pocket fill last time or theft")
+
+
 @pytest.mark.req("TH-LIFE-32")
 def test_an_empty_catheter_is_said_at_program_and_resume(morphine):
     empty = "the catheter is on record as EMPTY: no drug reaches the patient before 0.176 mL have filled it"

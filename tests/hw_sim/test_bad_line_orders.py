@@ -163,8 +163,8 @@ class Commands:
         self._done(self._program("bridged program"))
 
     def _fill(self, strength):
-        self.fill = Fill("18 mL", "morphine", strength, setting="cancer")
-        self.world.plant.withdraw()
+        out_ul = round(self.world.plant.withdraw())
+        self.fill = Fill("18 mL", "morphine", strength, withdrawn="%d uL" % out_ul, setting="cancer")
         self.world.plant.fill(18_000.0, {"morphine": self.fill.ingredients[0].concentration_ng_ml / 1000})
 
     def do_refill(self):
