@@ -27,6 +27,7 @@ from .wean import OralDose
 
 SCHEMA = "thecal.visit/1"
 SIGNED_BYTES = 8
+PRIMABLE = ("idle", "running")      # modes in which a pump takes a prime (firmware/modes.py)
 SIGNATURE = ("digest", "program_digest")    # stand beside what they sign
 
 
@@ -121,6 +122,9 @@ class FollowUp:
             if program is None and running is not None and not same_drugs(fill.ingredients, running.ingredients):
                 warnings.append("the fill is not what the running program is written for: a program for it must follow in this visit")
         if prime is not None:
+            if status.mode not in PRIMABLE:
+                raise RequestInvalid("the pump is %s and takes no prime: carry the rest of this visit out without it, then %s and prime the %s at once" % (
+                    status.mode, "resume" if status.mode in ("stopped", "paused") else "wait until that has ended", prime), "prime")
             warnings += self.pump.examine_prime(prime, seen=seen).warnings
         if program is not None:
             held = fill.ingredients if fill else contents.ingredients if contents else program.ingredients
@@ -149,7 +153,7 @@ class FollowUp:
                   override: str | None = None) -> list[OrderResult]:
         """Do what was planned: the refill, the prime, then the program behind its bridge. Raises RequestInvalid without a plan, and as those orders do.
 
-        Where the refill is done and its program is not (not confirmed, refused), the sentence says what the pump gives now.
+        Where the refill is done and its prime or program is not (not confirmed, refused), the sentence says so, and what the pump gives now.
         """
         plan = self.plan_made
         if plan is None:
@@ -157,7 +161,12 @@ class FollowUp:
         if plan.fill is not None:
             self.done.append(self.pump.refill(plan.fill, confirm_refill))
         if plan.prime is not None:
-            self.done.append(self.pump.prime(plan.prime))
+            try:
+                self.done.append(self.pump.prime(plan.prime))
+            except (RequestInvalid, PumpRefused) as error:
+                left = [name for name, part in (("THE PRIME", plan.prime), ("THE PROGRAM", plan.program)) if part is not None]
+                done = "ATTENTION: THE REFILL IS DONE, " if plan.fill is not None else ""
+                raise RequestInvalid("%s; %s%s NOT" % (error, done, " AND ".join(left) + (" ARE" if len(left) > 1 else " IS")), error.field) from error
         if plan.program is not None:
             try:
                 self.done.append(self.pump.program(plan.program.with_bridge(plan.bridge), confirm_program, override=override))

@@ -121,8 +121,8 @@ def overdose(pump: Programmer, aspirated: str | None = None, catheter_aspirated:
         Step("Empty the reservoir through its septum and measure what comes out.", lambda: emptied(script, aspirated)),
         Step(_port_words(pump), lambda: _port(script, catheter_aspirated)),
         Step("Wait 20 min; nothing may move.", lambda: _still(script)),
-        Step("Watch for withdrawal from now on: the pump reminds after 6 h where an abrupt stop is dangerous, else after 24 h. Afterwards: refill, bridge "
-             "or prime as the visit says, then `thecal resume`.", script.missed_text),
+        Step("Watch for withdrawal from now on: the pump reminds after 6 h where an abrupt stop is dangerous, else after 24 h. Afterwards: refill and "
+             "program in a visit, then `thecal resume` and at once, where the catheter was emptied, `thecal prime catheter`: a stopped pump takes no prime.", script.missed_text),
     ]
     return script
 

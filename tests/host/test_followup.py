@@ -118,6 +118,21 @@ def test_another_concentration_is_rinsed_mixed_and_bridged(treated, real):
     assert treated.status().rate_nl_day == 75_000
 
 
+def test_a_stopped_pump_takes_no_prime_and_the_plan_says_so(treated, real):
+    treated.stop("emergency")
+    treated.record_catheter(False)
+    visit, fill = FollowUp(treated, "Dr X"), Fill("18.6 mL", "baclofen", "500 ug/mL", withdrawn=real.withdraw())
+    with pytest.raises(RequestInvalid, match="the pump is stopped and takes no prime: carry the rest of this visit out without it, then resume and prime the catheter at once"):
+        visit.plan(fill, program("150 ug/day"), prime="catheter")
+    assert treated.contents().withdrawn_ul == 0 and visit.done == [], "nothing was sent"
+    treated.resume()
+    visit.plan(fill, program("150 ug/day"), prime="catheter")
+    treated.stop()      # by somebody else meanwhile
+    with pytest.raises(RequestInvalid, match="not in this mode: it is stopped; ATTENTION: THE REFILL IS DONE, THE PRIME AND THE PROGRAM ARE NOT"):
+        visit.carry_out()
+    assert [order.kind for order in visit.done] == ["refill"]
+
+
 def test_fill_and_program_must_be_of_one_drug(treated):
     visit = FollowUp(treated, "Dr X")
     with pytest.raises(RequestInvalid, match="the program is written for baclofen 2000 ug/mL, the pump holds baclofen 500 ug/mL"):
