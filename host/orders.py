@@ -93,7 +93,7 @@ class Orders(Readings):
             return confirm(Review(current, pending, list(found), digest.hex())) if callable(confirm) else confirm
 
         try:
-            done = self._order(catalogue.PROGRAM, lambda order: blocks.program_block(pending, order), agreed)
+            done = self._order(catalogue.PROGRAM, lambda order: blocks.program_block(pending, order), agreed, seen.status)
         except PumpRefused as refusal:
             raise review.cap_named(refusal, self.status(), pending, pending.worst_daily_nl(), current) from refusal
         return ProgramResult(done.kind, done.digest, done.again, done.running_digest, done.time_s, list(found), pending)
@@ -168,7 +168,7 @@ class Orders(Readings):
         seen = self.examine_refill(fill)
         if not (confirm(seen) if callable(confirm) else confirm):
             raise RequestInvalid(UNCONFIRMED)
-        done = self._order(catalogue.REFILL, lambda order: blocks.refill_block(fill, order, seen.status.time_s, seen.before))
+        done = self._order(catalogue.REFILL, lambda order: blocks.refill_block(fill, order, seen.status.time_s, seen.before), seen=seen.status)
         return replace(done, warnings=seen.warnings)
 
     def empty(self, withdrawn: str) -> OrderResult:
@@ -247,7 +247,8 @@ class Orders(Readings):
         if not (confirm(found) if callable(confirm) else confirm):
             raise RequestInvalid(UNCONFIRMED)
         try:
-            done = self._simple(catalogue.BOLUS, volume_nl=found.volume_nl, seconds=found.seconds)
+            done = self._order(catalogue.BOLUS, lambda order: blocks.pack(catalogue.BOLUS, {
+                "order_id": order, "volume_nl": found.volume_nl, "seconds": found.seconds}), seen=seen.status if seen else None)
         except PumpRefused as refusal:
             running = seen.running if seen else self.program_running()
             raise review.cap_named(refusal, self.status(), running, found.volume_nl, running) if running else refusal from refusal
@@ -298,17 +299,20 @@ class Orders(Readings):
     def _simple(self, kind: int, **values: int | bytes) -> OrderResult:
         return self._order(kind, lambda order: blocks.pack(kind, {"order_id": order, **values}))
 
-    def _order(self, kind: int, build: Callable[[int], bytes], agreed: Callable[[bytes], bool] | None = None) -> OrderResult:
-        return ordering.give(self._exchange, kind, build(self._order_id()), agreed)
+    def _order(self, kind: int, build: Callable[[int], bytes], agreed: Callable[[bytes], bool] | None = None, seen: Status | None = None) -> OrderResult:
+        """`seen`: the status of the look that the order was judged by. Raises RequestInvalid where another program runs since."""
+        before = self.status()
+        if seen is not None and seen.running_digest != before.running_digest:
+            raise RequestInvalid(ordering.CHANGED)
+        return ordering.give(self._exchange, kind, build(self._order_id(before)), agreed, before)
 
-    def _order_id(self) -> int:
+    def _order_id(self, status: Status) -> int:
         """1 .. 2^30 - 1, another for each order: the pump's event counter moves with every order, so two equal orders in a row differ.
 
         The pump compares with its last order only; orders far apart may draw the same number.
 
         Made from the pump's own state and not drawn at random: a scenario's clinician must do the same bytes twice (R9).
         """
-        status = self.status()
         self._orders += 1
         seed = "%d.%d.%d.%d" % (status.next_event, status.time_s, status.boot_count, self._orders)
         return binascii.crc32(seed.encode()) % MAX_ORDER + 1

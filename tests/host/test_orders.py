@@ -258,6 +258,35 @@ def test_a_single_bolus_has_its_soft_limit_and_those_before_it_count(morphine):
     assert morphine.bolus("0.6 mg", "30 min", override="palliative care").warnings[-1] == "soft limits overridden: palliative care"
 
 
+@pytest.mark.req("TH-PROG-04")
+@pytest.mark.parametrize("late_s, taken", [(250, True), (400, False), (4000, False)])
+def test_a_yes_behind_the_stages_life_is_refused_the_same_way_whatever_was_lost(morphine, real, late_s, taken):
+    wanted, before = Prescription.simple("morphine", concentration="10 mg/mL", dose="3.8 mg/day", setting="tolerant"), morphine.status().running_digest
+    if taken:
+        assert morphine.program(wanted, confirm=lambda review: real.clock.sleep(late_s) or True).kind == "program"
+        return
+    with pytest.raises(RequestInvalid, match="the confirmation came after the pump had dropped what it was for: nothing was changed; look again"):
+        morphine.program(wanted, confirm=lambda review: real.clock.sleep(late_s) or True)
+    assert morphine.status().running_digest == before
+
+
+@pytest.mark.req("TH-PROG-04")
+def test_a_yes_to_a_screen_that_another_programmer_made_stale_is_refused(morphine, real):
+    def dose(text):
+        return Prescription.simple("morphine", concentration="10 mg/mL", dose=text, setting="tolerant")
+
+    def other(review):
+        Programmer(real).program(dose("3.6 mg/day"))
+        return True
+
+    seen = morphine.look()
+    for order in (lambda: morphine.program(dose("3.8 mg/day"), confirm=other), lambda: morphine.program(dose("3.8 mg/day"), seen=seen),
+                  lambda: morphine.bolus("0.2 mg", "10 min", seen=seen)):
+        with pytest.raises(RequestInvalid, match="the pump was given another program after it was looked at: nothing was changed; look again"):
+            order()
+    assert morphine.program_running().dose_text() == "morphine 3.6 mg/day"
+
+
 @pytest.mark.req("TH-LIFE-33")
 def test_a_fill_into_a_full_reservoir_is_refused_and_a_wrong_record_put_right(morphine, real):
     kept = morphine.contents()
