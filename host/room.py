@@ -32,12 +32,11 @@ def check_room(fill: Fill, status: Status, implant: Implant, delivered_nl: int |
     computed_nl, sensed_nl = status.reservoir_computed_nl, status.reservoir_sensed_nl
     if computed_nl + added_nl <= most_nl or (not blind and (sensed_nl + added_nl <= most_nl or _in_already(fill, status, most_nl))):
         return put_right
-    sentence = "a fill of %s does not fit: %s were computed to be in the reservoir of %s and %s withdrawn; empty it first, and record what comes out%s" % (
-        _ml(fill.volume_ul * NL_PER_UL), _ml(computed_nl), _ml(implant.capacity_ul * NL_PER_UL), _ml(fill.withdrawn_ul * NL_PER_UL) if fill.withdrawn_ul else "nothing was",
-        "".join("; " + line for line in put_right))
+    sentence = "a fill of %s does not fit by the book: %s were computed to be in the reservoir of %s and %s withdrawn" % (
+        _ml(fill.volume_ul * NL_PER_UL), _ml(computed_nl), _ml(implant.capacity_ul * NL_PER_UL), _ml(fill.withdrawn_ul * NL_PER_UL) if fill.withdrawn_ul else "nothing was")
     if blind:
-        return ["%s (the level sensor is at fault: nothing tells whether the book is right)" % sentence]
-    raise RequestInvalid(sentence, "volume")
+        return ["%s; the level sensor is at fault, nothing tells whether the book is right" % sentence, *put_right]
+    raise RequestInvalid("; ".join([sentence + "; empty it first, and record what comes out", *put_right]), "volume")
 
 
 def correction(fill: Fill, delivered_nl: int | None, last: Event | None) -> list[str]:

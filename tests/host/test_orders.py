@@ -290,7 +290,7 @@ def test_a_yes_to_a_screen_that_another_programmer_made_stale_is_refused(morphin
 @pytest.mark.req("TH-LIFE-33")
 def test_a_fill_into_a_full_reservoir_is_refused_and_a_wrong_record_put_right(morphine, real):
     kept = morphine.contents()
-    with pytest.raises(RequestInvalid, match="a fill of 18.6 mL does not fit: 18.6 mL were computed .* nothing was withdrawn; .*give as withdrawn what it said went in, 18.6 mL"):
+    with pytest.raises(RequestInvalid, match="a fill of 18.6 mL does not fit by the book: 18.6 mL were computed .* nothing was withdrawn; .*give as withdrawn what it said went in, 18.6 mL"):
         morphine.refill(Fill("18.6 mL", "morphine", "10 mg/mL", setting="tolerant"))
     assert morphine.contents() == kept
     morphine.refill(Fill("18 mL", "morphine", "10 mg/mL", setting="tolerant", withdrawn="18.6 mL"))

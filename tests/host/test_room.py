@@ -35,7 +35,7 @@ def test_a_fill_that_has_room(given, computed_ul, sensed_ul):
 
 @pytest.mark.req("TH-LIFE-33")
 def test_a_fill_without_room_is_refused_by_book_and_sensor():
-    with pytest.raises(RequestInvalid, match="a fill of 18.6 mL does not fit: 19.025 mL were computed to be in the reservoir of 20 mL and nothing was withdrawn; empty it first"):
+    with pytest.raises(RequestInvalid, match="a fill of 18.6 mL does not fit by the book: 19.025 mL were computed to be in the reservoir of 20 mL and nothing was withdrawn; empty it first"):
         room(fill("18.6 mL"), 19_025, 19_090)
     with pytest.raises(RequestInvalid, match="and 5 mL withdrawn"):
         room(fill("18.6 mL", "5 mL"), 19_025, 19_090)
@@ -50,5 +50,5 @@ def test_a_fill_recorded_a_moment_ago_is_put_right_by_what_it_said_went_in():
     words = "a fill of 18.6 mL was recorded just before: if this one corrects that record, give as withdrawn what it said went in, 18.6 mL"
     assert correction(fill("18 mL"), 0, LAST) == [words] and correction(fill("18 mL", "18.6 mL"), 0, LAST) == []
     assert correction(fill("18 mL"), 21_000, LAST) == correction(fill("18 mL"), None, None) == []
-    with pytest.raises(RequestInvalid, match="does not fit: .*; " + words):
+    with pytest.raises(RequestInvalid, match="does not fit by the book: .*; " + words):
         room(fill("18 mL"), 20_000, 20_000, delivered_nl=0)
