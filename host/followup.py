@@ -22,6 +22,7 @@ from .outcome import OrderResult, ProgramResult, Review
 from .orders import PRIME_RATE
 from .prescription import Bridge, Prescription, same_drugs
 from .programmer import Programmer
+from .records import Event, Status
 from .review import NL_PER_UL, RefillReview, named
 from .wean import OralDose
 
@@ -146,8 +147,12 @@ class FollowUp:
         self.plan_made = Plan(
             fill, prime, review.prime_due(status, implant), program, bridge, _mixed(fill, contents, implant), found, [*warnings, *found],
             forecast.reservoir_of(program or running, held_nl, status.time_s, implant, after),
-            forecast.battery(status, self.pump.implant_record(), program or running), status.time_s, prime_nl)
+            forecast.battery(status, self.pump.implant_record(), program or running, self._since_indicated(status)), status.time_s, prime_nl)
         return self.plan_made
+
+    def _since_indicated(self, status: Status) -> list[Event]:
+        """The log, where the battery's forecast hangs on when row 20 came."""
+        return self.pump.log() if any(alarm.row == forecast.ERI_ROW for alarm in status.alarms) else []
 
     def carry_out(self, confirm_refill: bool | Callable[[RefillReview], bool] = True, confirm_program: bool | Callable[[Review], bool] = True,
                   override: str | None = None) -> list[OrderResult]:

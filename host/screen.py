@@ -87,7 +87,7 @@ def _reservoir(seen: dict[str, Any]) -> list[tuple[str, str]]:
         told += [("low reservoir", "%s with all boluses, %s without; used up %s" % (dates["low"], dates["low_without_boluses"], dates["empty"])),
                  ("drug expires", "%s; next refill by %s%s" % (
                      dates["expires"] or "not known", dates["refill_by"], "; the pump reminds on %s" % seen["next_refill"] if seen["next_refill"] else ""))]
-    left = ", %(months).0f months to replacement (%(least).0f .. %(most).0f)" % battery if battery else ", no forecast: the implant is not on record"
+    left = ", " + battery["text"] if battery else ", no forecast: the implant is not on record"
     return [*told, ("battery", "%d mV%s" % (status["battery_mv"], left))]
 
 
