@@ -185,7 +185,9 @@ class Orders(Readings):
     def examine_prime(self, what: str = "both", volume: str | None = None, seen: Seen | None = None) -> PrimeReview:
         """What this prime would give a patient whose catheter is drug-filled; nothing is sent. Refuses as `prime` does."""
         seen = seen or self.look()
-        status, implant = seen.status, seen.implant or Implant()
+        status, implant = seen.status, seen.implant
+        if implant is None:
+            raise RequestInvalid("the pump is on the shelf: commission it first")
         return review.prime_review(status, seen.running, implant, what, _prime_nl(status, implant, what, volume))
 
     def prime(self, what: str = "both", volume: str | None = None, rate: str = PRIME_RATE, seen: Seen | None = None) -> OrderResult:

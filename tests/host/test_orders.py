@@ -258,6 +258,40 @@ def test_a_single_bolus_has_its_soft_limit_and_those_before_it_count(morphine):
     assert morphine.bolus("0.6 mg", "30 min", override="palliative care").warnings[-1] == "soft limits overridden: palliative care"
 
 
+@pytest.mark.req("TH-PROG-18")
+@pytest.mark.parametrize("hours", [-6, 30])
+def test_travel_moves_neither_the_last_change_nor_the_day_of_therapy(real, hours):
+    pump = Programmer(real)
+    pump.commission(Implant())
+    pump.set_clock(63_536_400)
+    real.inject(18_600)
+    pump.refill(Fill("18.6 mL", "ziconotide", "25 ug/mL"))
+    pump.record_catheter(filled=True)
+    zero = Prescription.simple("ziconotide", concentration="25 ug/mL", dose="2.4 ug/day")
+    pump.program(zero)
+    pump.wait(hours=27)
+    pump.set_clock(pump.status().time_s + hours * 3600)
+    with pytest.raises(RequestInvalid, match="last change of ziconotide was 1 d 03:00 ago; a rise needs 2 d"):
+        pump.program(Prescription.simple("ziconotide", concentration="25 ug/mL", dose="3.6 ug/day"))
+    pump.wait(hours=24)
+    assert pump._therapy_day(pump.status()) == 2
+
+
+def test_a_shelf_pump_is_not_said_to_hold_drug(real):
+    with pytest.raises(RequestInvalid, match="^the pump is on the shelf: commission it first$"):
+        Programmer(real).examine_prime("both")
+
+
+def test_what_a_resume_acknowledges_is_named(morphine):
+    morphine.stop()
+    morphine.wait(hours=30)
+    assert [alarm.row for alarm in morphine.status().alarms] == [16]
+    morphine.resume()
+    assert events(morphine, cat.E_ACKNOWLEDGE)[-1].text == "16 stopped for long"
+    morphine.acknowledge()
+    assert events(morphine, cat.E_ACKNOWLEDGE)[-1].text == "nothing was to be cleared"
+
+
 @pytest.mark.req("TH-PROG-04")
 @pytest.mark.parametrize("late_s, taken", [(250, True), (400, False), (4000, False)])
 def test_a_yes_behind_the_stages_life_is_refused_the_same_way_whatever_was_lost(morphine, real, late_s, taken):
