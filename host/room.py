@@ -24,7 +24,7 @@ def check_room(fill: Fill, status: Status, implant: Implant, delivered_nl: int |
     (alarms.md 4). The sensor excuses a reservoir that it shows emptier than the book (theft, over-infusion), and a fill that it shows to be in already.
     Raises RequestInvalid where neither does; with a sensor that is at fault the book alone only warns.
     """
-    put_right = correction(fill, delivered_nl, last)
+    put_right = correction(fill, status, implant, delivered_nl, last)
     spare_nl = max(Fraction(DISCREPANCY_NL), DISCREPANCY_SHARE * (delivered_nl or 0))
     most_nl = implant.capacity_ul * NL_PER_UL + spare_nl
     added_nl = (fill.volume_ul - fill.withdrawn_ul) * NL_PER_UL
@@ -39,12 +39,15 @@ def check_room(fill: Fill, status: Status, implant: Implant, delivered_nl: int |
     raise RequestInvalid("; ".join([sentence + "; empty it first, and record what comes out", *put_right]), "volume")
 
 
-def correction(fill: Fill, delivered_nl: int | None, last: Event | None) -> list[str]:
-    """How a fill that was recorded a moment ago is put right: another record that has taken out what that one put in."""
-    if last is None or delivered_nl is None or delivered_nl > HARDLY_NL or fill.withdrawn_ul == last.a:
+def correction(fill: Fill, status: Status, implant: Implant, delivered_nl: int | None, last: Event | None) -> list[str]:
+    """How a fill that was recorded a moment ago is put right: by another record that takes out all that the book holds above the residual, onto which the
+    pump will count it. A pump's very first fill found no residual, so that its correction is by so much less."""
+    out_nl = status.reservoir_computed_nl - implant.residual_ul * NL_PER_UL
+    if last is None or delivered_nl is None or delivered_nl > HARDLY_NL or abs(fill.withdrawn_ul * NL_PER_UL - out_nl) <= HARDLY_NL:
         return []
-    return ["a fill of %s was recorded just before: if this one corrects that record, give as withdrawn what it said went in, %s" % (
-        (_ml(last.a * NL_PER_UL),) * 2)]
+    first = status.reservoir_computed_nl <= last.a * NL_PER_UL
+    return ["a fill of %s was recorded just before: if this one corrects that record, give as withdrawn %s%s" % (
+        _ml(last.a * NL_PER_UL), _ml(out_nl), " and as volume what really went in less the residual of %s" % _ml(implant.residual_ul * NL_PER_UL) if first else "")]
 
 
 def _in_already(fill: Fill, status: Status, most_nl: Fraction) -> bool:

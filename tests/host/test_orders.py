@@ -324,14 +324,14 @@ def test_a_yes_to_a_screen_that_another_programmer_made_stale_is_refused(morphin
 @pytest.mark.req("TH-LIFE-33")
 def test_a_fill_into_a_full_reservoir_is_refused_and_a_wrong_record_put_right(morphine, real):
     kept = morphine.contents()
-    with pytest.raises(RequestInvalid, match="a fill of 18.6 mL does not fit by the book: 18.6 mL were computed .* nothing was withdrawn; .*give as withdrawn what it said went in, 18.6 mL"):
+    with pytest.raises(RequestInvalid, match="a fill of 18.6 mL does not fit by the book: 18.6 mL were computed .* nothing was withdrawn; .*give as withdrawn 17.2 mL and as volume what really went in less the residual of 1.4 mL"):
         morphine.refill(Fill("18.6 mL", "morphine", "10 mg/mL", setting="tolerant"))
     assert morphine.contents() == kept
-    morphine.refill(Fill("18 mL", "morphine", "10 mg/mL", setting="tolerant", withdrawn="18.6 mL"))
-    assert morphine.contents().volume_ul == 18_000 and morphine.status().reservoir_computed_nl == 19_400_000
+    put_right = morphine.refill(Fill("16.6 mL", "morphine", "10 mg/mL", setting="tolerant", withdrawn="17.2 mL"))
+    assert put_right.warnings == [] and morphine.contents().volume_ul == 16_600 and morphine.status().reservoir_computed_nl == 18_000_000, "18 mL went in"
     morphine.wait(days=10)
     few = morphine.refill(Fill("3 mL", "morphine", "10 mg/mL", setting="tolerant")).warnings
-    assert few[0].startswith("nothing was withdrawn where 14 mL were expected: over-infusion, leak, pocket fill last time or theft")
+    assert few[0].startswith("nothing was withdrawn where 12.6 mL were expected: over-infusion, leak, pocket fill last time or theft")
 
 
 @pytest.mark.req("TH-LIFE-32")

@@ -47,8 +47,12 @@ def test_a_fill_without_room_is_refused_by_book_and_sensor():
 
 @pytest.mark.req("TH-LIFE-33")
 def test_a_fill_recorded_a_moment_ago_is_put_right_by_what_it_said_went_in():
-    words = "a fill of 18.6 mL was recorded just before: if this one corrects that record, give as withdrawn what it said went in, 18.6 mL"
-    assert correction(fill("18 mL"), 0, LAST) == [words] and correction(fill("18 mL", "18.6 mL"), 0, LAST) == []
-    assert correction(fill("18 mL"), 21_000, LAST) == correction(fill("18 mL"), None, None) == []
+    def right(given, computed_nl, delivered_nl=0, last=LAST):
+        return correction(given, Status.of({**FakePump().status(), "reservoir_computed_nl": computed_nl}), Implant(), delivered_nl, last)
+
+    words = "a fill of 18.6 mL was recorded just before: if this one corrects that record, give as withdrawn 18.6 mL"
+    assert right(fill("18 mL"), 20_000_000) == [words] and right(fill("18 mL", "18.6 mL"), 19_995_000) == []
+    assert right(fill("18 mL"), 19_979_000, 21_000) == right(fill("18 mL"), 20_000_000, None, None) == []
+    assert right(fill("18 mL"), 18_600_000)[0].endswith("give as withdrawn 17.2 mL and as volume what really went in less the residual of 1.4 mL"), "the very first"
     with pytest.raises(RequestInvalid, match="does not fit by the book: .*; " + words):
         room(fill("18 mL"), 20_000, 20_000, delivered_nl=0)
