@@ -8,7 +8,7 @@ from typing import Any, Callable
 import click
 
 from . import replacement, scripts, units, watch_start
-from .cli_therapy import FILL_OPTIONS, agree, may_ask, therapy_options, with_options
+from .cli_therapy import BOLUS_OVERRIDE, FILL_OPTIONS, agree, may_ask, therapy_options, with_options
 from .errors import UsageProblem
 from .fill import Fill
 from .programmer import Programmer
@@ -46,11 +46,12 @@ def overdose(session: Session, aspirated: str | None, catheter_aspirated: bool, 
 
 @group.command()
 @click.option("--bolus", nargs=2, metavar="DOSE OVER", help="A rescue bolus, e.g. --bolus '50 ug' '10 min'.")
+@BOLUS_OVERRIDE
 @script_options
 @click.pass_obj
-def withdrawal(session: Session, bolus: tuple[str, str] | None, missed_before: str | None, **how: Any) -> None:
+def withdrawal(session: Session, bolus: tuple[str, str] | None, override: str | None, missed_before: str | None, **how: Any) -> None:
     """Restore delivery, rescue, then look at pump, reservoir and catheter."""
-    _run(session, lambda pump: scripts.withdrawal(pump, bolus, _volume_nl(missed_before)), **how)
+    _run(session, lambda pump: scripts.withdrawal(pump, bolus, _volume_nl(missed_before), override), **how)
 
 
 @group.command()

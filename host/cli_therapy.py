@@ -15,11 +15,11 @@ from .blocks import STOP_REASONS
 from .errors import RequestInvalid, UsageProblem
 from .fill import Fill
 from .limits import OVERRIDE_REASONS, Finding, overridden
-from .orders import PRIME_RATE, UNCONFIRMED, overriding
+from .orders import PRIME_RATE, UNCONFIRMED, reason_for
 from .outcome import OrderResult, Review
 from .prescription import Prescription
 from .readings import Seen
-from .review import PARTS, BolusReview, RefillReview, standing, stop_warnings
+from .review import PARTS, BolusReview, RefillReview, dry_line, standing, stop_warnings
 from .terminal import Session, emit_json, json_option, show_table
 
 
@@ -46,6 +46,7 @@ DOSE_OPTIONS: tuple[Option, ...] = (        # what only a program says
     click.option("--fallback", help="Fallback rate, e.g. '0.15 mL/day'  [default: by the library]."),
     click.option("--override", type=click.Choice(OVERRIDE_REASONS[1:]), help="Why soft limits are overridden; the pump logs it."),
 )
+BOLUS_OVERRIDE = click.option("--override", type=click.Choice(OVERRIDE_REASONS[1:]), help="Why soft limits of a single bolus are overridden.")
 FILL_OPTIONS: tuple[Option, ...] = (        # what only a fill says
     click.option("--lot", default="", help="Of the drug."),
     click.option("--expiry", metavar="'YYYY-MM-DD HH:MM'", help="On the label."),
@@ -117,7 +118,7 @@ def program(session: Session, yes: bool, as_json: bool, bridge: bool, override: 
     pending = prescribe(**order)
     with session.pump() as pump:
         give = pump.bridge if bridge else pump.program
-        done = give(pending, signed_by(yes), override=override or (lambda found: second_question(yes, pending, found)))
+        done = give(pending, signed_by(yes), override=override or (lambda found: second_question(yes, found)))
     told("thecal.program/1", done, as_json, "running %s" % pending.dose_text())
 
 
@@ -130,12 +131,12 @@ def signed_by(yes: bool, told: Sequence[str] = ()) -> Callable[[Review], bool]:
     return confirm
 
 
-def second_question(yes: bool, pending: Prescription, found: list[Finding]) -> str | None:
+def second_question(yes: bool, found: list[Finding]) -> str | None:
     """The reason for overriding the soft limits met, asked on the terminal; None where none is met. Raises RequestInvalid with nobody to ask."""
     if not overridden(found):
         return None
     if yes:
-        overriding(pending, found, None)
+        reason_for(found, None)
     for finding in found:
         if finding.bit:
             click.echo("SOFT LIMIT: %s" % finding, err=True)
@@ -234,8 +235,8 @@ def resume(session: Session, yes: bool, as_json: bool) -> None:
     with session.pump() as pump:
         seen = pump.look()
         pending = "delivering " + seen.running.dose_text() if seen.running else "no program"
-        confirm_rows(yes, "resume", _delivery_rows(seen, pending), "Resume delivery?", standing(seen.status))
-        done = pump.resume()
+        confirm_rows(yes, "resume", _delivery_rows(seen, pending), "Resume delivery?", [*standing(seen.status), *dry_line(seen.status, seen.running, seen.implant)])
+        done = pump.resume(seen)
     told("thecal.resume/1", done, as_json, "resumed")
 
 
@@ -263,12 +264,13 @@ def prime(session: Session, what: str, volume: str | None, rate: str, yes: bool,
 @click.command()
 @click.argument("dose", required=False)
 @click.option("--over", metavar="DURATION", help="How long it takes, e.g. '10 min'.")
+@BOLUS_OVERRIDE
 @therapy_options
 @click.pass_obj
-def bolus(session: Session, dose: str | None, over: str | None, yes: bool, as_json: bool) -> None:
-    """A single bolus of DOSE on top of the program; with `--role patient` and no DOSE, the patient's request."""
+def bolus(session: Session, dose: str | None, over: str | None, override: str | None, yes: bool, as_json: bool) -> None:
+    """A single bolus of DOSE on top of the program: a soft limit asks twice, or wants --override. With `--role patient` and no DOSE, the patient's request."""
     if session.role == "patient":
-        if dose or over:
+        if dose or over or override:
             raise UsageProblem("a patient asks for the bolus that the program grants: no dose, no duration")
         with session.pump() as pump:
             done = pump.request_bolus()
@@ -282,11 +284,9 @@ def bolus(session: Session, dose: str | None, over: str | None, yes: bool, as_js
         def confirm(found: BolusReview) -> bool:
             rows = [*_delivery_rows(seen, "%s over %s on top of it" % (dose, over)), ("a day with it", present.NONE, found.day)]
             side_by_side("single bolus", rows, [*standing(seen.status), *found.warnings])
-            if found.warnings and not agree(yes, "A soft limit is met. Go on?"):
-                return False
             return agree(yes, "Give this bolus?")
 
-        done = pump.bolus(dose, over, confirm, seen)
+        done = pump.bolus(dose, over, confirm, seen, override or (lambda found: second_question(yes, found)))
     return told("thecal.bolus/1", done, as_json, "bolus of %s over %s" % (dose, over))
 
 

@@ -109,7 +109,7 @@ def _plan_and_do(made: FollowUp, plan: Plan, yes: bool, override: str | None) ->
         click.echo("WARNING: %s" % warning, err=True)
     if plan.fill is None and plan.program is None and plan.prime is None:
         return
-    why = override or (second_question(yes, plan.program, plan.found) if plan.program else None)
+    why = override or (second_question(yes, plan.found) if plan.program else None)
     made.carry_out(filled_by(yes, plan.fill, plan.warnings) if plan.fill else True, signed_by(yes, plan.warnings), why)
 
 

@@ -22,12 +22,14 @@ from .outcome import OrderResult, ProgramResult, Review
 from .orders import PRIME_RATE
 from .prescription import Bridge, Prescription, same_drugs
 from .programmer import Programmer
+from .records import Event, Status
 from .review import NL_PER_UL, RefillReview, named
 from .wean import OralDose
 
 SCHEMA = "thecal.visit/1"
 SIGNED_BYTES = 8
 SETTLE_S = 60           # behind the reckoned end of a prime: its last pulse
+PRIMABLE = ("idle", "running")      # modes in which a pump takes a prime (firmware/modes.py)
 SIGNATURE = ("digest", "program_digest")    # stand beside what they sign
 
 
@@ -122,6 +124,9 @@ class FollowUp:
             if program is None and running is not None and not same_drugs(fill.ingredients, running.ingredients):
                 warnings.append("the fill is not what the running program is written for: a program for it must follow in this visit")
         if prime is not None:
+            if status.mode not in PRIMABLE:
+                raise RequestInvalid("the pump is %s and takes no prime: carry the rest of this visit out without it, then %s and prime the %s at once" % (
+                    status.mode, "resume" if status.mode in ("stopped", "paused") else "wait until that has ended", prime), "prime")
             warnings += self.pump.examine_prime(prime, seen=seen).warnings
         if program is not None:
             held = fill.ingredients if fill else contents.ingredients if contents else program.ingredients
@@ -132,6 +137,8 @@ class FollowUp:
                 pushed_nl += review.empty_nl(status, implant, prime)        # a prime pushes old drug on
             bridge = self.pump.bridge_due(program, seen, pushed_nl)
             found = self.pump.examine(program.with_bridge(bridge), seen=seen, pushed_nl=pushed_nl)[1]
+            if prime in ("catheter", "both"):
+                found = [line for line in found if line not in review.dry_line(status, program, implant)]   # it is planned
             if bridge is not None:
                 warnings = [line for line in warnings if line != review.bridge_sentence(bridge)]    # it is planned
         before = contents.drugs_before() if contents else ()
@@ -144,14 +151,18 @@ class FollowUp:
         self.plan_made = Plan(
             fill, prime, review.prime_due(status, implant), program, bridge, _mixed(fill, contents, implant), found, [*warnings, *found],
             forecast.reservoir_of(program or running, held_nl, status.time_s, implant, after),
-            forecast.battery(status, self.pump.implant_record(), program or running), status.time_s, prime_nl)
+            forecast.battery(status, self.pump.implant_record(), program or running, self._since_indicated(status)), status.time_s, prime_nl)
         return self.plan_made
+
+    def _since_indicated(self, status: Status) -> list[Event]:
+        """The log, where the battery's forecast hangs on when row 20 came."""
+        return self.pump.log() if any(alarm.row == forecast.ERI_ROW for alarm in status.alarms) else []
 
     def carry_out(self, confirm_refill: bool | Callable[[RefillReview], bool] = True, confirm_program: bool | Callable[[Review], bool] = True,
                   override: str | None = None) -> list[OrderResult]:
         """Do what was planned: the refill, the prime, then the program behind its bridge. Raises RequestInvalid without a plan, and as those orders do.
 
-        Where the refill is done and its program is not (not confirmed, refused), the sentence says what the pump gives now.
+        Where the refill is done and its prime or program is not (not confirmed, refused), the sentence says so, and what the pump gives now.
         """
         plan = self.plan_made
         if plan is None:
@@ -159,7 +170,12 @@ class FollowUp:
         if plan.fill is not None:
             self.done.append(self.pump.refill(plan.fill, confirm_refill))
         if plan.prime is not None:
-            self.done.append(self.pump.prime(plan.prime))
+            try:
+                self.done.append(self.pump.prime(plan.prime))
+            except (RequestInvalid, PumpRefused) as error:
+                left = [name for name, part in (("THE PRIME", plan.prime), ("THE PROGRAM", plan.program)) if part is not None]
+                done = "ATTENTION: THE REFILL IS DONE, " if plan.fill is not None else ""
+                raise RequestInvalid("%s; %s%s NOT" % (error, done, " AND ".join(left) + (" ARE" if len(left) > 1 else " IS")), error.field) from error
         if plan.program is not None:
             try:
                 self.done.append(self._programmed(plan, plan.program, confirm_program, override))

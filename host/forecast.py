@@ -8,14 +8,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Any
+from typing import Any, Sequence
 
-from . import units
+from ..protocol import catalogue
+from . import steady, units
 from .fill import empty_date, low_reservoir_date
 from .implant import Implant
 from .life import Contents, ImplantRecord
 from .prescription import Prescription
-from .records import Status
+from .records import Event, Status
 
 CAPACITY_MJ = 2.2e7     # 100 uW for 7 years (clinical.md 1.1)
 STANDING_UW = 50.0      # sleeping controller, RTC, sensors: half of the 100 uW budget
@@ -24,21 +25,27 @@ ERI_DAYS = 90           # from the replacement indicator to the end of service (
 HARD_STOP_DAYS = 7 * 365    # the battery's certified life whatever is left (same page)
 SPREAD = 0.2            # of the time left: cells and their loads differ [judgement of this project]
 DAYS_A_MONTH = 365.25 / 12
+EOS_ROW, ERI_ROW = 15, 20   # alarms.md 2
 
 
 @dataclass(frozen=True)
 class Battery:
-    """Months to the replacement indicator: expected, and the range that a fifth either way makes."""
+    """Months to the replacement indicator: expected, and the range that a fifth either way makes. Behind it `service_days`: what is left of its 90 days at most,
+    0 at the end of service; None before."""
 
     months: float
     least: float
     most: float
+    service_days: int | None = None
 
     def text(self) -> str:
+        if self.service_days is not None:
+            return "REPLACEMENT IS DUE: %s" % ("at most %d d of service left, of %d from the indicator" % (self.service_days, ERI_DAYS) if self.service_days else (
+                "at the end of service, the %d d from the indicator are over or the battery starts no pulse" % ERI_DAYS))
         return "%.0f months to replacement (%.0f .. %.0f)" % (self.months, self.least, self.most)
 
     def to_dict(self) -> dict[str, Any]:
-        return {name: round(value, 1) for name, value in self.__dict__.items()}
+        return {name: round(value, 1) for name, value in self.__dict__.items() if value is not None}
 
 
 @dataclass(frozen=True)
@@ -61,8 +68,23 @@ class Reservoir:
                 "refill_by": units.pump_time_text(self.refill_by_s)}
 
 
-def battery(status: Status, record: ImplantRecord | None, program: Prescription | None) -> Battery | None:
-    """The forecast at the running program, None before the implant is on record. 84 months from the implant are the most there are."""
+def indicated_s(status: Status, events: Sequence[Event]) -> int | None:
+    """Seconds that the replacement indicator (row 20) has stood, on a clock that nobody sets; None where it does not stand or `events` do not reach back to it."""
+    if all(alarm.row != ERI_ROW for alarm in status.alarms):
+        return None
+    ended = max((event.seq for event in events if event.code == catalogue.E_ALARM_END and event.cause == ERI_ROW), default=-1)
+    raised = [event for event in events if event.code == catalogue.E_ALARM and event.cause == ERI_ROW and event.seq > ended]
+    return steady.age_s(events, raised[0], status.time_s) if raised else None
+
+
+def battery(status: Status, record: ImplantRecord | None, program: Prescription | None, events: Sequence[Event] = ()) -> Battery | None:
+    """The forecast at the running program, None before the implant is on record. 84 months from the implant are the most there are.
+
+    Where the pump itself says that its battery is near its end (rows 15 and 20), that counts and no energy: 90 days from when row 20 stood, by the log's `events`.
+    """
+    rows = {alarm.row for alarm in status.alarms}
+    if rows & {EOS_ROW, ERI_ROW}:
+        return Battery(0, 0, 0, 0 if EOS_ROW in rows else max(0, ERI_DAYS - (indicated_s(status, events) or 0) // units.DAY_S))
     if record is None or status.pulse_nl == 0:
         return None
     age_days = max(0, status.time_s - record.implanted_s) / units.DAY_S
@@ -71,7 +93,8 @@ def battery(status: Status, record: ImplantRecord | None, program: Prescription 
     used_mj = STANDING_UW * 1e-3 * units.DAY_S * age_days + status.pulses * PULSE_MJ
     left_days = max(0.0, (CAPACITY_MJ - used_mj) / a_day_mj - ERI_DAYS)
     most_days = max(0.0, HARD_STOP_DAYS - ERI_DAYS - age_days)
-    return Battery(*(min(left_days * factor, most_days) / DAYS_A_MONTH for factor in (1.0, 1 - SPREAD, 1 + SPREAD)))
+    months, least, most = (min(left_days * factor, most_days) / DAYS_A_MONTH for factor in (1.0, 1 - SPREAD, 1 + SPREAD))
+    return Battery(months, least, most)
 
 
 def reservoir(status: Status, implant: Implant, program: Prescription | None, contents: Contents | None) -> Reservoir | None:

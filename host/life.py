@@ -17,6 +17,7 @@ RESPONSES = ("none", "partial", "yes")      # to a trial dose; wire value = inde
 DOSE_KINDS = ("bolus", "infusion")          # wire value = index + 1
 _DOSE_BYTES = 10
 MAX_DOSES = 10                              # of a trial, protocol/catalogue.py
+MOST_HOURS = 255                            # that a dose was given, watched or worked for, same place; of an infusion it stands for longer ones too
 MRI_CLASSES = ("unknown", "safe", "conditional", "unsafe")
 
 
@@ -91,7 +92,8 @@ class ImplantRecord:
 
 @dataclass(frozen=True)
 class TrialDose:
-    """One dose of a screening trial and what was seen: hours it was given and watched for, the response, hours it lasted, adverse effects, pain score 0-10."""
+    """One dose of a screening trial and what was seen: hours it was given and watched for, the response, hours it lasted (begun ones count), adverse effects, pain
+    score 0-10."""
 
     kind: str
     dose_ng: int
@@ -105,7 +107,7 @@ class TrialDose:
         for name, value, names in (("kind", self.kind, DOSE_KINDS), ("response", self.response, RESPONSES)):
             if value not in names:
                 raise RequestInvalid("trial dose: %s %r is none of: %s" % (name, value, ", ".join(names)), name)
-        for name, number, most in (("dose", self.dose_ng, 2**32 - 1), ("hours", self.hours, 255), ("effect", self.effect_h, 255), ("score", self.score, 10)):
+        for name, number, most in (("dose", self.dose_ng, 2**32 - 1), ("hours", self.hours, MOST_HOURS), ("effect", self.effect_h, MOST_HOURS), ("score", self.score, 10)):
             if not 0 <= number <= most:
                 raise RequestInvalid("trial dose: %s is %d; allowed are 0 .. %d" % (name, number, most), name)
 
@@ -178,8 +180,8 @@ class TrialRecord:
 
     def lines(self) -> list[str]:
         """One line a dose, and the verdict."""
-        told = ["%s %s: response %s%s%s%s" % (
-            self.ingredient.show_amount(dose.dose_ng), dose.kind, dose.response, " for %d h" % dose.effect_h if dose.effect_h else "",
+        told = ["%s %s%s: response %s%s%s%s" % (
+            self.ingredient.show_amount(dose.dose_ng), dose.kind, " for %d h or longer" % MOST_HOURS if dose.hours == MOST_HOURS else "", dose.response, " for %d h" % dose.effect_h if dose.effect_h else "",
             ", adverse effects" if dose.adverse else "", ", pain score %d" % dose.score if dose.score else "") for dose in self.doses]
         return [*told, "a pump is %sindicated" % ("" if self.indicated else "NOT ")]
 
@@ -201,7 +203,12 @@ def trial_findings(trial: TrialRecord | None, program: Prescription) -> list[Fin
     if usual is None:
         return [Finding("the screening trial of %s found no dose to start with: %s" % (trial.ingredient.name, "; ".join(trial.lines())))]
     sentence = "screening trial: %s; the usual start is %s, this program starts with %s" % ("; ".join(trial.lines()), shown(usual), shown(dose))
-    return [Finding.soft(START, sentence + ", which is more") if dose > usual else Finding(sentence)]
+    found = [Finding.soft(START, sentence + ", which is more") if dose > usual else Finding(sentence)]
+    worked = trial.effective
+    if worked is not None and worked.adverse:
+        found.append(Finding("the %s %s that the usual start follows from had adverse effects: weigh a lower start (side effects ask for 10-20 %% less)" % (
+            trial.ingredient.show_amount(worked.dose_ng), worked.kind)))
+    return found
 
 
 def _dose(drug: Drug, given: Mapping[str, Any], before: int) -> TrialDose:
@@ -226,7 +233,13 @@ def _dose(drug: Drug, given: Mapping[str, Any], before: int) -> TrialDose:
             _check_interval(drug, given)
     if round(amount) <= 0:
         raise RequestInvalid("trial dose: %r is no dose" % given["dose"], "dose")
-    return TrialDose(kind, round(amount), _hours(given, "watched"), given.get("response", "none"), _hours(given, "effect"), bool(given.get("adverse", False)), score)
+    watched, effect = _hours(given, "watched"), _hours(given, "effect", begun=True)
+    if kind == "infusion":
+        watched = min(watched, MOST_HOURS)      # published trials last three weeks (regimens.md 2): lines() says that it was this or longer
+    for name, hours in (("watched", watched), ("effect", effect)):
+        if hours > MOST_HOURS:
+            raise RequestInvalid("trial dose: %s %s is longer than the %d h that the pump's record holds" % (name, given[name], MOST_HOURS), name)
+    return TrialDose(kind, round(amount), watched, given.get("response", "none"), effect, bool(given.get("adverse", False)), score)
 
 
 def _check_interval(drug: Drug, given: Mapping[str, Any]) -> None:
@@ -242,5 +255,6 @@ def _check_interval(drug: Drug, given: Mapping[str, Any]) -> None:
             given["dose"], drug.name, given["after"], units.duration_text(least_s)), "after")
 
 
-def _hours(given: Mapping[str, Any], key: str) -> int:
-    return units.duration_s(given[key], key) // 3600 if key in given else 0
+def _hours(given: Mapping[str, Any], key: str, begun: bool = False) -> int:
+    """Whole hours. `begun` ones count of an effect: one of 8 h 30 min lasted over 8 h; of a watch they do not."""
+    return (units.duration_s(given[key], key) + (3599 if begun else 0)) // 3600 if key in given else 0

@@ -131,6 +131,20 @@ def check_bolus(drug: Drug, dose_ng: Fraction, setting: str | None = None) -> li
     return []
 
 
+def check_single(drug: Drug, dose_ng: Fraction, given_ng: Fraction, basal_ng_day: Fraction) -> list[Finding]:
+    """A clinician's bolus on top of a therapy: with the `given_ng` that the last 24 h hold beyond the basal it is held to a fifth of the daily dose,
+    or to the usual single dose of a trial where that is more (the library's punctures stand 24 h apart as well)."""
+    trial = drug.settings["trial"].bolus_soft if "trial" in drug.settings else None
+    share = basal_ng_day * USUAL_SHARE
+    usual, named = (trial, "single dose of a trial") if trial is not None and trial > share else (
+        share, "%s %% of the daily dose" % units.decimal_text(USUAL_SHARE * 100))
+    if dose_ng + given_ng <= usual:
+        return []
+    with_it = " makes %s with the %s given beyond the basal in the last 24 h:" % (drug.show_amount(dose_ng + given_ng), drug.show_amount(given_ng)) if given_ng else " is"
+    return [Finding.soft(BOLUS, "single bolus of %s %s%s above the usual %s, %s" % (
+        drug.name, drug.show_amount(dose_ng), with_it, named, drug.show_amount(usual)))]
+
+
 def check_daily(drug: Drug, dose_ng_day: Fraction, setting: str | None = None) -> list[Finding]:
     """Warnings about a dose of 24 h; raises RequestInvalid above the hard limit."""
     limits = drug.setting(setting)

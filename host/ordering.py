@@ -1,6 +1,7 @@
 """One order from block to commit: STAGE, CHECK, read-back compared byte for byte, the clinician's yes, COMMIT(digest).
 
-The digest is recomputed here, so pump and host agree on the bytes by two roads.
+The digest is recomputed here, so pump and host agree on the bytes by two roads. What was staged lives for minutes of the pump's time (DESIGN 6), and a yes
+counts for what was shown: behind that life, or behind another program, the clinician must look again.
 """
 
 from __future__ import annotations
@@ -14,27 +15,48 @@ from . import blocks
 from .errors import KeyProblem, NoConnection, ProtocolProblem, PumpRefused, RequestInvalid, SessionLost, Timeout, WrongPump
 from .exchange import Exchange
 from .outcome import OrderResult
+from .records import Status
 
+TOO_LATE = "the confirmation came after the pump had dropped what it was for: nothing was changed; look again"
+CHANGED = "the pump was given another program after it was looked at: nothing was changed; look again"
 STAGE_CHUNK = 200  # bytes of a block per STAGE message (catalogue)
 RESTAGE = (catalogue.R_NOT_STAGED, catalogue.R_BAD_LENGTH)  # what a pump says that was reset in the middle of a stage
 
 
-def give(exchange: Exchange, kind: int, block: bytes, agreed: Callable[[bytes], bool] | None = None) -> OrderResult:
-    """Stage, check, read back, compare, ask, commit. A pump that was reset in between is staged anew with the same bytes, once."""
-    digest = _staged_digest(exchange, kind, block)
+def give(exchange: Exchange, kind: int, block: bytes, agreed: Callable[[bytes], bool] | None = None, before: Status | None = None) -> OrderResult:
+    """Stage, check, read back, compare, ask, commit.
+
+    A pump that lost the stage in between (a reset, another session) is staged anew with the same bytes, once, where it runs the program that it ran at
+    `before` (its status before the order; without one it is not) and the stage's life is not over. Raises RequestInvalid where nobody agreed, and where they did
+    too late or to what was changed meanwhile.
+    """
+    digest, life_s = _staged_digest(exchange, kind, block)
     if agreed is not None and not agreed(digest):
         exchange.ask(catalogue.DISCARD)
         raise RequestInvalid("the change was not confirmed; the pump keeps its program")
     try:
         said = _commit(exchange, kind, digest)
     except PumpRefused as refusal:
+        if refusal.code == catalogue.R_EXPIRED:
+            raise RequestInvalid(TOO_LATE) from refusal
         if refusal.code != catalogue.R_NOT_STAGED:
             raise
+        _still_meant(exchange, before, life_s)
         _staged_digest(exchange, kind, block)
         said = _commit(exchange, kind, digest)
     if bytes(said["digest"]) != digest:
         raise ProtocolProblem("the pump committed another digest than the one it was told")
     return OrderResult(blocks.block_name(kind), digest.hex(), bool(said["again"]), bytes(said["running_digest"]).hex(), said["time_s"])
+
+
+def _still_meant(exchange: Exchange, before: Status | None, life_s: int) -> None:
+    """Raises RequestInvalid unless the pump is within the stage's life and runs the program that it ran before the order. It counts by its clock: one that
+    was set meanwhile is one more reason to look again."""
+    now = exchange.ask(catalogue.STATUS)
+    if before is None or not 0 <= now["time_s"] - before.time_s <= life_s:
+        raise RequestInvalid(TOO_LATE)
+    if bytes(now["running_digest"]).hex() != before.running_digest:
+        raise RequestInvalid(CHANGED)
 
 
 def _commit(exchange: Exchange, kind: int, digest: bytes) -> dict[str, Any]:
@@ -46,8 +68,8 @@ def _commit(exchange: Exchange, kind: int, digest: bytes) -> dict[str, Any]:
             error, blocks.block_name(kind))) from error
 
 
-def _staged_digest(exchange: Exchange, kind: int, block: bytes) -> bytes:
-    """Stage and check a block; its digest, once the pump's canonical bytes and its digest are both found to be ours."""
+def _staged_digest(exchange: Exchange, kind: int, block: bytes) -> tuple[bytes, int]:
+    """Stage and check a block; its digest and the seconds that it lives, once the pump's canonical bytes and its digest are both found to be ours."""
     for last_try in (False, True):
         try:
             said = _stage(exchange, kind, block)
@@ -68,7 +90,7 @@ def _staged_digest(exchange: Exchange, kind: int, block: bytes) -> bytes:
     digest = hashlib.sha256(bytes((kind,)) + block).digest()[: catalogue.DIGEST_BYTES]
     if bytes(said["digest"]) != digest:
         raise ProtocolProblem("the pump's digest of the %s block is not ours; nothing was committed" % blocks.block_name(kind))
-    return digest
+    return digest, said["expires_s"]
 
 
 def _stage(exchange: Exchange, kind: int, block: bytes) -> dict[str, Any]:

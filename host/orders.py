@@ -7,10 +7,10 @@ from dataclasses import replace
 from typing import Callable
 
 from ..protocol import catalogue
-from . import blocks, ordering, review, units
+from . import blocks, ordering, review, steady, units
 from .alarms import TABLE as ALARM_ROWS
 from .errors import PumpRefused, RequestInvalid
-from .fill import Fill
+from .fill import DISCREPANCY_NL, NL_PER_UL, Fill
 from .implant import Implant
 from .life import ImplantRecord, TrialRecord, trial_findings
 from .limits import NO_BRIDGE, OVERRIDE_REASONS, Baseline, Finding, check, has_ceiling, overridden
@@ -19,6 +19,7 @@ from .prescription import Bridge, Prescription, same_drugs
 from .readings import Readings, Seen
 from .records import Event, Status
 from .review import BolusReview, PrimeReview, RefillReview
+from .room import check_room
 
 EVENT_TAIL = 200  # events searched for the last program change: 4 KB, 0.4 s at 115200
 PRIME_RATE = "24 mL/day"  # near 1 mL/h, the head's fastest (clinical.md 1.2)
@@ -92,7 +93,7 @@ class Orders(Readings):
             return confirm(Review(current, pending, list(found), digest.hex())) if callable(confirm) else confirm
 
         try:
-            done = self._order(catalogue.PROGRAM, lambda order: blocks.program_block(pending, order), agreed)
+            done = self._order(catalogue.PROGRAM, lambda order: blocks.program_block(pending, order), agreed, seen.status)
         except PumpRefused as refusal:
             raise review.cap_named(refusal, self.status(), pending, pending.worst_daily_nl(), current) from refusal
         return ProgramResult(done.kind, done.digest, done.again, done.running_digest, done.time_s, list(found), pending)
@@ -106,7 +107,7 @@ class Orders(Readings):
         seen = seen or self.look()
         if baseline is None:
             baseline = self._baseline(seen, needs_day=has_ceiling(prescription))
-        found = review.standing(seen.status) + check(prescription, baseline, pulse_nl=(seen.implant or Implant()).pulse_nl)
+        found = review.standing(seen.status) + review.dry_line(seen.status, prescription, seen.implant) + check(prescription, baseline, pulse_nl=(seen.implant or Implant()).pulse_nl)
         if not baseline.doses_ng_day:
             found += trial_findings(self.trial_record(), prescription)
         return seen.running, found + self._bridge_findings(prescription, seen, self.bridge_due(prescription, seen, pushed_nl))
@@ -159,8 +160,12 @@ class Orders(Readings):
         seen = seen or self.look()
         status, running, implant, contents = seen.status, seen.running, seen.implant or Implant(), self.contents()
         review.check_fits(fill, implant, status.time_s, first=contents is None)
-        events = self.log() if fill.withdrawn_ul else []
-        return RefillReview(status, running, implant, [*review.standing(status), *review.refill_warnings(status, running, fill, implant, events)],
+        events = self.log() if fill.withdrawn_ul or status.reservoir_computed_nl > implant.residual_ul * NL_PER_UL + DISCREPANCY_NL else []
+        delivered_nl, refills = review.delivered_since_refill_nl(status, events, implant), [event for event in events if event.code == catalogue.E_REFILL]
+        warnings = [*review.standing(status), *review.refill_warnings(status, running, fill, implant, events)]
+        if contents is not None:
+            warnings += check_room(fill, status, implant, delivered_nl, refills[-1] if refills else None)
+        return RefillReview(status, running, implant, warnings,
                             contents.drugs_before() if contents else ())
 
     def refill(self, fill: Fill, confirm: bool | Callable[[RefillReview], bool] = True) -> OrderResult:
@@ -171,7 +176,7 @@ class Orders(Readings):
         seen = self.examine_refill(fill)
         if not (confirm(seen) if callable(confirm) else confirm):
             raise RequestInvalid(UNCONFIRMED)
-        done = self._order(catalogue.REFILL, lambda order: blocks.refill_block(fill, order, seen.status.time_s, seen.before))
+        done = self._order(catalogue.REFILL, lambda order: blocks.refill_block(fill, order, seen.status.time_s, seen.before), seen=seen.status)
         return replace(done, warnings=seen.warnings)
 
     def empty(self, withdrawn: str) -> OrderResult:
@@ -188,7 +193,9 @@ class Orders(Readings):
     def examine_prime(self, what: str = "both", volume: str | None = None, seen: Seen | None = None) -> PrimeReview:
         """What this prime would give a patient whose catheter is drug-filled; nothing is sent. Refuses as `prime` does."""
         seen = seen or self.look()
-        status, implant = seen.status, seen.implant or Implant()
+        status, implant = seen.status, seen.implant
+        if implant is None:
+            raise RequestInvalid("the pump is on the shelf: commission it first")
         return review.prime_review(status, seen.running, implant, what, _prime_nl(status, implant, what, volume))
 
     def prime(self, what: str = "both", volume: str | None = None, rate: str = PRIME_RATE, seen: Seen | None = None) -> OrderResult:
@@ -206,9 +213,10 @@ class Orders(Readings):
         """Stop delivery; `reason` is one of blocks.STOP_REASONS. What is not delivered meanwhile is missed, never made up."""
         return self._simple(catalogue.STOP, reason=blocks.stop_reason(reason))
 
-    def resume(self) -> OrderResult:
-        """Take the committed program up again: ends a stop, a pause and an emergency reduction."""
-        return self._simple(catalogue.RESUME)
+    def resume(self, seen: Seen | None = None) -> OrderResult:
+        """Take the committed program up again: ends a stop, a pause and an emergency reduction. A warning tells of a catheter that is on record as empty."""
+        seen = seen or self.look()
+        return replace(self._simple(catalogue.RESUME), warnings=list(review.dry_line(seen.status, seen.running, seen.implant)))
 
     def examine_pause(self, minutes: int, seen: Seen | None = None) -> list[str]:
         """What a pause of so many minutes does to the patient; nothing is sent. Refuses as `pause` does."""
@@ -232,22 +240,29 @@ class Orders(Readings):
         running = seen.running if seen else self.program_running()
         if running is None:
             raise RequestInvalid("no program runs: there is no drug to give a bolus of")
-        return review.single_bolus(running, dose, over)
+        status = seen.status if seen else self.status()
+        given_nl = max(review.beyond_basal_nl(running, status), review.boluses_nl(self._tail(status), status.time_s))
+        return review.single_bolus(running, dose, over, given_nl)
 
-    def bolus(self, dose: str, over: str, confirm: bool | Callable[[BolusReview], bool] = True, seen: Seen | None = None) -> OrderResult:
+    def bolus(self, dose: str, over: str, confirm: bool | Callable[[BolusReview], bool] = True, seen: Seen | None = None,
+              override: Override = None) -> OrderResult:
         """A single bolus of the running program's first drug on top of it: `bolus('0.2 mg', '10 min')`.
 
-        Raises RequestInvalid where the day with it breaks a hard limit, or without confirmation; the pump holds it to the caps.
+        Soft limits that it meets, with the boluses of the last 24 h, are overridden with a reason as a program's are; the pump has no field for it, the result's
+        warnings name it. Raises RequestInvalid where the day with it breaks a hard limit, at a soft one without `override`, or without confirmation; the
+        pump holds it to the caps.
         """
         found = self.examine_bolus(dose, over, seen)
+        why = reason_for(found.warnings, override(found.warnings) if callable(override) else override)
         if not (confirm(found) if callable(confirm) else confirm):
             raise RequestInvalid(UNCONFIRMED)
         try:
-            done = self._simple(catalogue.BOLUS, volume_nl=found.volume_nl, seconds=found.seconds)
+            done = self._order(catalogue.BOLUS, lambda order: blocks.pack(catalogue.BOLUS, {
+                "order_id": order, "volume_nl": found.volume_nl, "seconds": found.seconds}), seen=seen.status if seen else None)
         except PumpRefused as refusal:
             running = seen.running if seen else self.program_running()
             raise review.cap_named(refusal, self.status(), running, found.volume_nl, running) if running else refusal from refusal
-        return replace(done, warnings=list(found.warnings))
+        return replace(done, warnings=[*found.warnings, *(["soft limits overridden: %s" % why] if why else [])])
 
     def request_bolus(self) -> OrderResult:
         """The patient asks for a bolus, as the program grants it. Raises PumpRefused with the reason of a denial. For the role 'patient'."""
@@ -294,17 +309,20 @@ class Orders(Readings):
     def _simple(self, kind: int, **values: int | bytes) -> OrderResult:
         return self._order(kind, lambda order: blocks.pack(kind, {"order_id": order, **values}))
 
-    def _order(self, kind: int, build: Callable[[int], bytes], agreed: Callable[[bytes], bool] | None = None) -> OrderResult:
-        return ordering.give(self._exchange, kind, build(self._order_id()), agreed)
+    def _order(self, kind: int, build: Callable[[int], bytes], agreed: Callable[[bytes], bool] | None = None, seen: Status | None = None) -> OrderResult:
+        """`seen`: the status of the look that the order was judged by. Raises RequestInvalid where another program runs since."""
+        before = self.status()
+        if seen is not None and seen.running_digest != before.running_digest:
+            raise RequestInvalid(ordering.CHANGED)
+        return ordering.give(self._exchange, kind, build(self._order_id(before)), agreed, before)
 
-    def _order_id(self) -> int:
+    def _order_id(self, status: Status) -> int:
         """1 .. 2^30 - 1, another for each order: the pump's event counter moves with every order, so two equal orders in a row differ.
 
         The pump compares with its last order only; orders far apart may draw the same number.
 
         Made from the pump's own state and not drawn at random: a scenario's clinician must do the same bytes twice (R9).
         """
-        status = self.status()
         self._orders += 1
         seed = "%d.%d.%d.%d" % (status.next_event, status.time_s, status.boot_count, self._orders)
         return binascii.crc32(seed.encode()) % MAX_ORDER + 1
@@ -317,10 +335,16 @@ class Orders(Readings):
         if seen.running is None:
             return Baseline()
         status = seen.status
-        changes = [event for event in self._tail(status) if event.code == catalogue.E_PROGRAM]
-        since = status.time_s - changes[-1].time_s if changes else None
-        days = [day for day in self.history() if day.pulses] if needs_day else []
-        return Baseline.of(seen.running, since, status.time_s // units.DAY_S - days[0].day if days else 0)
+        tail = self._tail(status)
+        changes = [event for event in tail if event.code == catalogue.E_PROGRAM]
+        since = steady.age_s(tail, changes[-1], status.time_s) if changes else None
+        return Baseline.of(seen.running, since, self._therapy_day(status) if needs_day else 0)
+
+    def _therapy_day(self, status: Status) -> int:
+        """Whole days since the first on record on which anything was given; travel and a clock set anew make no day of them."""
+        days, events = [day for day in self.history() if day.pulses], self.log()
+        first = next((event.seq for event in events if event.code == catalogue.E_PROGRAM), events[0].seq if events else 0)
+        return max(0, (status.time_s - steady.moved_s(events, first)) // units.DAY_S - days[0].day) if days else 0
 
 
 def _prime_nl(status: Status, implant: Implant, what: str, volume: str | None) -> int:
@@ -329,12 +353,16 @@ def _prime_nl(status: Status, implant: Implant, what: str, volume: str | None) -
 
 def overriding(prescription: Prescription, found: list[Finding], why: str | None) -> Prescription:
     """The program with the bits of the soft limits it meets. Raises RequestInvalid when there are some and no reason is given, or one that is not listed."""
-    bits = overridden(found)
-    if bits == 0:
-        return replace(prescription, guard=replace(prescription.guard, overrides=0, why="none"))
+    return replace(prescription, guard=replace(prescription.guard, overrides=overridden(found), why=reason_for(found, why) or "none"))
+
+
+def reason_for(found: list[Finding], why: str | None) -> str | None:
+    """The reason to override the soft limits met, None where none is. Raises RequestInvalid when there are some and no reason is given, or one that is not listed."""
+    if not overridden(found):
+        return None
     if why is None:
         raise RequestInvalid("%s; to do it all the same give a reason to override" % "; ".join(str(finding) for finding in found if finding.bit), "override")
-    return replace(prescription, guard=replace(prescription.guard, overrides=bits, why=override_reason(why)))
+    return override_reason(why)
 
 
 def row_number(alarm: int | str) -> int:

@@ -300,7 +300,7 @@ _EVENT_TEXTS = {
     catalogue.E_CATHETER: lambda e: "drug-filled" if e.cause else "empty",
     catalogue.E_RECORD: lambda e: _block_name(e.cause),
     catalogue.E_SILENCE: lambda e: "%s for %d h" % (_row_name(e.cause), e.a),
-    catalogue.E_ACKNOWLEDGE: lambda e: _row_name(e.cause),
+    catalogue.E_ACKNOWLEDGE: lambda e: _row_name(e.cause) if e.cause else ", ".join(_row_name(alarm.row) for alarm in of_bits(e.a)) or "nothing was to be cleared",
     catalogue.E_ALARM_TEST: lambda e: "two-tone" if e.cause == 2 else "single tone",
     catalogue.E_VISIT: lambda e: "alarm test %s" % (("not heard", "heard", "not done")[e.cause] if e.cause < 3 else "result %d" % e.cause),
     catalogue.E_OVERRIDE: lambda e: "%s: %s" % (

@@ -15,7 +15,7 @@ from .prescription import Prescription, same_drugs, show_flow
 from .programmer import Programmer, Progress
 from .readings import Seen
 from .records import Day, Event, Status, reason_text
-from .review import delivered_since_refill_nl, named
+from .review import delivered_since_refill_nl, dry_line, named
 
 SCHEMA = "thecal.report/1"
 NOTICE = "thecal is a simulator: not a medical device, not clinical advice."
@@ -35,7 +35,7 @@ def collect(pump: Programmer, host_s: int | None = None, since: int | None = Non
     visits = [event for event in events if event.code == catalogue.E_VISIT]
     first = since if since is not None else (visits[-1].seq if visits else 0)
     reservoir = forecast.reservoir(status, implant, program, contents) if implant else None
-    battery = forecast.battery(status, record, program)
+    battery = forecast.battery(status, record, program, events)
     return {
         "schema": SCHEMA,
         "notice": NOTICE,
@@ -49,9 +49,10 @@ def collect(pump: Programmer, host_s: int | None = None, since: int | None = Non
         "schedule": present.schedule_lines(program) if program else [],
         "chart": screen.day_chart(program, status.time_s // units.DAY_S % 7) if program else [],
         "extra": _extra(status, program),
+        "catheter_note": "; ".join(dry_line(status, program, implant)) or None,
         "program_since": units.pump_time_text(programs[-1].time_s) if programs else None,
         "reservoir": reservoir.to_dict() if reservoir else None,
-        "battery": battery.to_dict() if battery else None,
+        "battery": {**battery.to_dict(), "text": battery.text()} if battery else None,
         "contents": contents.to_dict() if contents else None,
         "next_refill": units.pump_time_text(refills[-1].time_s + contents.next_s) if contents and contents.next_s and refills else None,
         "contents_note": _contents_note(contents, program),

@@ -11,18 +11,19 @@ from fractions import Fraction
 from typing import Collection, Sequence
 
 from ..protocol import catalogue
-from . import caps, units
+from . import caps, steady, units
 from .bolus import LEAST_NL, no_bolus, volume_of
 from .errors import PumpRefused, RequestInvalid
 from .fill import Fill, discrepancy
 from .implant import Implant
 from .life import Contents
-from .limits import Finding, check_daily, check_start
+from .limits import Finding, check_daily, check_single, check_start
 from .prescription import CEILING_NL_DAY, PULSE_NL, Bridge, Ingredient, Prescription, same_drugs, show_flow
 from .records import Event, Status
 
 NL_PER_UL = 1000
 SINGLE_MOST_NL = 5_000_000  # of a clinician's bolus, protocol/catalogue.py
+WINDOW_S = 300          # the pump closes its 24 h by so much (firmware/caps.py): their basal may be as much longer
 DELIVERING = ("running", "priming", "bridging", "bolus", "paused")  # modes in which a fill is given at once, or when a pause has ended by itself
 
 
@@ -57,7 +58,8 @@ class PrimeReview:
 
 @dataclass(frozen=True)
 class BolusReview:
-    """What a clinician signs at a single bolus: nL over seconds on top of the program, the day with it (each drug's dose), soft limits met."""
+    """What a clinician signs at a single bolus: nL over seconds on top of the program, the day with it and the boluses before it (each drug's dose), soft limits met.
+    """
 
     volume_nl: int
     seconds: int
@@ -124,11 +126,11 @@ def refill_warnings(status: Status, program: Prescription | None, fill: Fill, im
         needed = bridge_for(program, fill.ingredients, old_drug_nl(status, implant, 0))
         if needed is not None:
             warnings.append(bridge_sentence(needed))
-    if fill.withdrawn_ul:
-        expected_nl = max(0, status.reservoir_computed_nl - implant.residual_ul * NL_PER_UL)    # a syringe leaves the residual behind
-        odd = discrepancy(expected_nl, fill.withdrawn_ul * NL_PER_UL, delivered_since_refill_nl(status, events, implant))
-        if odd:
-            warnings.append(odd)
+    expected_nl = max(0, status.reservoir_computed_nl - implant.residual_ul * NL_PER_UL)    # a syringe leaves the residual behind
+    odd = discrepancy(expected_nl, fill.withdrawn_ul * NL_PER_UL, delivered_since_refill_nl(status, events, implant))
+    if odd:
+        nothing = "nothing was withdrawn where %s were expected: " % units.show(expected_nl, units.VOLUME, "mL", places=2)
+        warnings.append(odd if fill.withdrawn_ul else nothing + odd.partition(": ")[2])
     return warnings
 
 
@@ -233,6 +235,17 @@ def prime_due(status: Status, implant: Implant) -> str | None:
     return "both" if status.pulses * status.pulse_nl < implant.tubing_nl else "catheter"
 
 
+def dry_line(status: Status, program: Prescription | None, implant: Implant | None) -> list[Finding]:
+    """That the catheter is on record as empty, and how long `program` would take to fill it; nothing while a prime runs."""
+    part = prime_due(status, implant) if implant is not None else None
+    if part is None or implant is None or status.extra == "prime":
+        return []
+    left_nl, rate_nl = empty_nl(status, implant, part), program.mean_daily_nl() if program else 0
+    takes = " (%s at the program's rate)" % units.duration_text(round(left_nl * units.DAY_S / rate_nl / 60) * 60) if rate_nl else ""
+    return [Finding("the catheter is on record as EMPTY: no drug reaches the patient before %s have filled it%s; prime it (%s) first" % (
+        units.show(left_nl, units.VOLUME, "mL", places=3), takes, part))]
+
+
 def prime_review(status: Status, program: Prescription | None, implant: Implant, what: str, volume_nl: int) -> PrimeReview:
     """What a prime would give the patient if the catheter held drug and not air or saline.
 
@@ -283,25 +296,47 @@ def bridge_sentence(needed: Bridge) -> str:
     return "a bridge is due, %s: program the new concentration with --bridge (Programmer.bridge)" % needed.text()
 
 
-def single_bolus(program: Prescription, dose: str, over: str) -> BolusReview:
-    """A clinician's single bolus of the program's first drug.
+def beyond_basal_nl(program: Prescription, status: Status) -> int:
+    """What the last 24 h hold beyond the program's largest day and the patient's own boluses, which that program counts: boluses of clinicians, and of a program before.
+    """
+    patient_nl = status.boluses_granted * program.patient_bolus.volume_nl if program.patient_bolus else 0
+    basal_nl = program.max_daily_nl() * Fraction(units.DAY_S + WINDOW_S, units.DAY_S) + status.pulse_nl
+    return max(0, int(status.delivered_day_nl - patient_nl - basal_nl))
 
-    Raises RequestInvalid for a duration outside 30 s .. 24 h, a volume outside 0.2 uL .. 5 mL, a day with it that breaks a hard limit of any drug, a drug
-    that the library gives no bolus of, and basal and bolus together above the head's rate.
+
+def boluses_nl(events: Sequence[Event], now_s: int) -> int:
+    """What clinicians' boluses of the last 24 h gave, by the log: the rest of one that was cut is not counted."""
+    given_nl, ours = 0, False
+    for event in events:
+        if event.code == catalogue.E_BOLUS:
+            ours = catalogue.EXTRAS[event.cause] == "bolus" and steady.age_s(events, event, now_s) < units.DAY_S
+            given_nl += event.a if ours else 0
+        elif event.code == catalogue.E_BOLUS_CUT and ours:
+            given_nl, ours = given_nl - event.a, False
+    return given_nl
+
+
+def single_bolus(program: Prescription, dose: str, over: str, given_nl: int = 0) -> BolusReview:
+    """A clinician's single bolus of the program's first drug; `given_nl`: what the last 24 h hold of such boluses before it.
+
+    It is a soft limit above what is usual (limits.check_single), and where the day with it is above a usual day. Raises RequestInvalid for a duration
+    outside 30 s .. 24 h, a volume outside 0.2 uL .. 5 mL, a day with it that breaks a hard limit of any drug, a drug that the library gives no bolus of,
+    and basal and bolus together above the head's rate.
     """
     seconds, first = units.duration_s(over, "over"), program.ingredients[0]
     no_bolus(program.ingredients)
     if not 30 <= seconds <= units.DAY_S:
         raise RequestInvalid("bolus over %r is outside 30 s .. 24 h" % over, "over")
     volume_nl = volume_of(first, dose, "bolus", LEAST_NL, SINGLE_MOST_NL)
+    day_nl = program.worst_daily_nl() + given_nl + volume_nl
     found: list[Finding] = []
     for item in program.ingredients:
         if item.drug is not None:
-            found += check_daily(item.drug, item.dose_ng(program.worst_daily_nl() + volume_nl), program.setting)
+            found += check_single(item.drug, item.dose_ng(volume_nl), item.dose_ng(given_nl), item.dose_ng(program.max_daily_nl()))
+            found += check_daily(item.drug, item.dose_ng(day_nl), program.setting)
     rate = max(step.rate_nl_day for pattern in program.patterns for step in pattern) + -(-volume_nl * units.DAY_S // seconds)
     if rate > CEILING_NL_DAY:
         raise RequestInvalid("basal and bolus together run at %s; the head gives %s" % (show_flow(rate), show_flow(CEILING_NL_DAY)), "over")
-    day_nl = program.worst_daily_nl() + volume_nl
     return BolusReview(volume_nl, seconds, " + ".join("%s %s" % (item.name, item.show_dose(item.dose_ng(day_nl))) for item in program.ingredients), found)
 
 

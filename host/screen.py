@@ -17,7 +17,7 @@ CHART_LINES = 4
 
 def rows(seen: dict[str, Any]) -> list[tuple[str, str]]:
     """All rows of one interrogation (report.collect's dictionary)."""
-    return [*_alarms(seen), ("state", seen["state"]), *_drugs(seen), *_running(seen), *_reservoir(seen), *_boluses(seen), *_signed(seen),
+    return [*_alarms(seen), ("state", seen["state"]), *([("CATHETER", seen["catheter_note"])] if seen["catheter_note"] else []), *_drugs(seen), *_running(seen), *_reservoir(seen), *_boluses(seen), *_signed(seen),
             ("pump clock", seen["status"]["time"] + clock_text(seen["clock_difference_s"])), *_implant(seen), *_program(seen)]
 
 
@@ -87,7 +87,7 @@ def _reservoir(seen: dict[str, Any]) -> list[tuple[str, str]]:
         told += [("low reservoir", "%s with all boluses, %s without; used up %s" % (dates["low"], dates["low_without_boluses"], dates["empty"])),
                  ("drug expires", "%s; next refill by %s%s" % (
                      dates["expires"] or "not known", dates["refill_by"], "; the pump reminds on %s" % seen["next_refill"] if seen["next_refill"] else ""))]
-    left = ", %(months).0f months to replacement (%(least).0f .. %(most).0f)" % battery if battery else ", no forecast: the implant is not on record"
+    left = ", " + battery["text"] if battery else ", no forecast: the implant is not on record"
     return [*told, ("battery", "%d mV%s" % (status["battery_mv"], left))]
 
 

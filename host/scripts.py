@@ -121,8 +121,8 @@ def overdose(pump: Programmer, aspirated: str | None = None, catheter_aspirated:
         Step("Empty the reservoir through its septum and measure what comes out.", lambda: emptied(script, aspirated)),
         Step(_port_words(pump), lambda: _port(script, catheter_aspirated)),
         Step("Wait 20 min; nothing may move.", lambda: _still(script)),
-        Step("Watch for withdrawal from now on: the pump reminds after 6 h where an abrupt stop is dangerous, else after 24 h. Afterwards: refill, bridge "
-             "or prime as the visit says, then `thecal resume`.", script.missed_text),
+        Step("Watch for withdrawal from now on: the pump reminds after 6 h where an abrupt stop is dangerous, else after 24 h. Afterwards: refill and "
+             "program in a visit, then `thecal resume` and at once, where the catheter was emptied, `thecal prime catheter`: a stopped pump takes no prime.", script.missed_text),
     ]
     return script
 
@@ -175,14 +175,14 @@ def _still(script: Script) -> str:
 
 
 # ---------------------------------------------------------------------------------------------------- withdrawal
-def withdrawal(pump: Programmer, bolus: tuple[str, str] | None = None, missed_before_nl: int | None = None) -> Script:
-    """Restore delivery, rescue by mouth, tube or `bolus` (dose, over), then look at pump, reservoir and catheter."""
+def withdrawal(pump: Programmer, bolus: tuple[str, str] | None = None, missed_before_nl: int | None = None, override: str | None = None) -> Script:
+    """Restore delivery, rescue by mouth, tube or `bolus` (dose, over; `override`: why above what is usual), then look at pump, reservoir and catheter."""
     script = _script("withdrawal", pump, missed_before_nl)
     script.steps = [
         Step("Look at the pump before anything is changed.", script.look),
         Step("Give the drug by mouth or tube now; do not wait for the pump to be found at fault."),
         Step("Restore delivery.", lambda: _restored(script)),
-        Step("Rescue bolus, if one is ordered.", lambda: _rescue(script, bolus)),
+        Step("Rescue bolus, if one is ordered.", lambda: _rescue(script, bolus, override)),
         Step("The pump: wait 20 min and see whether the rotor turns.", lambda: _rotor(script)),
         Step("The reservoir: computed and sensed; withdraw and compare at the next step of care (`thecal visit --withdrawn`).", lambda: _holds(script)),
         Step("The catheter: X-ray, and aspirate the access port. A kink, a leak or a disconnection is silent: the pump cannot see it.",
@@ -196,14 +196,13 @@ def _restored(script: Script) -> str:
     status = script.pump.status()
     if status.mode not in ("stopped", "paused") and not _active(status, REDUCED):
         return "delivery was not stopped by order: the pump is %s" % status.mode
-    script.pump.resume()
-    return "resumed: the program is given again"
+    return "; ".join(["resumed: the program is given again", *script.pump.resume().warnings])
 
 
-def _rescue(script: Script, bolus: tuple[str, str] | None) -> str:
+def _rescue(script: Script, bolus: tuple[str, str] | None, override: str | None) -> str:
     if bolus is None:
         return "none ordered (--bolus DOSE OVER)"
-    done = script.pump.bolus(*bolus)
+    done = script.pump.bolus(*bolus, override=override)
     return "%s over %s%s" % (*bolus, "; ".join(["", *done.warnings]))
 
 

@@ -236,7 +236,7 @@ class Clinician:
     # ---- boluses
     def _bolus(self, event: Event) -> None:
         if not self._silent(event):
-            self.pump.bolus(event.values["dose"], event.values["over"])
+            self._warn(event, self.pump.bolus(event.values["dose"], event.values["over"], override=event.values.get("override")).warnings)
             volume_nl, seconds = self.scenario.orders[event.number]
             self.oracle.bolus(self.world.now_us, volume_nl, seconds)
 

@@ -21,7 +21,7 @@ from ..host.implant import Implant
 from ..host.keystore import Key, Keystore
 from ..host.life import ImplantRecord, TrialRecord
 from ..host.limits import NO_BRIDGE, Baseline, Finding, check, check_bolus
-from ..host.orders import overriding
+from ..host.orders import overriding, reason_for
 from ..host.outcome import OrderResult
 from ..host.prescription import MINIMUM_NL_DAY, SAFE_STOP, Bridge, Prescription
 from ..host.programmer import PRIME_RATE, Programmer
@@ -39,7 +39,7 @@ __all__ = [
     "ALARM_ROWS", "DAY_S", "MINIMUM_NL_DAY", "NL_PER_UL", "NO_BRIDGE", "PRIME_RATE", "SAFE_STOP", "Baseline", "Bridge", "Event", "Fill", "Finding",
     "Implant", "ImplantRecord", "Key", "Keystore", "LogEvent", "OrderResult", "Prescription", "Programmer", "RequestInvalid", "Scenario", "ScenarioError", "Status",
     "ThecalError", "Timeout", "TrialRecord", "against_program", "bridge_for", "check", "check_bolus", "find_drug", "implant_record", "label",
-    "load_scenario", "new_world", "overriding", "part_nl", "parts", "single_bolus", "units", "world_for"]
+    "load_scenario", "new_world", "overriding", "part_nl", "parts", "reason_for", "single_bolus", "units", "world_for"]
 
 
 def load_scenario(given: str | Path) -> Scenario:

@@ -12,7 +12,7 @@ from .bedside import FATE
 from .params import PlantParams
 from .scenario import (
     DAY_S, NL_PER_UL, NO_BRIDGE, Baseline, Bridge, Event, Fill, Finding, ImplantRecord, Prescription, Scenario, ScenarioError, ThecalError, TrialRecord,
-    against_program, bridge_for, check, check_bolus, find_drug, implant_record, label, overriding, part_nl, single_bolus, units)
+    against_program, bridge_for, check, check_bolus, find_drug, implant_record, label, overriding, part_nl, reason_for, single_bolus, units)
 
 _STATE = ("fill", "running", "filled", "stopped", "changed_s", "begun_s")
 
@@ -183,6 +183,7 @@ class Therapy:
         if self.running is None:
             raise ScenarioError("%s: no program runs: there is no drug to give a bolus of" % self.here)
         seen = single_bolus(self.running, event.values["dose"], event.values["over"])
+        reason_for(seen.warnings, event.values.get("override"))     # what was given before it, only the pump knows
         return seen.volume_nl, seen.seconds
 
     # ---- what is expected

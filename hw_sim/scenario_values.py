@@ -45,7 +45,7 @@ KINDS: dict[str, dict[str, str]] = {
     "prime": {"what": "part", "volume": "volume", "rate": "flow", **_OURS},
     "program": {"mode": "mode!", **_PROGRAM},
     "bridge": {"mode": "mode", **_PROGRAM},
-    "bolus": {"dose": "dose!", "over": "duration!", **_FAILING, **_OURS},
+    "bolus": {"dose": "dose!", "over": "duration!", "override": "text", **_FAILING, **_OURS},
     "request": _OURS,
     "stop": {"reason": "text!", **_OURS},
     "resume": _OURS,

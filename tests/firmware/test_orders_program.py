@@ -130,7 +130,7 @@ class TestBridges:
         assert self.change(filled, 375_000, 240_000) == 0 and filled.status()["rate_nl_day"] == 240_000
         assert program(filled, simple_program(480_000)) == cat.R_DRUG
 
-    @pytest.mark.req("TH-LIFE-32")
+    @pytest.mark.req("TH-LIFE-34")
     @pytest.mark.parametrize("hours", [0, 1, 6, 9, 10, 18])
     def test_due_is_what_the_line_still_holds_of_the_old_drug(self, filled, hours):
         """480 uL a day from the fill on: behind 18 h nothing of 375 uL is left. Longer gives the new drug at the old rate, shorter the other way round."""
@@ -146,7 +146,7 @@ class TestBridges:
         else:
             assert self.change(filled, 0, 0) == 0 and filled.app.mode == modes.RUNNING
 
-    @pytest.mark.req("TH-LIFE-32")
+    @pytest.mark.req("TH-LIFE-34")
     @pytest.mark.parametrize("before", ["fill", "aspiration"])
     def test_the_tubing_behind_an_emptied_catheter_holds_old_drug_still(self, before):
         """What fills the catheter again is the tubing's: it is bridged behind the prime, or with it."""
@@ -168,7 +168,7 @@ class TestBridges:
         assert self.change(filled, 0, 0) == self.change(filled) == cat.R_BRIDGE
         assert self.change(filled, due_nl) == 0
 
-    @pytest.mark.req("TH-LIFE-32")
+    @pytest.mark.req("TH-LIFE-34")
     @pytest.mark.parametrize("hours, ends", [(0, False), (9, False), (10, True)])
     def test_stopped_it_waits_and_a_catheter_that_is_emptied_ends_it_where_the_tubing_holds_the_new_drug(self, filled, hours, ends):
         filled.refill(17_000, DOUBLE)

@@ -59,6 +59,10 @@ def test_a_no_leaves_the_script_where_it_is(treated, capsys, monkeypatch):
 def test_a_withdrawal_with_a_rescue_bolus(treated, capsys):
     assert run(treated, "withdrawal", "--bolus", "50 ug", "10 min", "--yes") == 0
     assert "4  50 ug over 10 min" in capsys.readouterr().out
+    high = ["withdrawal", "--bolus", "80 ug", "10 min", "--from", "4", "--yes"]
+    assert run(treated, *high) == 1 and "makes 130 ug with the 50 ug given beyond the basal in the last 24 h: above the usual" in capsys.readouterr().err
+    treated.clock.sleep(3600)
+    assert run(treated, *high, "--override", "emergency") == 0 and "soft limits overridden: emergency" in capsys.readouterr().out
 
 
 def test_a_replacement_on_two_ports(treated, capsys, tmp_path):

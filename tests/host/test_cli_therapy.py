@@ -57,7 +57,7 @@ def test_a_program_as_json(therapy, capsys):
     said = capsys.readouterr()
     row = json.loads(said.out)
     assert row["schema"] == "thecal.program/1" and row["ok"] and row["program"]["drugs"][0]["daily_dose"] == "200 ug/day"
-    assert "33.3 %" in row["warnings"][0] and "WARNING: step of baclofen" in said.err
+    assert row["warnings"][0].startswith("the catheter is on record as EMPTY") and "33.3 %" in row["warnings"][1] and "WARNING: step of baclofen" in said.err
     assert (row["program"]["overrides"], row["program"]["override_why"]) == (2, "trial result")
 
 
@@ -95,8 +95,12 @@ def test_a_single_bolus_shows_its_day_and_a_patient_asks_without_a_dose(therapy,
     assert run(therapy, "bolus", "30 ug", "--over", "10 min", "--yes") == 0
     said = capsys.readouterr()
     assert "a day with it" in said.err and "baclofen 180 ug/day" in said.err and "bolus of 30 ug over 10 min" in said.out
-    assert run(therapy, "bolus", "900 ug", "--over", "6 h", "--yes") == 0
+    high, orders = ["bolus", "900 ug", "--over", "6 h", "--yes"], len(therapy.orders)
+    assert run(therapy, *high) == 1 and len(therapy.orders) == orders
+    assert "above the usual limit of 1000 ug/day (setting non-cancer); to do it all the same give a reason to override" in capsys.readouterr().err
+    assert run(therapy, *high, "--override", "emergency") == 0
     assert "WARNING: daily dose of baclofen 1050 ug/day is above the usual limit of 1000 ug/day" in capsys.readouterr().err
+    assert run(therapy, "--role", "patient", "bolus", "--override", "emergency") == 2
     assert run(therapy, "--role", "patient", "bolus", "--json") == 0 and therapy.orders[-1][0] == cat.PATIENT_BOLUS
     assert json.loads(capsys.readouterr().out)["schema"] == "thecal.bolus/1"
     assert run(therapy, "--role", "patient", "bolus", "30 ug") == 2 and run(therapy, "bolus", "--yes") == 2
@@ -224,7 +228,8 @@ def test_an_order_the_pump_had_done_before_is_said(therapy, capsys):
 @pytest.mark.parametrize(("args", "files", "statuses"), [
     ([*PROGRAM, "--dose", "180 ug/day"], 4, 2),                         # program, last fill, end of the log, read-back
     (["prime", "tubing"], 3, 2),                                        # program, last fill, read-back
-    (["bolus", "30 ug", "--over", "10 min"], 2, 2), (["stop"], 2, 2), (["resume"], 2, 2), (["pause"], 2, 2), (["clock"], 2, 2),
+    (["bolus", "30 ug", "--over", "10 min"], 3, 2),                     # program, end of the log (boluses before it), read-back
+        (["stop"], 2, 2), (["resume"], 2, 2), (["pause"], 2, 2), (["clock"], 2, 2),
     ([*REFILL, "--concentration", "500 ug/mL"], 3, 2),                  # program, last fill, read-back
 ], ids=lambda value: value[0] if isinstance(value, list) else str(value))
 def test_an_order_reads_each_thing_once(therapy, args, files, statuses):

@@ -27,9 +27,9 @@ def treated(bedside):
 
 def strong(real):
     """What the syringe does for a fill of 17 mL."""
-    real.withdraw()
+    out = real.withdraw()
     real.inject(17_000)
-    return Fill("17 mL", "baclofen", STRONG)
+    return Fill("17 mL", "baclofen", STRONG, withdrawn=out)
 
 
 @pytest.mark.req("TH-LIFE-25", "TH-LIFE-05")
@@ -42,9 +42,9 @@ def test_a_fill_above_a_hard_limit_is_refused_also_in_a_pause(bedside, mode):
     if mode == "paused":
         bedside.pause(60)
     with pytest.raises(RequestInvalid, match="with this fill the same rate gives baclofen|with this fill the same rate gives 2160 ug/day"):
-        bedside.examine_refill(Fill("17 mL", "baclofen", STRONG))
+        bedside.examine_refill(Fill("17 mL", "baclofen", STRONG, withdrawn="12 mL"))
     bedside.stop()
-    assert any("refuses to resume" in line for line in bedside.examine_refill(Fill("17 mL", "baclofen", STRONG)).warnings)
+    assert any("refuses to resume" in line for line in bedside.examine_refill(Fill("17 mL", "baclofen", STRONG, withdrawn="12 mL")).warnings)
 
 
 @pytest.mark.req("TH-ALM-29", "TH-LIFE-25")
@@ -127,9 +127,9 @@ def test_a_cap_that_refuses_is_named_with_its_drug_and_window(treated):
 
 @pytest.mark.req("TH-LIFE-26")
 def test_the_next_refill_is_on_record_and_must_lie_ahead(treated, real):
-    real.withdraw()
+    out = real.withdraw()
     real.inject(17_000)
     with pytest.raises(RequestInvalid, match="the next refill on 2020-01-01 09:00:00 is not ahead|next refill '2020"):
-        treated.refill(Fill("17 mL", "baclofen", WEAK, next_refill="2020-01-01 09:00"))
-    treated.refill(Fill("17 mL", "baclofen", WEAK, next_refill="2026-02-01 09:00"))
+        treated.refill(Fill("17 mL", "baclofen", WEAK, withdrawn=out, next_refill="2020-01-01 09:00"))
+    treated.refill(Fill("17 mL", "baclofen", WEAK, withdrawn=out, next_refill="2026-02-01 09:00"))
     assert 0 < treated.contents().next_s < 28 * 86_400 and treated.contents().rinse == 0

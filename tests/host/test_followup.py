@@ -50,6 +50,7 @@ def test_a_first_visit_fills_primes_and_programs(implanted, real):
     rows = dict(plan.rows())
     assert rows["prime"] == "NOT PLANNED, and the catheter is on record as empty: both, 0.375 mL at 24 mL/day: 22.5 min"
     assert rows["refill"] == "18.6 mL of baclofen 500 ug/mL, lot L1, label expires 2026-12-31; unrinsed: baclofen at the pump 500 ug/mL"
+    assert "the catheter is on record as EMPTY: no drug reaches the patient before 0.375 mL have filled it" in plan.warnings[0]
     plan = visit.plan(Fill("18.6 mL", "baclofen", "500 ug/mL", lot="L1", expiry="2026-12-31"), program("150 ug/day"), prime="both")
     assert dict(plan.rows())["prime"] == "both, 0.375 mL at 24 mL/day: 22.5 min" and plan.bridge is None and plan.found == ["no screening trial is on record"]
     assert plan.dates.empty_s - plan.time_s == (18_600_000 - 1_400_000 - 375_000) / 300_000 * 86_400, "the prime is drug too"
@@ -117,13 +118,28 @@ def test_another_concentration_is_rinsed_mixed_and_bridged(treated, real):
     assert treated.status().rate_nl_day == 75_000
 
 
+def test_a_stopped_pump_takes_no_prime_and_the_plan_says_so(treated, real):
+    treated.stop("emergency")
+    treated.record_catheter(False)
+    visit, fill = FollowUp(treated, "Dr X"), Fill("18.6 mL", "baclofen", "500 ug/mL", withdrawn=real.withdraw())
+    with pytest.raises(RequestInvalid, match="the pump is stopped and takes no prime: carry the rest of this visit out without it, then resume and prime the catheter at once"):
+        visit.plan(fill, program("150 ug/day"), prime="catheter")
+    assert treated.contents().withdrawn_ul == 0 and visit.done == [], "nothing was sent"
+    treated.resume()
+    visit.plan(fill, program("150 ug/day"), prime="catheter")
+    treated.stop()      # by somebody else meanwhile
+    with pytest.raises(RequestInvalid, match="not in this mode: it is stopped; ATTENTION: THE REFILL IS DONE, THE PRIME AND THE PROGRAM ARE NOT"):
+        visit.carry_out()
+    assert [order.kind for order in visit.done] == ["refill"]
+
+
 def test_fill_and_program_must_be_of_one_drug(treated):
     visit = FollowUp(treated, "Dr X")
     with pytest.raises(RequestInvalid, match="the program is written for baclofen 2000 ug/mL, the pump holds baclofen 500 ug/mL"):
         visit.plan(program=program("150 ug/day", "2000 ug/mL"))
     with pytest.raises(RequestInvalid, match="the program is written for baclofen 500 ug/mL, the pump holds baclofen 2000 ug/mL"):
-        visit.plan(Fill("18.6 mL", "baclofen", "2000 ug/mL"), program("150 ug/day"))
-    assert any("a program for it must follow in this visit" in line for line in visit.plan(Fill("18.6 mL", "baclofen", "2000 ug/mL")).warnings)
+        visit.plan(Fill("18.6 mL", "baclofen", "2000 ug/mL", withdrawn="12.6 mL"), program("150 ug/day"))
+    assert any("a program for it must follow in this visit" in line for line in visit.plan(Fill("18.6 mL", "baclofen", "2000 ug/mL", withdrawn="12.6 mL")).warnings)
 
 
 @pytest.mark.req("TH-PROG-16")

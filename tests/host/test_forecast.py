@@ -1,13 +1,14 @@
 """How long drug and battery last: regimens.md in dates, the reference battery in months."""
 
 import pytest
-from fake_pump import FakePump
+from fake_pump import FakePump, event
 
 from thecal.host import forecast, units
 from thecal.host.implant import Implant
 from thecal.host.life import Contents, ImplantRecord
 from thecal.host.prescription import Prescription, Step
-from thecal.host.records import Status
+from thecal.host.records import Status, read_events
+from thecal.protocol import catalogue as cat
 
 B1 = Prescription.simple("baclofen", concentration="2000 ug/mL", dose="400 ug/day")
 M3 = Prescription.simple("morphine", concentration="10 mg/mL", dose="4 mg/day", setting="tolerant").with_bolus("0.2 mg", "10 min", "3 h", 4)
@@ -74,3 +75,17 @@ def test_pulses_and_years_use_it_up():
 
 def test_no_forecast_before_the_implant_is_on_record():
     assert forecast.battery(status(), None, B1) is None and forecast.battery(status(pulse_nl=0), RECORD, B1) is None
+
+
+@pytest.mark.req("TH-LIFE-17")
+def test_behind_the_replacement_indicator_its_90_days_count_and_no_energy():
+    rows = [(NOW_S - 300 * DAY, cat.E_ALARM, 20), (NOW_S - 299 * DAY, cat.E_ALARM_END, 20), (NOW_S - 33 * DAY, cat.E_ALARM, 20), (NOW_S - 20 * DAY, cat.E_ALARM, 20),
+            (NOW_S - 10 * DAY, cat.E_SET_CLOCK, 0, NOW_S - 10 * DAY, NOW_S - 7 * DAY)]
+    events = read_events(b"".join(event(seq, *row) for seq, row in enumerate(rows)), 0)
+    due = forecast.battery(status(alarms=1 << 19), RECORD, B1, events)
+    assert due.service_days == 90 - 36 and due.months == 0, "33 d by a clock that went back 3 d since"
+    assert due.text() == "REPLACEMENT IS DUE: at most 54 d of service left, of 90 from the indicator" and due.to_dict()["service_days"] == 54
+    assert forecast.battery(status(alarms=1 << 19), None, B1).service_days == 90, "since when is not known"
+    over = forecast.battery(status(alarms=1 << 19, time_s=NOW_S + 60 * DAY), RECORD, B1, events)
+    assert over.service_days == 0 == forecast.battery(status(alarms=1 << 14), RECORD, B1).service_days and "at the end of service" in over.text()
+    assert forecast.indicated_s(status(), events) is None

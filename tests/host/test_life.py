@@ -64,7 +64,9 @@ def test_the_records_in_words():
     (lambda: trial([SCREEN[0], {"dose": "75 ug", "response": "yes"}]), "how long after the one before it was 75 ug given? Say it as 'after'; 1 d of baclofen is the least"),
     (lambda: trial([SCREEN[0], {"dose": "75 ug", "after": "23 h 59 min", "response": "yes"}]), "75 ug of baclofen 23 h 59 min after the one before it; the least is 1 d"),
     (lambda: trial([SCREEN[0], {"dose": "75 ug", "after": "a day", "response": "yes"}]), "after 'a day' is not a duration"),
-    (lambda: trial([{"dose": "50 ug", "watched": "256 h"}]), "hours is 256; allowed are 0 .. 255"),
+    (lambda: trial([{"dose": "50 ug", "watched": "256 h"}]), "watched 256 h is longer than the 255 h that the pump's record holds"),
+    (lambda: trial([{"dose": "50 ug", "response": "yes", "effect": "11 d"}]), "effect 11 d is longer than the 255 h"),
+    (lambda: TrialDose("bolus", 1, 256, "yes"), "hours is 256; allowed are 0 .. 255"),
     (lambda: TrialDose("bolus", -1, 0, "yes"), "dose is -1; allowed are 0 .. 4294967295"), (lambda: TrialDose("drip", 1, 0, "yes"), "kind 'drip' is none of"),
 ])
 def test_refusals_name_the_bound(make, words):
@@ -76,12 +78,26 @@ def test_refusals_name_the_bound(make, words):
 @pytest.mark.parametrize("doses, usual", [
     (SCREEN, 150_000),                                                                           # twice 75 ug
     ([{"dose": "75 ug", "response": "yes", "effect": "9 h"}], 75_000),                           # once: it lasted over 8 h
+    ([{"dose": "75 ug", "response": "yes", "effect": "8 h 30 min"}], 75_000),
     ([{"dose": "75 ug", "response": "yes", "effect": "8 h"}, {"dose": "100 ug", "after": "1 d", "response": "yes", "effect": "6 h"}], 150_000),
     ([{"dose": "50 ug", "response": "partial"}], None),
     ([{"kind": "infusion", "dose": "60 ug/day", "response": "yes", "watched": "3 d"}], 60_000),
 ])
 def test_the_usual_start_behind_a_trial(doses, usual):
     assert trial(doses).usual_start_ng_day() == usual
+
+
+@pytest.mark.req("TH-LIFE-01")
+def test_three_weeks_of_a_trial_are_kept_as_the_most_that_the_record_holds():
+    made = trial([{"kind": "infusion", "dose": "6.96 ug/day", "watched": "21 d", "response": "yes"}], "ziconotide", "25 ug/mL")
+    assert made.doses[0].hours == 255 and made.lines()[0] == "6.96 ug infusion for 255 h or longer: response yes"
+    assert TrialRecord.read(taken(cat.TRIAL_RECORD, made.values()), LIBRARY) == made
+
+
+@pytest.mark.req("TH-LIFE-01")
+def test_a_start_that_follows_from_a_dose_with_adverse_effects_says_so():
+    found = trial_findings(trial([{**SCREEN[1], "adverse": True}]), program("150 ug/day"))
+    assert found[1].startswith("the 75 ug bolus that the usual start follows from had adverse effects: weigh a lower start") and len(trial_findings(trial(), program("150 ug/day"))) == 1
 
 
 def test_a_drug_without_the_rule_starts_by_its_own_limits():

@@ -117,7 +117,7 @@ def test_b1_the_bridge_is_part_of_the_program_and_switches_by_itself(refilled):
     assert len(events(refilled, cat.E_BRIDGE)) == len(events(refilled, cat.E_BRIDGE_END)) == 1
 
 
-@pytest.mark.req("TH-LIFE-32")
+@pytest.mark.req("TH-LIFE-34")
 @pytest.mark.parametrize("hours", [10, 29, 30, 48])
 def test_a_bridge_that_is_committed_late_is_as_long_as_the_line_holds_old_drug(refilled, hours):
     """300 uL a day go on pushing the fill's drug into the line: 10 h leave 250 of 375 uL to be bridged, 30 h nothing."""
@@ -134,7 +134,7 @@ def test_a_bridge_that_is_committed_late_is_as_long_as_the_line_holds_old_drug(r
     assert refilled.status().bridge_left_nl == due.volume_nl
 
 
-@pytest.mark.req("TH-LIFE-32")
+@pytest.mark.req("TH-LIFE-34")
 def test_the_tubings_old_drug_is_bridged_behind_an_emptied_catheter(refilled):
     refilled.record_catheter(filled=False)
     assert refilled.bridge_due(STRONG) == Bridge(375_000, 300_000), "it fills the catheter first"
@@ -275,6 +275,105 @@ def test_a_single_bolus_is_asked_with_its_day(morphine):
     fresh = Programmer(RealPump())
     with pytest.raises(RequestInvalid, match="no program runs: there is no drug"):
         fresh.bolus("0.2 mg", "10 min")
+
+
+@pytest.mark.req("TH-BOL-13")
+def test_a_single_bolus_has_its_soft_limit_and_those_before_it_count(morphine):
+    with pytest.raises(RequestInvalid, match="single bolus of morphine 4 mg is above the usual 20 % of the daily dose, .* give a reason to override"):
+        morphine.bolus("4 mg", "2 h")
+    assert morphine.bolus("0.6 mg", "30 min").warnings == []
+    morphine.wait(hours=1)
+    with pytest.raises(RequestInvalid, match="single bolus of morphine 0.6 mg makes 1.2 mg with the 0.6 mg given beyond the basal in the last 24 h"):
+        morphine.bolus("0.6 mg", "30 min")
+    assert morphine.bolus("0.6 mg", "30 min", override="palliative care").warnings[-1] == "soft limits overridden: palliative care"
+
+
+@pytest.mark.req("TH-PROG-18")
+@pytest.mark.parametrize("hours", [-6, 30])
+def test_travel_moves_neither_the_last_change_nor_the_day_of_therapy(real, hours):
+    pump = Programmer(real)
+    pump.commission(Implant())
+    pump.set_clock(63_536_400)
+    real.inject(18_600)
+    pump.refill(Fill("18.6 mL", "ziconotide", "25 ug/mL"))
+    pump.record_catheter(filled=True)
+    zero = Prescription.simple("ziconotide", concentration="25 ug/mL", dose="2.4 ug/day")
+    pump.program(zero)
+    pump.wait(hours=27)
+    pump.set_clock(pump.status().time_s + hours * 3600)
+    with pytest.raises(RequestInvalid, match="last change of ziconotide was 1 d 03:00 ago; a rise needs 2 d"):
+        pump.program(Prescription.simple("ziconotide", concentration="25 ug/mL", dose="3.6 ug/day"))
+    pump.wait(hours=24)
+    assert pump._therapy_day(pump.status()) == 2
+
+
+def test_a_shelf_pump_is_not_said_to_hold_drug(real):
+    with pytest.raises(RequestInvalid, match="^the pump is on the shelf: commission it first$"):
+        Programmer(real).examine_prime("both")
+
+
+def test_what_a_resume_acknowledges_is_named(morphine):
+    morphine.stop()
+    morphine.wait(hours=30)
+    assert [alarm.row for alarm in morphine.status().alarms] == [16]
+    morphine.resume()
+    assert events(morphine, cat.E_ACKNOWLEDGE)[-1].text == "16 stopped for long"
+    morphine.acknowledge()
+    assert events(morphine, cat.E_ACKNOWLEDGE)[-1].text == "nothing was to be cleared"
+
+
+@pytest.mark.req("TH-PROG-04")
+@pytest.mark.parametrize("late_s, taken", [(250, True), (400, False), (4000, False)])
+def test_a_yes_behind_the_stages_life_is_refused_the_same_way_whatever_was_lost(morphine, real, late_s, taken):
+    wanted, before = Prescription.simple("morphine", concentration="10 mg/mL", dose="3.8 mg/day", setting="tolerant"), morphine.status().running_digest
+    if taken:
+        assert morphine.program(wanted, confirm=lambda review: real.clock.sleep(late_s) or True).kind == "program"
+        return
+    with pytest.raises(RequestInvalid, match="the confirmation came after the pump had dropped what it was for: nothing was changed; look again"):
+        morphine.program(wanted, confirm=lambda review: real.clock.sleep(late_s) or True)
+    assert morphine.status().running_digest == before
+
+
+@pytest.mark.req("TH-PROG-04")
+def test_a_yes_to_a_screen_that_another_programmer_made_stale_is_refused(morphine, real):
+    def dose(text):
+        return Prescription.simple("morphine", concentration="10 mg/mL", dose=text, setting="tolerant")
+
+    def other(review):
+        Programmer(real).program(dose("3.6 mg/day"))
+        return True
+
+    seen = morphine.look()
+    for order in (lambda: morphine.program(dose("3.8 mg/day"), confirm=other), lambda: morphine.program(dose("3.8 mg/day"), seen=seen),
+                  lambda: morphine.bolus("0.2 mg", "10 min", seen=seen)):
+        with pytest.raises(RequestInvalid, match="the pump was given another program after it was looked at: nothing was changed; look again"):
+            order()
+    assert morphine.program_running().dose_text() == "morphine 3.6 mg/day"
+
+
+@pytest.mark.req("TH-LIFE-33")
+def test_a_fill_into_a_full_reservoir_is_refused_and_a_wrong_record_put_right(morphine, real):
+    kept = morphine.contents()
+    with pytest.raises(RequestInvalid, match="a fill of 18.6 mL does not fit by the book: 18.6 mL were computed .* nothing was withdrawn; .*give as withdrawn 17.2 mL and as volume what really went in less the residual of 1.4 mL"):
+        morphine.refill(Fill("18.6 mL", "morphine", "10 mg/mL", setting="tolerant"))
+    assert morphine.contents() == kept
+    put_right = morphine.refill(Fill("16.6 mL", "morphine", "10 mg/mL", setting="tolerant", withdrawn="17.2 mL"))
+    assert put_right.warnings == [] and morphine.contents().volume_ul == 16_600 and morphine.status().reservoir_computed_nl == 18_000_000, "18 mL went in"
+    morphine.wait(days=10)
+    few = morphine.refill(Fill("3 mL", "morphine", "10 mg/mL", setting="tolerant")).warnings
+    assert few[0].startswith("nothing was withdrawn where 12.6 mL were expected: over-infusion, leak, pocket fill last time or theft")
+
+
+@pytest.mark.req("TH-LIFE-32")
+def test_an_empty_catheter_is_said_at_program_and_resume(morphine):
+    empty = "the catheter is on record as EMPTY: no drug reaches the patient before 0.176 mL have filled it"
+    assert morphine.stop() and morphine.resume().warnings == []
+    morphine.wait(hours=24)
+    morphine.stop()
+    morphine.record_catheter(filled=False)
+    assert morphine.resume().warnings[0].startswith(empty) and morphine.examine(M3)[1][0].startswith(empty)
+    morphine.prime("catheter")
+    assert not any(line.startswith(empty) for line in morphine.examine(M3)[1]), "it is being filled"
 
 
 @pytest.mark.req("TH-MODE-06")

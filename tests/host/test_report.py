@@ -48,13 +48,13 @@ def test_the_text(visited, fake):
 
 def test_what_the_pump_cannot_know_is_said(visited, fake):
     assert report.collect(visited)["contents_note"] is None
-    visited.refill(Fill("18.6 mL", "baclofen", "2000 ug/mL", lot="B7"))
+    visited.refill(Fill("18.6 mL", "baclofen", "2000 ug/mL", lot="B7", withdrawn="13.6 mL"))
     text = report.as_text(report.collect(visited))
     assert "contents         the last fill is baclofen 2000 ug/mL, 18.6 mL, lot B7, the program is written for baclofen 500 ug/mL" in text
 
 
 def test_later_refills_find_a_residual(visited):
-    visited.refill(Fill("18.6 mL", "baclofen", "500 ug/mL"))
+    visited.refill(Fill("18.6 mL", "baclofen", "500 ug/mL", withdrawn="13.6 mL"))
     assert report.collect(visited)["delivered_since_refill_nl"] == 5_000_000
 
 

@@ -113,6 +113,15 @@ def test_what_is_empty_of_the_line(fields, due, empty):
             review.empty_nl(status(**fields), Implant(), "tubing")
 
 
+@pytest.mark.req("TH-LIFE-32")
+def test_an_empty_catheter_is_said():
+    assert review.dry_line(status(), OLD, Implant()) == [
+        "the catheter is on record as EMPTY: no drug reaches the patient before 0.375 mL have filled it (11.25 h at the program's rate); prime it (both) first"]
+    assert "before 0.176 mL have filled it; prime it (catheter) first" in review.dry_line(status(pulses=9000), None, Implant())[0], "it was aspirated"
+    assert review.dry_line(status(catheter=1), OLD, Implant()) == [] == review.dry_line(status(extra=1), OLD, Implant())
+    assert review.dry_line(status(), OLD, None) == [], "on the shelf"
+
+
 # ---------------------------------------------------------------------------------------------------- fills that do not fit
 def test_a_fill_above_the_capacity_and_an_expired_label():
     review.check_fits(Fill("18.6 mL", "baclofen", "500 ug/mL"), Implant(), START_S, first=False)
@@ -131,7 +140,30 @@ def test_a_single_bolus_and_its_day():
     seen = review.single_bolus(M4, "0.2 mg", "10 min")
     assert (seen.volume_nl, seen.seconds, seen.day, seen.warnings) == (20_000, 600, "morphine 4.2 mg/day", [])
     assert review.single_bolus(M4.with_bolus("0.2 mg", "10 min", "3 h", 4), "0.2 mg", "10 min").day == "morphine 5 mg/day", "with all that the patient may take"
-    assert "above the usual limit of 15 mg/day" in review.single_bolus(M4, "12 mg", "2 h").warnings[0]
+    own, day = review.single_bolus(M4, "12 mg", "2 h").warnings
+    assert "above the usual limit of 15 mg/day" in day and own.bit and day.bit
+    assert own == "single bolus of morphine 12 mg is above the usual 20 % of the daily dose, 0.8 mg"
+
+
+@pytest.mark.req("TH-BOL-13")
+def test_a_single_bolus_counts_with_those_before_it():
+    assert review.single_bolus(M4, "0.8 mg", "1 h").warnings == [] and len(review.single_bolus(M4, "0.81 mg", "1 h").warnings) == 1
+    day_nl = 400_000 + 1389 + 1000      # the pump's 24 h may be 5 min longer, and end with a pulse
+    assert review.beyond_basal_nl(M4, status(delivered_day_nl=day_nl, pulse_nl=1000)) == 0
+    assert review.beyond_basal_nl(M4, status(delivered_day_nl=day_nl + 60_000, pulse_nl=1000)) == 60_000
+    seen = review.single_bolus(M4, "0.4 mg", "20 min", 60_000)
+    assert seen.day.startswith("morphine 5 mg/day")
+    assert seen.warnings == ["single bolus of morphine 0.4 mg makes 1 mg with the 0.6 mg given beyond the basal in the last 24 h: above the usual 20 % of the daily dose, 0.8 mg"]
+    asked = M4.with_bolus("0.2 mg", "10 min", "3 h", 4)
+    assert review.beyond_basal_nl(asked, status(delivered_day_nl=day_nl + 60_000, pulse_nl=1000, boluses_granted=3)) == 0, "the program counts the patient's own"
+    with pytest.raises(RequestInvalid, match="daily dose of morphine 20.2 mg/day is above the hard limit of 20 mg/day"):
+        review.single_bolus(M4, "0.2 mg", "10 min", 1_600_000)
+    events = log((5, cat.E_BOLUS, 3, 70_000, 600), (90_000, cat.E_BOLUS, 3, 80_000, 600), (90_300, cat.E_BOLUS_CUT, 3, 30_000), (95_000, cat.E_BOLUS, 4, 20_000, 600),
+                 (95_200, cat.E_BOLUS_CUT, 4, 10_000), (96_000, cat.E_BOLUS, 3, 40_000, 600), (74_400, cat.E_SET_CLOCK, 0, 74_400, 96_000))
+    assert review.boluses_nl(events, 75_000) == 90_000, "one is a day old, one was cut, one the patient's own; the clock went back meanwhile"
+    low = Prescription.simple("baclofen", concentration="500 ug/mL", dose="150 ug/day")
+    assert review.single_bolus(low, "75 ug", "10 min").warnings == []
+    assert review.single_bolus(low, "76 ug", "10 min").warnings == ["single bolus of baclofen 76 ug is above the usual single dose of a trial, 75 ug"]
 
 
 @pytest.mark.parametrize("dose, over, words", [

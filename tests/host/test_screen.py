@@ -52,7 +52,7 @@ def seen(pump, fake):
 def test_every_item_in_its_order(seen):
     rows = screen.rows(seen)
     assert [name for name, _ in rows if name] == [
-        "ALARM", "state", "drug", "now", "contents", "schedule", "patient bolus", "reservoir", "low reservoir", "drug expires", "battery", "patient boluses",
+        "ALARM", "state", "CATHETER", "drug", "now", "contents", "schedule", "patient bolus", "reservoir", "low reservoir", "drug expires", "battery", "patient boluses",
         "asked by hour", "events", "fallback", "pump clock", "patient", "implant", "program"]
     told = dict(rows)
     for name, words in {
@@ -61,7 +61,7 @@ def test_every_item_in_its_order(seen):
             "low reservoir": "with all boluses", "battery": "3600 mV, 80 months to replacement (64 .. 81)", "patient boluses": "0 granted, 1 REFUSED since the last visit: 1 the lockout",
             "asked by hour": "09 h 1", "events": "4 since the pump was made", "fallback": "safe state minimum", "pump clock": ", 1 min ahead of this computer",
             "patient": "AB, spasticity; implanted 2026-01-05 09:00:00, tip T10, access port yes, MRI conditional", "implant": "dead volume 0.375 mL",
-            "program": "editor Dr X"}.items():
+            "program": "editor Dr X", "CATHETER": "on record as EMPTY: no drug reaches the patient before 0.375 mL have filled it"}.items():
         assert words in told[name], (name, told[name])
 
 

@@ -99,7 +99,7 @@ class Commands:
         self._give = ordering.give
         monkeypatch.setattr(ordering, "give", self._giving)
 
-    def _giving(self, exchange, kind, block, agreed=None):
+    def _giving(self, exchange, kind, block, agreed=None, before=None):
         """What the host gives is noted before a byte of it is sent."""
         self.digest = hashlib.sha256(bytes((kind,)) + block).digest()[:cat.DIGEST_BYTES].hex()
         assert bytes.fromhex(self.digest) != self.app.settings.order_digest, "a new order is not taken for a repeat of the last"
@@ -109,7 +109,7 @@ class Commands:
         self.outcome[self.digest] = (self.kind, "open")
         self.kinds.add(kind)
         self.ordered[self.digest] = (blocks.unpack(kind, block), self.program if kind == cat.PROGRAM else None)
-        return self._give(exchange, kind, block, agreed)
+        return self._give(exchange, kind, block, agreed, before)
 
     def issue(self, kind):
         """One command of a kind; what the host was told of it: a field of Row."""
@@ -168,10 +168,11 @@ class Commands:
         self.world.plant.fill(18_000.0, {"morphine": self.fill.ingredients[0].concentration_ng_ml / 1000})
 
     def do_refill(self):
-        """Of the other strength than the program's, unless a bridge is under way."""
+        """Of the other strength than the program's, unless a bridge is under way. The host wants to know what was drawn (room.py), and a pump that knows it
+        learns: it is asked behind the host's back."""
         double = self.app.program_drugs[1] == 20_000_000
         self._fill(STRENGTHS[double if self.app.infusion.bridge_left_nl() else not double])
-        self._done(self.pump.refill(self.fill))
+        self._done(self.pump._order(cat.REFILL, lambda order: blocks.refill_block(self.fill, order, self._time_s(), ("morphine",))))
 
     def do_stop(self):
         self._done(self.pump.stop("clinician order"))
@@ -352,7 +353,8 @@ def test_every_command_is_executed_once_or_its_outcome_is_said_to_be_open(monkey
     assert (ledger.missed_ul[MISSED_LATE], ledger.missed_nl[MISSED_LATE]) == (0, 0)
     assert set(commands.executed.of("session")) == {1}, "a proof opens one session"
     assert set(commands.refusals) <= {REASON[reason] for reason in REFUSALS}
-    assert {alarm.row for alarm in of_bits(commands.latched)} <= {al.EMERGENCY, al.ERI, al.BOLUS_CUT, al.PAUSE_LONG, al.REFUSED, al.LINK}
+    # DRUGS: refills are of the other strength than the program's, and no program need have followed the last one.
+    assert {alarm.row for alarm in of_bits(commands.latched)} <= {al.EMERGENCY, al.ERI, al.BOLUS_CUT, al.PAUSE_LONG, al.REFUSED, al.LINK, al.DRUGS}
     for kind, row in rows.items():
         # A request fails when all eight tries do: (1 - 0.7 * 0.7)**8 = 0.5 %; one order in five loses its session on purpose.
         # Of a close every third acknowledgement is lost, and then nobody is there to repeat it.

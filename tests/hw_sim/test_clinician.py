@@ -145,6 +145,15 @@ def test_boluses_pauses_and_primes_are_told_to_the_oracle_as_prescribed(at_work)
     assert oracle.demanded_nl(now_us + DAY_S * SECOND_US) < 200       # cut by the pause, seconds after its start
 
 
+def test_a_bolus_above_what_is_usual_wants_its_reason(at_work):
+    high = 'dose = "200 ug"\nover = "2 h"\n'
+    with pytest.raises(ScenarioError, match=r"event 5 \(bolus\): single bolus of baclofen 200 ug is above the usual .*give a reason to override"):
+        at_work(("1 d", "bolus", high))
+    clinician, events = at_work(("1 d", "bolus", high + 'override = "palliative care"'))
+    clinician.do(events[0])
+    assert clinician.refused == [] and any("soft limits overridden: palliative care" in note for note in clinician.notes)
+
+
 def test_the_patient_asks_with_a_key_of_its_own(at_work):
     clinician, events = at_work(("1 d", "request", ""))
     assert clinician.prescribed[-1][1].patient_bolus is None
