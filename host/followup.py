@@ -140,7 +140,7 @@ class FollowUp:
             if prime in ("catheter", "both"):
                 found = [line for line in found if line not in review.dry_line(status, program, implant)]   # it is planned
             if bridge is not None:
-                warnings = [line for line in warnings if line != review.bridge_sentence(bridge)]    # it is planned
+                warnings = [line for line in warnings if not line.startswith(review.BRIDGE_SAID)]   # it is planned
         before = contents.drugs_before() if contents else ()
         expires_s = fill.use_before_s(status.time_s, before) if fill else contents.expires_s if contents else 0
         held_nl = (fill.volume_ul + (implant.residual_ul if contents else 0)) * NL_PER_UL if fill else status.reservoir_computed_nl

@@ -291,9 +291,12 @@ def bridge_for(program: Prescription | None, ingredients: tuple[Ingredient, ...]
     return Bridge(volume_nl, rate) if rate else None
 
 
+BRIDGE_SAID = "a bridge is due, "
+
+
 def bridge_sentence(needed: Bridge) -> str:
     """What a refill says of the bridge that must follow it."""
-    return "a bridge is due, %s: program the new concentration with --bridge (Programmer.bridge)" % needed.text()
+    return BRIDGE_SAID + "%s: program the new concentration with --bridge (Programmer.bridge)" % needed.text()
 
 
 def beyond_basal_nl(program: Prescription, status: Status) -> int:

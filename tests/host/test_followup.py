@@ -170,3 +170,32 @@ def test_a_drug_that_is_given_no_more_is_a_change_too():
                              {"drugs": [{"name": "baclofen", "daily_dose": "150 ug/day", "daily_dose_ng": [150e3]}]})
     assert [(row["drug"], row["before"], row["after"], row["change_pct"]) for row in rows] == [
         ("morphine", "4 mg/day", None, None), ("baclofen", None, "150 ug/day", None)]
+
+
+@pytest.mark.req("TH-LIFE-34")
+def test_a_catheter_that_was_revised_is_primed_and_what_the_tubing_gives_it_is_bridged(treated, real):
+    """Ten times as strong was in the tubing: its 199 uL come at the old rate, behind the prime that pushes them into the catheter."""
+    treated.record_catheter(filled=False)
+    visit = FollowUp(treated, "Dr X")
+    out = real.withdraw()
+    real.inject(18_600)
+    plan = visit.plan(Fill("18.6 mL", "baclofen", "2000 ug/mL", withdrawn=out), program("150 ug/day", "2000 ug/mL"), prime="catheter")
+    assert plan.bridge is not None and abs(plan.bridge.volume_nl - 199_000) <= 1000 and plan.bridge.rate_nl_day == 300_000
+    assert not [line for line in plan.warnings if "a bridge is due" in line], "it is planned"
+    assert [order.kind for order in visit.carry_out()] == ["refill", "prime", "program"]
+    status = treated.status()
+    assert status.mode == "bridging" and 196_000 <= status.bridge_left_nl <= 199_000 and status.rate_nl_day == 300_000
+    treated.wait(hours=16.5)
+    assert (treated.status().mode, treated.status().rate_nl_day) == ("running", 75_000)
+
+
+@pytest.mark.req("TH-LIFE-34")
+def test_a_visit_a_day_behind_a_fill_bridges_nothing_any_more(treated, real):
+    out = real.withdraw()
+    real.inject(18_600)
+    treated.refill(Fill("18.6 mL", "baclofen", "2000 ug/mL", withdrawn=out))
+    treated.wait(hours=31)
+    visit = FollowUp(treated, "Dr X")
+    assert visit.plan(program=program("150 ug/day", "2000 ug/mL")).bridge is None
+    visit.carry_out()
+    assert (treated.status().mode, treated.status().rate_nl_day) == ("running", 75_000)
