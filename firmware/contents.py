@@ -55,7 +55,7 @@ class Contents:
         self.capacity_ul = capacity_ul
         self.residual_ul = residual_ul
         self._looks = 0
-        self._before = None
+        self._before, self._sure = None, False
 
     @property
     def fresh(self):

@@ -93,8 +93,8 @@ def battery(status: Status, record: ImplantRecord | None, program: Prescription 
     used_mj = STANDING_UW * 1e-3 * units.DAY_S * age_days + status.pulses * PULSE_MJ
     left_days = max(0.0, (CAPACITY_MJ - used_mj) / a_day_mj - ERI_DAYS)
     most_days = max(0.0, HARD_STOP_DAYS - ERI_DAYS - age_days)
-    months, least, most = (min(left_days * factor, most_days) / DAYS_A_MONTH for factor in (1.0, 1 - SPREAD, 1 + SPREAD))
-    return Battery(months, least, most)
+    expected, least, most = (min(left_days * factor, most_days) / DAYS_A_MONTH for factor in (1.0, 1 - SPREAD, 1 + SPREAD))
+    return Battery(expected, least, most)
 
 
 def reservoir(status: Status, implant: Implant, program: Prescription | None, contents: Contents | None) -> Reservoir | None:

@@ -268,7 +268,7 @@ class Clinician:
 
     def _resume(self, event: Event) -> None:
         if not self._silent(event):
-            self.pump.resume()
+            self._warn(event, self.pump.resume().warnings)
             if self.oracle.stands(self.world.now_us):
                 self.oracle.resumed(self.world.now_us)
 

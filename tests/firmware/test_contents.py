@@ -114,6 +114,18 @@ def test_many_tares_together_are_bounded_too():
     assert outcomes == [TARED] * 6 + [KEPT] * 2 and settings.level_offset_ul == 5400 <= li.OFFSET_MOST_UL
 
 
+def test_another_sensor_while_a_fill_is_compared_makes_the_rise_unknown():
+    """A commissioning in the midst of it: the level before was of another scale, and the sensor is held against the book."""
+    contents, ledger, _ = new(book_ul=3_000)
+    for _ in range(40):
+        contents.look(300)
+    contents.refilled(1_600, 3_000_000, ledger.reservoir_nl())
+    ledger.refill(20_000_000)
+    contents.look(2000)
+    contents.commission(10_000, 20_000, 1400)
+    assert [contents.look(2000) for _ in range(li.TARE_ROUNDS + 1)].count(TARED) == 1
+
+
 def test_a_sensor_never_reads_below_nothing():
     contents, _, settings = new()
     settings.level_offset_ul = 700
