@@ -100,12 +100,12 @@ def rare(kind):
     """
     loading.collect()
     if kind == cat.PROGRAM:
-        from . import orders_program as module
+        from . import orders_program
         loading.forget("orders_program")
-    else:
-        from . import orders_records as module
-        loading.forget("orders_records")
-    return module
+        return orders_program
+    from . import orders_records
+    loading.forget("orders_records")
+    return orders_records
 
 
 def store(app, block, changes):
