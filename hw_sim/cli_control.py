@@ -6,14 +6,15 @@ import click
 from . import control_door
 
 FAILED, NO_CONNECTION = 1, 3
-WORLD_COMMANDS = ("env", "heal", "power_cut", "clock_jump", "reed_held", "magnet", "store_flip", "store_dead", "torn_write", "ram_flip", "truth", "faults", "help")
+WORLD_COMMANDS = ("env", "heal", "power_cut", "clock_jump", "reed_held", "magnet", "store_flip", "store_dead", "torn_write", "ram_flip", "withdraw", "fill",
+                  "catheter", "truth", "faults", "help")
 
 
 @click.command(context_settings={"ignore_unknown_options": True})
 @click.option("--control", "port", metavar="PORT", required=True, type=click.IntRange(1, 65535), help="The server's control port on 127.0.0.1.")
 @click.argument("words", metavar="NAME [VALUE] | COMMAND ...", nargs=-1, required=True)
 def fault(port: int, words: tuple[str, ...]) -> None:
-    """Break or look at a live pump: `head_gain 1.3` sets a fault, `heal head_gain` mends it; env, power_cut, truth, faults, help ..."""
+    """Break or look at a live pump: `head_gain 1.3` sets a fault, `heal head_gain` mends it; env, power_cut, withdraw, fill, truth, faults, help ..."""
     command = " ".join(words if words[0] in ("fault", *WORLD_COMMANDS) else ("fault", *words))
     try:
         answer = control_door.ask(port, command)

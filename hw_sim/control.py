@@ -1,10 +1,12 @@
-"""A live world by hand: one-line commands that look at truth, break things and mend them, each with one line of answer.
+"""A live world by hand: one-line commands that look at truth, hold a syringe, break things and mend them, each with one line of answer.
 
     fault NAME [VALUE]      a fault of the plant (plant_faults.FAULTS), its default where no value is given
     heal NAME               of the plant's, reed_held, store_dead
     env temperature|ambient|field VALUE     C, kPa, T: stronger than the scenario's table; `env temperature off` gives it back
     power_cut SECONDS       clock_jump SECONDS      reed_held       magnet on|off
     store_flip ADDRESS BIT  store_dead              torn_write K [nothing|half|...]     ram_flip RECORD BIT
+    withdraw [UL]           a syringe takes so much out of the reservoir, or all above its residual: the answer is what came out
+    fill UL [DRUG UG_ML].. into the reservoir, no drug: saline          catheter [DRUG UG_ML]..  what lies in it, no drug: aspirated
     truth [KEY]             what is really so, as JSON
     faults                  what was set, what has fired, as JSON
     help
@@ -15,8 +17,10 @@ stdin does without. Commands act at the world's present instant, are recorded wi
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Sequence
 
+from .plant import Plant
 from .scenario_surroundings import QUANTITY_OF
 from .world import World
 
@@ -31,7 +35,7 @@ class Control:
             "fault": (self._fault, 1, 2), "heal": (self._heal, 1, 1), "env": (self._env, 2, 2), "power_cut": (self._power_cut, 1, 1),
             "clock_jump": (self._clock_jump, 1, 1), "reed_held": (self._reed_held, 0, 0), "magnet": (self._magnet, 1, 1),
             "store_flip": (self._store_flip, 2, 2), "store_dead": (self._store_dead, 0, 0), "torn_write": (self._torn_write, 1, 2),
-            "ram_flip": (self._ram_flip, 2, 2),
+            "ram_flip": (self._ram_flip, 2, 2), "withdraw": (self._withdraw, 0, 1), "fill": (self._fill, 1, 7), "catheter": (self._catheter, 0, 6),
             "truth": (self._truth, 0, 1), "faults": (self._faults, 0, 0), "help": (self._help, 0, 0)}
 
     def answer(self, text: str) -> str:
@@ -102,6 +106,28 @@ class Control:
         self._world.ram_flip(words[0], _whole(words[1]))
         return ""
 
+    def _plant(self) -> Plant:
+        """The plant, brought to the present."""
+        self._world.plant.advance(self._world.now_us)
+        return self._world.plant
+
+    def _withdraw(self, words: Sequence[str]) -> str:
+        volume_ul = _number(words[0]) if words else math.inf
+        if not volume_ul > 0:
+            raise ValueError("withdraw: %s uL, it must be more than 0" % words[0])
+        return "%.1f uL" % self._plant().withdraw(volume_ul)
+
+    def _fill(self, words: Sequence[str]) -> str:
+        volume_ul = _number(words[0])
+        if not 0 < volume_ul < math.inf:
+            raise ValueError("fill: %s uL, it must be more than 0 and finite" % words[0])
+        self._plant().fill(volume_ul, _content(words[1:]))
+        return ""
+
+    def _catheter(self, words: Sequence[str]) -> str:
+        self._plant().catheter(_content(words))
+        return ""
+
     def _truth(self, words: Sequence[str]) -> str:
         truth = self._world.truth()
         if words and words[0] not in truth:
@@ -113,6 +139,13 @@ class Control:
 
     def _help(self, _: Sequence[str]) -> str:
         return ", ".join(self._commands)
+
+
+def _content(words: Sequence[str]) -> dict[str, float]:
+    """Drugs and their ug/mL, which are the plant's ng/uL."""
+    if len(words) % 2:
+        raise ValueError("%s stands without its ug/mL: write DRUG UG_ML for each" % words[-1])
+    return {drug: _number(value) for drug, value in zip(words[::2], words[1::2])}
 
 
 def _number(word: str) -> float:

@@ -2,6 +2,7 @@
 import json
 
 import pytest
+from thecal.host import Fill, Implant, Prescription, Programmer
 from thecal.hw_sim.control import Control
 
 S = 1_000_000
@@ -34,7 +35,43 @@ def test_surroundings_power_clock_reed_and_store(control):
     assert names == ["temperature_c", "field_t", "power_cut", "clock_jump", "reed_held", "store_flip", "store_dead", "torn_write", "ram_flip"]
 
 
+def test_a_syringe_takes_and_gives(control):
+    """A first fill, a refill of two drugs, and an aspirated catheter: what a live pump's visit needs beside its records."""
+    assert control.answer("fill 18600 baclofen 500") == "ok"
+    truth = json.loads(control.answer("truth")[3:])
+    assert truth["reservoir_ul"] == 18_600 and truth["reservoir_ng_per_ul"] == {"baclofen": 500}
+    assert control.answer("withdraw 5000") == "ok 5000.0 uL" and control.answer("withdraw") == "ok 12200.0 uL"
+    assert control.answer("fill 10000 morphine 10000 bupivacaine 7500") == "ok" and control.answer("catheter baclofen 500") == "ok"
+    truth = json.loads(control.answer("truth")[3:])
+    assert truth["reservoir_ul"] == 11_400 and truth["tip_ng_per_ul"]["baclofen"] == 500 and truth["mass_error"] < 1e-12
+    assert control.answer("catheter") == "ok" and json.loads(control.answer("truth")[3:])["tip_ng_per_ul"]["baclofen"] == 0
+    assert "fill 18600 baclofen 500" in control.told
+
+
+@pytest.mark.slow
+def test_from_the_shelf_to_the_first_dose(new_world):
+    """README's first implant on a live pump: the syringe by the control port, the records by the programmer; then a refill."""
+    world = new_world()
+    hands = Control(world)
+    with Programmer(world.port()) as pump:
+        pump.commission(Implant(serial=5))
+        hands.answer("fill 18600 baclofen 500")
+        pump.refill(Fill("18.6 mL", "baclofen", "500 ug/mL"))
+        pump.prime("both")
+        pump.wait(minutes=24)
+        pump.program(Prescription.simple("baclofen", concentration="500 ug/mL", dose="150 ug/day"))
+        pump.wait(days=10)
+        assert json.loads(hands.answer("truth tip_ng")[3:])["baclofen"] == pytest.approx(1_500_000, rel=0.02)
+        out_ul = float(hands.answer("withdraw")[3:].split()[0])
+        hands.answer("fill 18600 baclofen 500")
+        pump.refill(Fill("18.6 mL", "baclofen", "500 ug/mL", withdrawn="%.3f mL" % (out_ul / 1000)))
+        assert pump.wait(hours=2).alarms == []
+
+
 @pytest.mark.parametrize("text, sentence", [
+    ("withdraw 0", "it must be more than 0"), ("withdraw some", "'some' is not a number"), ("fill", "fill takes 1 to 7 words"), ("fill inf", "and finite"),
+    ("fill 100 baclofen", "baclofen stands without its ug/mL"), ("fill 100 aspirin 5", "aspirin"), ("fill 30000 baclofen 500", "the reservoir holds"),
+    ("fill 100 baclofen -5", "baclofen"), ("catheter baclofen", "baclofen stands without its ug/mL"),
     ("", "no command"), ("explode", "no command is called 'explode'"), ("fault", "fault takes 1 to 2 words"), ("fault gremlin", "no fault of the plant"),
     ("fault head_gain lots", "'lots' is not a number"), ("fault head_gain 9", "must lie between 0 and 5"), ("fault rotor_stall 1", "takes no value"),
     ("fault head_gain nan", "must lie between"), ("heal power_cut", "cannot be healed"), ("env humidity 3", "none of temperature, ambient, field"),
