@@ -107,7 +107,7 @@ def test_pairing_a_lost_key_and_the_way_back(bedside):
     # wrong role: a patient may look and do no more
     assert bedside.access("--role", "patient")["role"] == "patient"
     refused(bedside.thecal("--role", "patient", "log"), 1, "this role may not", "clinician, service")
-    refused(bedside.thecal("--role", "patient", "stop", "--yes"), 1, "this role may not")
+    refused(bedside.thecal("--role", "patient", "stop", "--yes"), 1, "a patient's session sees the pump's status and alarms")
 
     # wrong key: said before anything is asked for, and no forgery in the pump's books
     refused(bedside.thecal("status", key=OTHER_KEY), 1, "does not have our clinician key", "THECAL_KEY")
